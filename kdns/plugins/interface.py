@@ -1,0 +1,49 @@
+"""The one shape of a stage, and what the server lends it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol, TypeAlias
+
+from kdns.config.access import Access
+from kdns.config.tree import ServerBlock
+from kdns.records.index import Index
+from kdns.records.zone import Zone
+from kdns.status import SourceStatus
+from kdns.wire.message import Answer, Query
+from kdns.wire.names import Name
+
+Handler: TypeAlias = Callable[[Query], Awaitable[Answer]]
+
+
+class ZoneStore(Protocol):
+    """Zone files that are loaded and kept current by a source."""
+
+    def find(self, name: Name) -> tuple[Name, Zone | None] | None:
+        """The longest zone that holds ``name``; its data are None while it cannot be loaded."""
+
+
+class Context(Protocol):
+    """What a stage may ask of the server while the chain is built. One per server block."""
+
+    block: ServerBlock
+
+    def cluster(self, access: Access) -> tuple[Index, SourceStatus]:
+        """The index that the source of ``access`` keeps; equal access, same index."""
+
+    def zone_files(self, files: Iterable[tuple[Name, str]], reload: float) -> ZoneStore:
+        """The zones of ``(origin, path)``, looked at again every ``reload`` seconds (0: never)."""
+
+    def zone_folder(
+        self, folder: str, pattern: str, template: str, origins: tuple[Name, ...], reload: float
+    ) -> ZoneStore:
+        """The zones of the files in ``folder`` whose name matches ``pattern``."""
+
+    def resolve(self, query: Query) -> Awaitable[Answer]:
+        """Ask the whole server: server block by longest suffix, then its chain."""
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+
+    def local_addresses(self) -> tuple[str, ...]:
+        """This server's own addresses, not loopback ones."""

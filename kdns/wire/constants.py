@@ -1,0 +1,129 @@
+"""Numbers of the IANA DNS parameters registry, under their registered names."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Type(IntEnum):
+    """RR types that kdns treats by name; any other number is valid too."""
+
+    A = 1
+    NS = 2
+    CNAME = 5
+    SOA = 6
+    PTR = 12
+    HINFO = 13
+    MX = 15
+    TXT = 16
+    AAAA = 28
+    SRV = 33
+    NAPTR = 35
+    DNAME = 39
+    OPT = 41
+    DS = 43
+    RRSIG = 46
+    NSEC = 47
+    DNSKEY = 48
+    SVCB = 64
+    HTTPS = 65
+    TSIG = 250
+    IXFR = 251
+    AXFR = 252
+    ANY = 255
+    CAA = 257
+
+
+class Class(IntEnum):
+    """DNS classes."""
+
+    IN = 1
+    CH = 3
+    HS = 4
+    NONE = 254
+    ANY = 255
+
+
+class Rcode(IntEnum):
+    """Response codes; those over 15 need EDNS (RFC 6891 section 6.1.3)."""
+
+    NOERROR = 0
+    FORMERR = 1
+    SERVFAIL = 2
+    NXDOMAIN = 3
+    NOTIMP = 4
+    REFUSED = 5
+    NOTAUTH = 9
+    BADVERS = 16
+    BADCOOKIE = 23
+
+
+class Opcode(IntEnum):
+    """Message kinds."""
+
+    QUERY = 0
+    IQUERY = 1
+    STATUS = 2
+    NOTIFY = 4
+    UPDATE = 5
+
+
+class Flag:
+    """Bits of the header's second 16-bit word (RFC 1035 section 4.1.1, RFC 4035 section 3.2)."""
+
+    QR = 0x8000
+    AA = 0x0400
+    TC = 0x0200
+    RD = 0x0100
+    RA = 0x0080
+    AD = 0x0020
+    CD = 0x0010
+
+
+class EdnsOption(IntEnum):
+    """EDNS option codes."""
+
+    NSID = 3
+    COOKIE = 10
+    TCP_KEEPALIVE = 11
+    PADDING = 12
+    EXTENDED_ERROR = 15
+
+
+class ErrorCode(IntEnum):
+    """Extended DNS Error INFO-CODEs (RFC 8914 section 4)."""
+
+    OTHER = 0
+    STALE_ANSWER = 3
+    NOT_READY = 14
+    PROHIBITED = 18
+    STALE_NXDOMAIN = 19
+    NOT_AUTHORITATIVE = 20
+    NOT_SUPPORTED = 21
+    NO_REACHABLE_AUTHORITY = 22
+    NETWORK_ERROR = 23
+    INVALID_DATA = 24
+
+
+def type_name(rtype: int) -> str:
+    """``A``, ``SRV`` … or ``TYPE731`` (RFC 3597 section 5)."""
+    try:
+        return Type(rtype).name
+    except ValueError:
+        return f"TYPE{rtype}"
+
+
+def class_name(rclass: int) -> str:
+    """``IN``, ``CH`` … or ``CLASS7`` (RFC 3597 section 5)."""
+    try:
+        return Class(rclass).name
+    except ValueError:
+        return f"CLASS{rclass}"
+
+
+def rcode_name(rcode: int) -> str:
+    """``NOERROR``, ``NXDOMAIN`` … or ``RCODE17``."""
+    try:
+        return Rcode(rcode).name
+    except ValueError:
+        return f"RCODE{rcode}"

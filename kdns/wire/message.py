@@ -1,0 +1,103 @@
+"""The values that travel between the stages: a Query goes in, an Answer comes out.
+
+Both are immutable; a stage that changes one makes a new one (``msgspec.structs.replace``).
+An ``Answer`` says what it depends on (``keys``), so that whoever keeps it knows when to forget it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from kdns.wire.constants import Flag, Rcode
+from kdns.wire.names import Name
+
+Transport: TypeAlias = Literal["udp", "tcp", "tls", "internal"]
+
+# What a change can concern: ("svc", namespace, name), ("ns", name), ("ip", address), ("pod", address),
+# ("names", namespace), ("zone", origin) ... The first element names the kind, the rest the thing.
+Key: TypeAlias = tuple[str, ...]
+
+FOREVER: Final = float("inf")
+
+
+class Edns(Struct, frozen=True, gc=False):
+    """The OPT pseudo-record of a request (RFC 6891 section 6.1)."""
+
+    payload_size: int = 1232
+    version: int = 0
+    dnssec_ok: bool = False
+    options: tuple[tuple[int, bytes], ...] = ()
+
+
+class Query(Struct, frozen=True):
+    """One question, with all of its message that may matter to the answer."""
+
+    qname: bytes
+    """Uncompressed wire form with the asker's letter case; answers echo it."""
+    name: Name
+    """The same, lower-case, as labels."""
+    qtype: int
+    qclass: int = 1
+    message_id: int = 0
+    flags: int = 0
+    """The header's second word as it came (opcode and all)."""
+    edns: Edns | None = None
+    transport: Transport = "udp"
+    client: str = ""
+    """The source address in text; "" for a question that the server asks itself."""
+    client_port: int = 0
+
+    @property
+    def opcode(self) -> int:
+        return self.flags >> 11 & 0xF
+
+    @property
+    def recursion_desired(self) -> bool:
+        return bool(self.flags & Flag.RD)
+
+    @property
+    def wants_reason(self) -> bool:
+        """Whether an Extended DNS Error can be sent: only to who speaks EDNS (RFC 8914 section 3)."""
+        return self.edns is not None
+
+
+class Record(Struct, frozen=True, gc=False):
+    """A resource record; owner and names inside ``rdata`` are uncompressed wire forms."""
+
+    owner: bytes
+    rtype: int
+    ttl: int
+    rdata: bytes
+    rclass: int = 1
+
+
+class ExtendedError(Struct, frozen=True, gc=False):
+    """Why an answer is what it is (RFC 8914)."""
+
+    code: int
+    text: str = ""
+
+
+class Answer(Struct, frozen=True):
+    """What is to be said to a Query, still without the header and the OPT of its message."""
+
+    rcode: int = Rcode.NOERROR
+    answer: tuple[Record, ...] = ()
+    authority: tuple[Record, ...] = ()
+    additional: tuple[Record, ...] = ()
+    authoritative: bool = True
+    recursion_available: bool = False
+    truncated: bool = False
+    errors: tuple[ExtendedError, ...] = ()
+    options: tuple[tuple[int, bytes], ...] = ()
+    """Further EDNS options of the reply, such as NSID."""
+    keys: frozenset[Key] = frozenset()
+    """The packet cache drops the answer when any of these changes."""
+    keep_until: float = FOREVER
+    """Unix time until which the same bytes may be sent again; 0 where it depends on the asker."""
+    plugin: str = ""
+    """The directive that answered, for ``coredns_dns_responses_total{plugin}``."""
+    handled: bool = True
+    """False only from the end of a chain: no plugin took the question."""
