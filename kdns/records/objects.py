@@ -2,6 +2,8 @@
 
 A new field costs memory in every cluster (10,000 Services and 100,000 endpoints are usual sizes), so
 each one here is read by some answer. ``schema`` makes these values from API objects.
+The values are immutable trees, so the garbage collector need not track them: with 100,000 of them a
+full collection would otherwise be a pause of its own.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Port(Struct, frozen=True, gc=False):
     number: int
 
 
-class Service(Struct, frozen=True):
+class Service(Struct, frozen=True, gc=False):
     """A Service; ``cluster_ips`` is empty when it is headless or of type ExternalName."""
 
     namespace: str
@@ -49,7 +51,7 @@ class Service(Struct, frozen=True):
     """Whether it has a selector: one without gets its endpoints by hand."""
 
 
-class Endpoint(Struct, frozen=True):
+class Endpoint(Struct, frozen=True, gc=False):
     """One entry of an EndpointSlice, ready or not."""
 
     addresses: tuple[str, ...]
@@ -61,7 +63,7 @@ class Endpoint(Struct, frozen=True):
     zone: str = ""
 
 
-class Slice(Struct, frozen=True):
+class Slice(Struct, frozen=True, gc=False):
     """An EndpointSlice."""
 
     namespace: str
@@ -74,7 +76,7 @@ class Slice(Struct, frozen=True):
     """Unix time in ``endpoints.kubernetes.io/last-change-trigger-time``; 0 when absent."""
 
 
-class Pod(Struct, frozen=True):
+class Pod(Struct, frozen=True, gc=False):
     """A Pod that is neither Succeeded nor Failed."""
 
     namespace: str
