@@ -16,21 +16,38 @@ class Type(IntEnum):
     HINFO = 13
     MX = 15
     TXT = 16
+    RP = 17
+    AFSDB = 18
     AAAA = 28
+    LOC = 29
     SRV = 33
     NAPTR = 35
+    KX = 36
     DNAME = 39
     OPT = 41
     DS = 43
+    SSHFP = 44
     RRSIG = 46
     NSEC = 47
     DNSKEY = 48
+    DHCID = 49
+    NSEC3 = 50
+    NSEC3PARAM = 51
+    TLSA = 52
+    SMIMEA = 53
+    CDS = 59
+    CDNSKEY = 60
+    OPENPGPKEY = 61
+    CSYNC = 62
+    ZONEMD = 63
     SVCB = 64
     HTTPS = 65
+    SPF = 99
     TSIG = 250
     IXFR = 251
     AXFR = 252
     ANY = 255
+    URI = 256
     CAA = 257
 
 
@@ -53,6 +70,7 @@ class Rcode(IntEnum):
     NXDOMAIN = 3
     NOTIMP = 4
     REFUSED = 5
+    YXDOMAIN = 6
     NOTAUTH = 9
     BADVERS = 16
     BADCOOKIE = 23
