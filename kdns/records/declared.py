@@ -1,0 +1,327 @@
+"""Kubernetes objects as people declare them: the fields that a cluster's controllers read.
+
+Stricter than ``schema``: what the API server would refuse is an error here, because whoever wrote the
+manifest wants to know. Kinds that no answer depends on are passed over. Knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from kdns.records import schema
+from kdns.records.objects import Kind, Object
+from kdns.records.trimming import canonical_address
+
+LABEL: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+"""RFC 1123 label: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"""
+SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+
+Label: TypeAlias = Annotated[str, Meta(pattern=LABEL)]
+OptionalLabel: TypeAlias = Annotated[
+    str, Meta(pattern=LABEL.replace("^", "^(").replace("$", ")?$"))
+]
+Subdomain: TypeAlias = Annotated[str, Meta(pattern=SUBDOMAIN, max_length=253)]
+PortNumber: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
+Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
+Family: TypeAlias = Literal["IPv4", "IPv6"]
+Labels: TypeAlias = dict[str, str]
+
+
+class Metadata(Struct, frozen=True, rename="camel"):
+    """ObjectMeta."""
+
+    name: Subdomain
+    namespace: Label = "default"
+    labels: Labels = {}
+    annotations: Labels = {}
+    deletion_timestamp: str = ""
+
+
+class LabelMetadata(Metadata, frozen=True, rename="camel"):
+    """ObjectMeta of a kind whose name is one DNS label."""
+
+    name: Label
+
+
+class ServicePort(Struct, frozen=True, rename="camel"):
+    """v1 ServicePort."""
+
+    port: PortNumber
+    name: str = ""
+    protocol: Protocol = "TCP"
+    target_port: int | str = 0
+
+
+class ServiceSpec(Struct, frozen=True, rename="camel"):
+    """v1 ServiceSpec."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] = "ClusterIP"
+    selector: Labels = {}
+    ports: tuple[ServicePort, ...] = ()
+    cluster_ip: str = field(default="", name="clusterIP")
+    cluster_ips: tuple[str, ...] = field(default=(), name="clusterIPs")
+    ip_families: tuple[Family, ...] = ()
+    ip_family_policy: Literal["", "SingleStack", "PreferDualStack", "RequireDualStack"] = ""
+    publish_not_ready_addresses: bool = False
+
+    @property
+    def given_ips(self) -> tuple[str, ...]:
+        """``clusterIPs``, which ``clusterIP`` stands for when it is absent."""
+        return self.cluster_ips or ((self.cluster_ip,) if self.cluster_ip else ())
+
+
+class Service(Struct, frozen=True):
+    """v1 Service."""
+
+    metadata: LabelMetadata
+    spec: ServiceSpec = ServiceSpec()
+
+
+class ContainerPort(Struct, frozen=True, rename="camel"):
+    """v1 ContainerPort."""
+
+    container_port: PortNumber
+    name: str = ""
+    protocol: Protocol = "TCP"
+
+
+class Container(Struct, frozen=True, rename="camel"):
+    """v1 Container."""
+
+    ports: tuple[ContainerPort, ...] = ()
+    restart_policy: str = ""
+
+
+class PodSpec(Struct, frozen=True, rename="camel"):
+    """v1 PodSpec."""
+
+    hostname: OptionalLabel = ""
+    subdomain: OptionalLabel = ""
+    node_name: str = ""
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+
+
+class PodAddress(Struct, frozen=True):
+    """v1 PodIP."""
+
+    ip: str
+
+
+class PodCondition(Struct, frozen=True):
+    """v1 PodCondition."""
+
+    type: str
+    status: str
+
+
+class PodStatus(Struct, frozen=True):
+    """v1 PodStatus."""
+
+    phase: str = ""
+    pod_ip: str = field(default="", name="podIP")
+    pod_ips: tuple[PodAddress, ...] = field(default=(), name="podIPs")
+    conditions: tuple[PodCondition, ...] = ()
+
+
+class Pod(Struct, frozen=True):
+    """v1 Pod."""
+
+    metadata: Metadata
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether no cluster has run it: without a status (or ``{}``, as ``kubectl run`` prints)."""
+        return self.status == PodStatus()
+
+
+class TargetReference(Struct, frozen=True):
+    """v1 ObjectReference."""
+
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+
+
+class EndpointAddress(Struct, frozen=True, rename="camel"):
+    """v1 EndpointAddress."""
+
+    ip: str
+    hostname: OptionalLabel = ""
+    target_ref: TargetReference = TargetReference()
+
+
+class EndpointPort(Struct, frozen=True):
+    """v1 EndpointPort."""
+
+    port: PortNumber
+    name: str = ""
+    protocol: Protocol = "TCP"
+
+
+class EndpointSubset(Struct, frozen=True, rename="camel"):
+    """v1 EndpointSubset."""
+
+    addresses: tuple[EndpointAddress, ...] = ()
+    not_ready_addresses: tuple[EndpointAddress, ...] = ()
+    ports: tuple[EndpointPort, ...] = ()
+
+
+class Endpoints(Struct, frozen=True):
+    """v1 Endpoints."""
+
+    metadata: Metadata
+    subsets: tuple[EndpointSubset, ...] = ()
+
+
+class EndpointSlice(Struct, frozen=True):
+    """discovery.k8s.io/v1 EndpointSlice; its endpoints are read by ``schema`` alone."""
+
+    metadata: Metadata
+
+
+class Namespace(Struct, frozen=True):
+    """v1 Namespace."""
+
+    metadata: LabelMetadata
+
+
+class Node(Struct, frozen=True):
+    """v1 Node."""
+
+    metadata: Metadata
+
+
+Manifest: TypeAlias = Service | Pod | Endpoints | EndpointSlice | Namespace | Node
+
+
+class Declared(Struct, frozen=True):
+    """One object of a manifest that counts."""
+
+    kind: str
+    namespace: str
+    """"" for a kind without namespaces."""
+    name: str
+    manifest: Manifest
+    trimmed: Object | None = None
+    """What ``schema`` makes of it: None for kinds that are not served and for Pods that ended."""
+
+
+class RefusedError(ValueError):
+    """An object that an API server would refuse."""
+
+    def __init__(self, title: str, path: str, problem: str) -> None:
+        super().__init__(f"{title}: {path}: {problem}" if path else f"{title}: {problem}")
+        self.path = path
+        """The field, as ``spec.ports[0].port``; ``labels[...]`` is one of the labels."""
+
+
+_TYPES: Final[Mapping[tuple[str, str], type[Manifest]]] = {
+    ("v1", "Service"): Service,
+    ("v1", "Pod"): Pod,
+    ("v1", "Endpoints"): Endpoints,
+    ("v1", "Namespace"): Namespace,
+    ("v1", "Node"): Node,
+    ("discovery.k8s.io/v1", "EndpointSlice"): EndpointSlice,
+}
+_SERVED: Final[Mapping[type[Manifest], Kind]] = {
+    Service: Kind.SERVICE,
+    Pod: Kind.POD,
+    EndpointSlice: Kind.SLICE,
+    Namespace: Kind.NAMESPACE,
+}
+_NOT_TEXT: Final = re.compile("Expected `str`, got `(?:bool|int|float)`")
+_CLUSTER_SCOPED: Final = frozenset(("Namespace", "Node"))
+_FREE_FORM: Final = frozenset(("labels", "annotations", "selector"))
+
+
+def read(document: Mapping[str, object]) -> Declared | None:
+    """Check one object; None if its kind does not count. Raises RefusedError."""
+    version, kind = document.get("apiVersion"), document.get("kind")
+    if not (isinstance(version, str) and version and isinstance(kind, str) and kind):
+        raise RefusedError("not a Kubernetes object", "", "apiVersion and kind must be strings")
+    declared_type = _TYPES.get((version, kind))
+    if declared_type is None:
+        if version == "discovery.k8s.io/v1beta1":
+            raise RefusedError(kind, "apiVersion", f"{version} is not supported, use v1")
+        return None
+    return _declared(kind, declared_type, _without_nulls(document))
+
+
+def _declared(kind: str, kind_type: type[Manifest], document: Mapping[str, object]) -> Declared:
+    try:
+        manifest = msgspec.convert(document, kind_type)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at ")
+        if _NOT_TEXT.fullmatch(problem):
+            problem += ": quote it"
+        raise RefusedError(title(document), path.strip("`").lstrip("$."), problem) from None
+    if isinstance(manifest, Endpoints):
+        _check_addresses(manifest, title(document))
+    namespace = "" if kind in _CLUSTER_SCOPED else manifest.metadata.namespace
+    trimmed = _trimmed(document, manifest, namespace)
+    return Declared(kind, namespace, manifest.metadata.name, manifest, trimmed)
+
+
+def _trimmed(document: Mapping[str, object], manifest: Manifest, namespace: str) -> Object | None:
+    """Convert by ``schema``, but take what it merely leaves out as an error."""
+    kind = _SERVED.get(type(manifest))
+    if kind is None:
+        return None
+    metadata = document["metadata"]
+    placed = {**metadata, "namespace": namespace} if isinstance(metadata, Mapping) else {}
+    decoded = schema.from_mapping(kind, {**document, "metadata": placed})
+    for reason in decoded.rejected:
+        place = f"{kind.value} {namespace}/{manifest.metadata.name}: "
+        path, _, problem = reason.removeprefix(place).partition(": ")
+        # A remark that begins with no field is about what a cluster may hold too, such as a slice
+        # without the service label.
+        if problem and " " not in path:
+            raise RefusedError(title(document), path, problem)
+    return decoded.object
+
+
+def _check_addresses(endpoints: Endpoints, what: str) -> None:
+    for at, subset in enumerate(endpoints.subsets):
+        for field_name, addresses in (
+            ("addresses", subset.addresses),
+            ("notReadyAddresses", subset.not_ready_addresses),
+        ):
+            for index, address in enumerate(addresses):
+                if canonical_address(address.ip) is None:
+                    path = f"subsets[{at}].{field_name}[{index}].ip"
+                    raise RefusedError(what, path, f"{address.ip!r} is not an IP address")
+
+
+def title(document: Mapping[str, object]) -> str:
+    """Say which object this is, as far as it does: ``Service default/web``."""
+    kind = document.get("kind")
+    metadata = document.get("metadata")
+    known = metadata if isinstance(metadata, Mapping) else {}
+    name, namespace = known.get("name", "?"), known.get("namespace", "default")
+    return f"{kind} {name}" if kind in _CLUSTER_SCOPED else f"{kind} {namespace}/{name}"
+
+
+def _without_nulls(document: Mapping[str, object]) -> Mapping[str, object]:
+    """A field that is null is absent (Kubernetes API conventions, "Optional vs. Required")."""
+    return {
+        key: value if key in _FREE_FORM else _clean(value)
+        for key, value in document.items()
+        if value is not None
+    }
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, Mapping):
+        return _without_nulls(value)
+    if isinstance(value, list):
+        return [_clean(each) for each in value]
+    return value
