@@ -1,0 +1,173 @@
+"""The Kubernetes API server as a source: connections by the ``kubernetes`` package, one watcher each.
+
+The only importer of ``kubernetes``, and that only when a connection is made: the import takes half a
+second and 36 MB. It is used for what it does well (kubeconfig, exec plugins, tokens, TLS, proxies);
+bodies are read as raw bytes, never through its models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from kdns.config.access import ApiAccess
+from kdns.records.objects import Change
+from kdns.sources import kubeconfig
+from kdns.sources.connection import Connection
+from kdns.sources.resources import watched
+from kdns.sources.transport import AccessError, TransportError
+from kdns.sources.watch import Limits
+from kdns.sources.watcher import Context, Liveness, Timing, Watcher
+from kdns.status import ResourceStatus, SourceStatus
+
+if TYPE_CHECKING:
+    from kubernetes.aio.client import ApiClient, Configuration
+
+CREDENTIAL_SECONDS: Final = 60.0
+"""How long an exec plugin or an identity provider may take; browser logins take longer and fail."""
+
+
+class ApiServer:
+    """Watches one API server and reports what changes there.
+
+    ``open`` may be called before ``run`` so that a broken configuration is an error at start.
+    """
+
+    def __init__(
+        self,
+        access: ApiAccess,
+        status: SourceStatus,
+        emit: Callable[[Change], None],
+        limits: Limits | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        self._status = status
+        self._connection = Connection(partial(_client, access), kubeconfig.paths(access.kubeconfig))
+        limits = limits or Limits()
+        context = Context(
+            transport=self._connection,
+            liveness=Liveness(self._connection, limits),
+            emit=emit,
+            limits=limits,
+            timing=timing or Timing(),
+        )
+        self._watchers = []
+        for resource in watched(access):
+            own = status.resources.setdefault(resource.name, ResourceStatus())
+            self._watchers.append(Watcher(resource, context, own))
+
+    async def open(self) -> None:
+        """Load the configuration; ``AccessError`` names the file and field that is wrong.
+
+        The API server need not be there, and an exec plugin may fail: ``run`` tries again.
+        """
+        await self._connection.load()
+        self._status.name = self._connection.address
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for watcher in self._watchers:
+                    tasks.create_task(watcher.run())
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Give up the connection of a source that is not run (any more)."""
+        await self._connection.close()
+
+
+async def _configuration(access: ApiAccess) -> Configuration:
+    """Load the settings. Raises ``AccessError``, or ``TransportError`` when a plugin fails."""
+    from kubernetes.aio import client, config  # noqa: PLC0415 - see the module's docstring
+
+    configuration = client.Configuration(host="")
+    try:
+        async with asyncio.timeout(CREDENTIAL_SECONDS):
+            if access.endpoint:
+                _use_endpoint(configuration, access)
+            elif access.kubeconfig:
+                await _use_kubeconfig(configuration, access)
+            else:
+                config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+    except (AccessError, TransportError):
+        raise
+    except TimeoutError as error:
+        raise TransportError(f"no credentials within {CREDENTIAL_SECONDS:g} s") from error
+    except config.ConfigException as error:
+        raise AccessError(f"{_place(access)}: {error}") from error
+    except Exception as error:  # the package's loader trips over odd files in many ways
+        raise AccessError(f"{_place(access)}: {type(error).__name__}: {error}") from error
+    _trim_token(configuration)
+    return configuration
+
+
+def _place(access: ApiAccess) -> str:
+    if access.endpoint:
+        return f"endpoint {access.endpoint}"
+    if not access.kubeconfig:
+        return "in-cluster configuration (or give an endpoint or a kubeconfig)"
+    return f"kubeconfig {access.kubeconfig}" + (f" context {access.context}" * bool(access.context))
+
+
+def _use_endpoint(configuration: Configuration, access: ApiAccess) -> None:
+    """As CoreDNS: ``endpoint URL`` with ``tls CERT KEY CA`` or ``tls CA``."""
+    scheme = "" if "://" in access.endpoint else "https://" if access.tls else "http://"
+    configuration.host = scheme + access.endpoint.rstrip("/")
+    for path in access.tls:
+        if not Path(path).is_file():
+            raise AccessError(f"tls: {path}: no such file")
+    if len(access.tls) == 3:
+        configuration.cert_file, configuration.key_file, configuration.ssl_ca_cert = access.tls
+    elif access.tls:
+        configuration.ssl_ca_cert = access.tls[0]
+
+
+async def _use_kubeconfig(configuration: Configuration, access: ApiAccess) -> None:
+    from kubernetes.aio import config  # noqa: PLC0415
+    from kubernetes.aio.config.exec_provider import ExecProvider  # noqa: PLC0415
+
+    plugin = kubeconfig.check(access.kubeconfig, access.context)
+    loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
+        config_file=access.kubeconfig,
+        context=access.context or None,
+        client_configuration=configuration,
+        persist_config=False,
+    )
+    if plugin and not (configuration.api_key or configuration.cert_file):
+        # The loader only logs why a plugin failed; asked directly it says so.
+        try:
+            await ExecProvider(loader._user["exec"]).run()  # type: ignore[no-untyped-call]
+        except Exception as error:
+            raise TransportError(f"exec plugin {plugin}: {error}") from error
+        raise TransportError(f"exec plugin {plugin}: no token and no certificate in its answer")
+
+
+def _trim_token(configuration: Configuration) -> None:
+    """Token files end with a newline often, which no header may contain."""
+    load: Callable[[Configuration], None] | None = configuration.refresh_api_key_hook
+
+    def refresh(current: Configuration) -> None:
+        if load is not None:
+            load(current)
+        for name, value in current.api_key.items():
+            current.api_key[name] = value.strip()
+
+    configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
+
+
+async def _client(access: ApiAccess) -> ApiClient:
+    """Make a client. Raises ``AccessError``, or ``TransportError`` when a plugin fails."""
+    from kubernetes.aio.client import ApiClient  # noqa: PLC0415
+
+    configuration = await _configuration(access)
+    try:
+        return ApiClient(configuration)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        files = [configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file]
+        named = ", ".join(file for file in files if file)
+        raise AccessError(f"{_place(access)}: certificates or key ({named}): {error}") from error

@@ -1,0 +1,215 @@
+"""HTTP to one API server with aiohttp, on sessions that are replaced when their credentials fail.
+
+Knows how to use a ``Client`` of the ``kubernetes`` package, not how to make one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import aiohttp
+
+from kdns.sources.transport import AccessError, TransportError
+
+log = logging.getLogger("kdns.sources.apiserver")
+
+_HEADERS: Final = {"Accept": "application/json", "User-Agent": "kdns"}
+
+_FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
+"""ValueError: what aiohttp says of proxies and header values that it cannot use."""
+
+
+class Client(Protocol):
+    """The part of ``kubernetes.aio.client.ApiClient`` that is used."""
+
+    configuration: Any
+
+    async def param_serialize(
+        self,
+        method: str,
+        resource_path: str,
+        *,
+        query_params: Any,
+        header_params: Any,
+        auth_settings: Any,
+    ) -> Any: ...
+
+    async def call_api(
+        self, method: str, url: str, header_params: Any, *, _request_timeout: Any
+    ) -> Any: ...
+
+    async def close(self) -> None: ...
+
+
+class Session:
+    """An HTTP session with the credentials of one moment, closed after its last use."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._users = 0
+        self._retired = False
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Client]:
+        self._users += 1
+        try:
+            yield self.client
+        finally:
+            self._users -= 1
+            await self._close_if_over()
+
+    async def retire(self) -> None:
+        self._retired = True
+        await self._close_if_over()
+
+    async def _close_if_over(self) -> None:
+        if self._retired and not self._users:
+            await self.client.close()
+
+
+class Connection:
+    """Authenticated requests (``Transport``), whose credentials are read anew when they fail.
+
+    Tokens and certificates on disk rotate, exec plugins hand out short-lived ones, and a kubeconfig is
+    edited: after a 401, a TLS failure, or a failed attempt with a changed kubeconfig, everything is
+    loaded again. Watches that run on go on with the session they began with.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[Client]], files: Sequence[Path]) -> None:
+        """``make`` raises ``AccessError`` or ``TransportError``; ``files`` are what it reads."""
+        self._make = make
+        self._files = files
+        self._modified: tuple[float, ...] = ()
+        self._session: Session | None = None
+        self._loading = asyncio.Lock()
+        self._address = ""
+
+    @property
+    def address(self) -> str:
+        """Empty before the first session was made."""
+        return self._address
+
+    async def load(self) -> None:
+        """Make a session if there is none. Raises ``AccessError``; a failed plugin is none."""
+        try:
+            await self._current()
+        except TransportError as error:
+            log.warning("%s", error)
+
+    async def close(self) -> None:
+        await self._drop(self._session)
+
+    @asynccontextmanager
+    async def get(
+        self, path: str, parameters: Mapping[str, str], patience: float
+    ) -> AsyncIterator[AiohttpReply]:
+        async with self._answer(path, parameters, patience) as reply:
+            if reply.status != 401:
+                yield reply
+                return
+            await self._drop(self._session)
+        # The token may just have expired: once more, with fresh credentials.
+        async with self._answer(path, parameters, patience) as reply:
+            yield reply
+
+    @asynccontextmanager
+    async def _answer(
+        self, path: str, parameters: Mapping[str, str], patience: float
+    ) -> AsyncIterator[AiohttpReply]:
+        try:
+            session = await self._current()
+        except AccessError as error:
+            raise TransportError(str(error)) from error
+        async with session.use() as client:
+            try:
+                response = await _send(client, path, parameters, patience)
+            except _FAILURES as error:
+                await self._suspect(session, error)
+                raise _failure(error, patience) from error
+            try:
+                yield AiohttpReply(response)
+            finally:
+                response.close()
+
+    async def _current(self) -> Session:
+        async with self._loading:
+            if self._session is None:
+                self._modified = _modified(self._files)
+                client = await self._make()
+                self._session = Session(client)
+                self._address = client.configuration.host
+            return self._session
+
+    async def _suspect(self, session: Session, error: BaseException) -> None:
+        """Drop the session when what it was made of may be the reason for the failure."""
+        if isinstance(error, aiohttp.ClientSSLError) or self._modified != _modified(self._files):
+            await self._drop(session)
+
+    async def _drop(self, session: Session | None) -> None:
+        if session is not None and session is self._session:
+            self._session = None
+            await session.retire()
+
+
+class AiohttpReply:
+    """A ``Reply`` from aiohttp."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers = response.headers
+
+    async def read(self) -> bytes:
+        try:
+            return await self._response.content.readany()
+        except _FAILURES as error:
+            raise _failure(error, 0) from error
+
+
+async def _send(
+    client: Client, path: str, parameters: Mapping[str, str], patience: float
+) -> aiohttp.ClientResponse:
+    method, url, headers, *_ = await client.param_serialize(
+        "GET",
+        path,
+        query_params=list(parameters.items()),
+        header_params=dict(_HEADERS),
+        auth_settings=["BearerToken"],
+    )
+    # ``patience`` covers connecting and the answer's head; the body may take as long as a watch.
+    unbounded = aiohttp.ClientTimeout(total=None, sock_connect=min(patience, 3.0))
+    async with asyncio.timeout(patience):
+        answer = await client.call_api(method, url, headers, _request_timeout=unbounded)
+    response: aiohttp.ClientResponse = answer.response
+    return response
+
+
+def _failure(error: BaseException, patience: float) -> TransportError:
+    if isinstance(error, TimeoutError):
+        return TransportError(f"no answer within {patience:g} s")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return TransportError("connection broken in the middle of an answer")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        refused = isinstance(error.os_error, ConnectionRefusedError)
+        reason = "connection refused" if refused else str(error.os_error)
+        return TransportError(
+            f"cannot connect to {error.host}:{error.port}: {reason}", refused=refused
+        )
+    return TransportError(f"connection broken: {str(error) or type(error).__name__}")
+
+
+def _modified(files: Sequence[Path]) -> tuple[float, ...]:
+    """Return the modification times; 0 for a file that is not there."""
+    return tuple(_modification_time(path) for path in files)
+
+
+def _modification_time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,290 @@
+"""Keeps one collection right: lists it, watches it, and decides what to do when something is wrong.
+
+The rule behind all cases: what was last known goes on being served until a whole new list replaces it
+at once. A watch resumes where it stopped while that is certain to miss nothing, and else there is a new
+list:
+
+* the server says so (410 Gone, or its version is lower than one it gave before);
+* the API could not be reached for a while. etcd may have been put back to an older state meanwhile and
+  moved on past our version since; a watch would then skip what happened in between, without an error;
+* twice in a row a watch broke without any progress.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+from msgspec import Struct, field
+
+from kdns.records.objects import Change, Gone, Put, Replaced
+from kdns.records.schema import Event
+from kdns.sources import watch
+from kdns.sources.backoff import ANSWERED, REFUSED, UNREACHABLE, Backoff, Policy
+from kdns.sources.resources import Resource
+from kdns.sources.transport import Transport, TransportError
+from kdns.sources.watch import GONE, Limits, Opened, RequestError, Silence, StreamError
+from kdns.status import ResourceStatus
+
+log = logging.getLogger("kdns.sources.apiserver")
+
+SHOWN_REASONS = 20
+"""Of one list, so many rejected parts are logged at debug level; the others are counted."""
+
+MAX_DIGITS = 100
+"""Of two versions; real ones have 64 bits, and ``int`` refuses thousands of digits."""
+
+
+class Timing(Struct, frozen=True):
+    """Clock and chance, so that tests can hold them."""
+
+    now: Callable[[], float] = time.time
+    """Unix seconds."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    uniform: Callable[[float, float], float] = random.uniform
+
+
+class Liveness:
+    """A sign of life from the API server, asked for once on behalf of all watches that are quiet."""
+
+    def __init__(self, transport: Transport, limits: Limits) -> None:
+        self._transport = transport
+        self._limits = limits
+        self._one_at_a_time = asyncio.Lock()
+        self._asked = 0.0
+        self._problem = ""
+
+    async def check(self) -> None:
+        """Return when the server showed life within the last seconds; else ``TransportError``."""
+        async with self._one_at_a_time:
+            if time.monotonic() - self._asked > self._limits.quiet / 2:
+                self._problem = await self._ask()
+                self._asked = time.monotonic()
+        if self._problem:
+            raise TransportError(self._problem)
+
+    async def _ask(self) -> str:
+        """Return what is wrong; "" when there is life."""
+        try:
+            await watch.alive(self._transport, self._limits)
+        except TransportError as error:
+            return str(error)
+        return ""
+
+
+class Context(Struct, frozen=True):
+    """What the watchers of one source share."""
+
+    transport: Transport
+    liveness: Liveness
+    emit: Callable[[Change], None]
+    limits: Limits = field(default_factory=Limits)
+    timing: Timing = field(default_factory=Timing)
+
+
+class Watcher:
+    """One collection."""
+
+    def __init__(self, resource: Resource, context: Context, status: ResourceStatus) -> None:
+        self._resource = resource
+        self._context = context
+        self._status = status
+        self._version = ""
+        self._list_because = "start"
+        """Why the next turn begins with a list; "" when it resumes the watch."""
+        self._connected = False
+        self._fruitless = 0
+        self._said = ""
+        """The problem that was logged last."""
+        self._backoff = Backoff(context.timing.uniform)
+
+    async def run(self) -> None:
+        while True:
+            pause = await self.turn()
+            await self._context.timing.sleep(pause)
+
+    async def turn(self) -> float:
+        """Make one connection and stay with it to its end; return the seconds to wait then."""
+        self._connected = False
+        try:
+            await self._catch_up()
+            return await self._follow()
+        except TransportError as error:
+            self._doubt_history()
+            return self._lost(str(error), REFUSED if error.refused else UNREACHABLE)
+        except RequestError as error:
+            if error.status >= 500:
+                self._doubt_history()
+            return self._denied(error)
+        except StreamError as error:
+            return self._fruitless_turn(str(error))
+
+    def _doubt_history(self) -> None:
+        """Make a list due when not even a connection could be made."""
+        if self._status.synced and not self._connected:
+            self._list_because = self._list_because or "the API could not be reached"
+
+    # -- the steps of a turn ----------------------------------------------------------------------
+
+    async def _catch_up(self) -> None:
+        """See to it that ``_version`` is one to watch from."""
+        if not self._list_because:
+            await self._compare_versions()
+        if self._list_because:
+            await self._list()
+
+    async def _compare_versions(self) -> bool:
+        """Say whether the history goes on from our version; where not, a list becomes due."""
+        current = await watch.current_version(
+            self._context.transport, self._resource, self._context.limits
+        )
+        if _is_lower(current, self._version):
+            self._list_because = f"its version went back from {self._version} to {current}"
+        else:
+            self._confirm()
+        return not self._list_because
+
+    async def _list(self) -> None:
+        context = self._context
+        listing = await watch.fetch(context.transport, self._resource, context.limits)
+        self._report_rejected(listing.rejected)
+        context.emit(Replaced(self._resource.kind, listing.objects))
+        self._version = listing.version
+        self._confirm()
+        if self._status.synced:
+            self._status.relists += 1
+            log.info(
+                "%s: relisted, %d objects, because %s",
+                *(self._resource.name, len(listing.objects), self._list_because),
+            )
+        else:
+            log.info("%s: synced, %d objects", self._resource.name, len(listing.objects))
+        self._status.synced = True
+        self._list_because = ""
+
+    async def _follow(self) -> float:
+        """Watch from ``_version`` to the end of the connection, or until a list is due."""
+        context = self._context
+        limits = context.limits
+        lifetime = context.timing.uniform(limits.watch_at_least, limits.watch_at_most)
+        fruitful = False
+        events = watch.stream(context.transport, self._resource, self._version, lifetime, limits)
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Opened):
+                    self._found()
+                    continue
+                if not await self._take(event):
+                    break
+                fruitful = True
+                self._fruitless = 0
+                self._backoff.reset()
+        # A server that ends each watch at once would be asked in a tight loop.
+        return 0.0 if fruitful else self._backoff.after(ANSWERED)
+
+    async def _take(self, event: Silence | Event) -> bool:
+        """Act on what the watch brought; False when it is of no use any more."""
+        if isinstance(event, Silence):
+            return await self._look_after(event.seconds)
+        if event.type == "ERROR":
+            return self._take_error(event)
+        if not event.type:
+            raise StreamError(event.message)
+        if _is_lower(event.resource_version, self._version):
+            self._list_because = f"an event went back to version {event.resource_version}"
+            return False
+        self._apply(event)
+        self._version = event.resource_version or self._version
+        self._confirm()
+        return True
+
+    async def _look_after(self, silent: float) -> bool:
+        """Make sure that a quiet watch is alive and not one for a version that lies in the future."""
+        limits = self._context.limits
+        if silent >= limits.silence:
+            raise TransportError(f"nothing was heard for {silent:g} s")
+        await self._context.liveness.check()
+        if silent % limits.version_check < limits.quiet:
+            return await self._compare_versions()
+        return True
+
+    def _take_error(self, event: Event) -> bool:
+        if event.status_code == GONE or "too large resource version" in event.message.lower():
+            self._list_because = f"{event.status_code}: {event.message}"
+            return False
+        raise StreamError(f"error {event.status_code} in the watch: {event.message}")
+
+    def _apply(self, event: Event) -> None:
+        self._report_rejected(event.rejected)
+        if event.type == "BOOKMARK" or not event.name:
+            return
+        if event.type in {"ADDED", "MODIFIED"} and event.object is not None:
+            self._context.emit(Put(event.object))
+        else:
+            self._context.emit(Gone(self._resource.kind, event.namespace, event.name))
+
+    # -- status, log and pauses -------------------------------------------------------------------
+
+    def _confirm(self) -> None:
+        self._status.confirmed_at = self._context.timing.now()
+
+    def _found(self) -> None:
+        """Note that the watch stands."""
+        self._connected = True
+        status = self._status
+        status.problem = ""
+        if status.lost_at:
+            away = self._context.timing.now() - status.lost_at
+            log.info("%s: back after %.1f s", self._resource.name, away)
+            status.lost_at = 0.0
+            status.restarts += 1
+
+    def _lost(self, problem: str, policy: Policy, retry_after: float = 0.0) -> float:
+        status = self._status
+        # While it starts, an API server says one thing and another; what it repeats is worth a line.
+        repeated = policy is ANSWERED and status.problem == problem != self._said
+        if not status.lost_at or repeated:
+            log.warning("%s: lost: %s", self._resource.name, problem)
+            self._said = problem
+        status.lost_at = status.lost_at or self._context.timing.now()
+        status.problem = problem
+        return self._backoff.after(policy, retry_after)
+
+    def _denied(self, error: RequestError) -> float:
+        if error.status == GONE or "too large resource version" in str(error).lower():
+            self._list_because = f"{error.status}: {error}"
+            return self._backoff.after(ANSWERED)
+        return self._lost(_explain(error, self._resource), ANSWERED, error.retry_after)
+
+    def _fruitless_turn(self, problem: str) -> float:
+        """Resume after what may be a passing fault; list when it happens again at once."""
+        self._fruitless += 1
+        if self._fruitless > 1 and not self._list_because:
+            self._list_because = problem
+        return self._lost(problem, ANSWERED)
+
+    def _report_rejected(self, rejected: tuple[str, ...]) -> None:
+        for reason in rejected[:SHOWN_REASONS]:
+            log.debug("left out: %s", reason)
+        if len(rejected) > SHOWN_REASONS:
+            log.debug("left out: %d more of %s", len(rejected), self._resource.name)
+
+
+def _explain(error: RequestError, resource: Resource) -> str:
+    what = f"cannot {error.verb} {resource.title} at the cluster scope"
+    if error.status == 403:
+        return f"forbidden: {what} (RBAC: list, watch)"
+    if error.status == 401:
+        return f"unauthorized: {what} (the credentials are not accepted)"
+    return f"{what}: HTTP {error.status} {error}".rstrip()
+
+
+def _is_lower(version: str, than: str) -> bool:
+    """Compare versions as numbers, which they are in practice and, since 1.35, by definition."""
+    if not (version.isdecimal() and than.isdecimal()) or len(version + than) > MAX_DIGITS:
+        return False
+    return int(version) < int(than)
