@@ -61,7 +61,7 @@ def assemble(declared: Sequence[Declared], selection: Selection) -> State:
     """Return the state of the cluster, as far as it is watched."""
     made = [*_namespaces(declared), *_services(declared)]
     if selection.endpoints:
-        made += _slices(declared)
+        made += slices(declared)
     if selection.pods:
         made += _pods(declared)
     return {
@@ -79,10 +79,11 @@ def changes(before: State, after: State) -> list[Change]:
     return gone + [Put(each) for key, each in after.items() if before.get(key) != each]
 
 
-_Labelled: TypeAlias = tuple[Key, Object, Mapping[str, str]]
+Labelled: TypeAlias = tuple[Key, Object, Mapping[str, str]]
+"""An object with the labels that decide whether it is watched."""
 
 
-def _namespaces(declared: Iterable[Declared]) -> Iterator[_Labelled]:
+def _namespaces(declared: Iterable[Declared]) -> Iterator[Labelled]:
     """One for each that is declared or has an object: ``kubectl apply`` would need it to exist."""
     labels: dict[str, Labels] = {name: {} for name in ALWAYS}
     for each in declared:
@@ -98,7 +99,7 @@ def _namespaces(declared: Iterable[Declared]) -> Iterator[_Labelled]:
         )
 
 
-def _services(declared: Iterable[Declared]) -> Iterator[_Labelled]:
+def _services(declared: Iterable[Declared]) -> Iterator[Labelled]:
     services = _of(Service, declared)
     ips = allocation.cluster_ips(each for each, _ in services)
     for each, manifest in services:
@@ -109,7 +110,7 @@ def _services(declared: Iterable[Declared]) -> Iterator[_Labelled]:
             yield (Kind.SERVICE, each.namespace, each.name), complete, manifest.metadata.labels
 
 
-def _pods(declared: Iterable[Declared]) -> Iterator[_Labelled]:
+def _pods(declared: Iterable[Declared]) -> Iterator[Labelled]:
     pods = _of(Pod, declared)
     ips = allocation.pod_ips(each for each, _ in pods)
     for each, manifest in pods:
@@ -119,7 +120,7 @@ def _pods(declared: Iterable[Declared]) -> Iterator[_Labelled]:
             yield (Kind.POD, each.namespace, each.name), complete, manifest.metadata.labels
 
 
-def _slices(declared: Sequence[Declared]) -> Iterator[_Labelled]:
+def slices(declared: Sequence[Declared]) -> Iterator[Labelled]:
     """Yield those that are declared, and those that controllers would make.
 
     A dump of a real cluster holds the work of its controllers, which then is not done again.

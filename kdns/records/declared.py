@@ -17,14 +17,12 @@ from kdns.records import schema
 from kdns.records.objects import Kind, Object
 from kdns.records.trimming import canonical_address
 
-LABEL: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+LABEL: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z"
 """RFC 1123 label: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"""
-SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z"
 
 Label: TypeAlias = Annotated[str, Meta(pattern=LABEL)]
-OptionalLabel: TypeAlias = Annotated[
-    str, Meta(pattern=LABEL.replace("^", "^(").replace("$", ")?$"))
-]
+OptionalLabel: TypeAlias = Annotated[str, Meta(pattern=rf"^\Z|{LABEL}")]
 Subdomain: TypeAlias = Annotated[str, Meta(pattern=SUBDOMAIN, max_length=253)]
 PortNumber: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
 Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
@@ -263,6 +261,8 @@ def _declared(kind: str, kind_type: type[Manifest], document: Mapping[str, objec
         problem, _, path = str(error).partition(" - at ")
         if _NOT_TEXT.fullmatch(problem):
             problem += ": quote it"
+        if "matching regex" in problem:
+            problem = "not a valid name (RFC 1123): a-z, 0-9 and '-' are expected"
         raise RefusedError(title(document), path.strip("`").lstrip("$."), problem) from None
     if isinstance(manifest, Endpoints):
         _check_addresses(manifest, title(document))
