@@ -48,6 +48,8 @@ class Query(Struct, frozen=True):
     client: str = ""
     """The source address in text; "" for a question that the server asks itself."""
     client_port: int = 0
+    hops: int = 0
+    """How many aliases the server has followed to come to this question of its own."""
 
     @property
     def opcode(self) -> int:

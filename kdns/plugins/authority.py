@@ -1,0 +1,112 @@
+"""What ``file`` and ``auto`` share: a zone's answer to a question, aliases followed out of the zone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.plugins.interface import ZoneStore
+from kdns.records.zone import Zone, ZoneAnswer
+from kdns.wire import names
+from kdns.wire.constants import Class, ErrorCode, Rcode, Type
+from kdns.wire.message import Answer, ExtendedError, Key, Query
+from kdns.wire.names import Name
+
+MAX_HOPS: Final = 10  # from zone to zone; within one, the look-up has its own limit
+_MAX_REASON: Final = 199  # octets; an Extended DNS Error must not cost the answer its place
+_TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
+
+
+class Authority(Struct, frozen=True):
+    """Answers from the zones of a store."""
+
+    store: ZoneStore
+    plugin: str
+    """The directive."""
+    resolve: Callable[[Query], Awaitable[Answer]]
+
+    def match(self, query: Query) -> tuple[Name, Zone | None] | None:
+        """The zone to answer from: the longest, but its parent's for the DS at its apex.
+
+        RFC 4035 section 3.1.4.1: the parent is authoritative for that.
+        """
+        found = self.store.find(query.name)
+        if found and found[0] == query.name and found[0] and query.qtype == Type.DS:
+            return self.store.find(query.name[1:]) or found
+        return found
+
+    async def answer(self, query: Query, origin: Name, zone: Zone | None) -> tuple[Answer, bool]:
+        """The answer, and whether the zone has nothing at that name (``fallthrough``)."""
+        blank = Answer(keys=frozenset({zone_key(origin)}), plugin=self.plugin)
+        if query.qclass != Class.IN:
+            return replace(blank, rcode=Rcode.REFUSED, authoritative=False), False
+        if query.qtype in _TRANSFERS:
+            text = "zone transfers are not offered"
+            return _failed(blank, query, Rcode.REFUSED, ErrorCode.NOT_SUPPORTED, text), False
+        if zone is None:
+            text = f"zone {names.to_text(origin)} could not be loaded; the log says why"
+            return _failed(blank, query, Rcode.SERVFAIL, ErrorCode.NOT_READY, text), False
+        dnssec_ok = query.edns is not None and query.edns.dnssec_ok
+        found = zone.lookup(query.qname, query.name, query.qtype, dnssec_ok)
+        answer = _told(blank, query, found)
+        if found.chase is not None and query.hops < MAX_HOPS:
+            answer = await self._chase(query, answer, found.chase)
+        return answer, found.missing
+
+    async def _chase(self, query: Query, answer: Answer, target: bytes) -> Answer:
+        """Follow an alias out of the zone, through the whole server."""
+        name = names.from_wire(target)
+        asked = replace(query, qname=target, name=name, transport="internal", hops=query.hops + 1)
+        found = await self.resolve(asked)
+        keys, until = answer.keys | found.keys, min(answer.keep_until, found.keep_until)
+        answer = replace(answer, keys=keys, keep_until=until)
+        if found.rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN, Rcode.SERVFAIL} or not found.handled:
+            return answer  # nobody here answers for the target: the asker's resolver will
+        return replace(
+            answer,
+            rcode=found.rcode,  # RFC 6604 section 3: the rcode is that of the last name
+            answer=(*answer.answer, *found.answer),
+            authority=answer.authority if _ends_well(found, query.qtype) else found.authority,
+            additional=(*answer.additional, *found.additional),
+            recursion_available=found.recursion_available,
+            truncated=found.truncated,
+            errors=found.errors,
+        )
+
+
+def zone_key(origin: Name) -> Key:
+    """What the packet cache calls the zone."""
+    return ("zone", names.to_text(origin))
+
+
+def _told(blank: Answer, query: Query, found: ZoneAnswer) -> Answer:
+    errors: tuple[ExtendedError, ...] = ()
+    if found.reason and query.wants_reason:
+        errors = (ExtendedError(ErrorCode.OTHER, _short(found.reason)),)
+    return replace(
+        blank,
+        rcode=found.rcode,
+        answer=found.answer,
+        authority=found.authority,
+        additional=found.additional,
+        authoritative=found.authoritative,
+        errors=errors,
+    )
+
+
+def _failed(blank: Answer, query: Query, rcode: int, code: int, text: str) -> Answer:
+    errors = (ExtendedError(code, _short(text)),) if query.wants_reason else ()
+    return replace(blank, rcode=rcode, authoritative=False, errors=errors)
+
+
+def _short(text: str) -> str:
+    octets = text.encode("utf-8", "replace")
+    return octets[:_MAX_REASON].decode("utf-8", "ignore")
+
+
+def _ends_well(found: Answer, qtype: int) -> bool:
+    """Whether the question's type was reached; else the target's own SOA or referral is to be told."""
+    return any(record.rtype == qtype for record in found.answer)

@@ -1,0 +1,103 @@
+"""``auto [ZONES…]``: zones from the files of a folder, told by their names."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.config.tree import Option
+from kdns.plugins.authority import Authority
+from kdns.plugins.file import DEFAULT_RELOAD, ignored, parse_reload, parse_zones, served_zones
+from kdns.plugins.interface import Context, Handler
+from kdns.plugins.zones import longest_match
+from kdns.wire.message import Answer, Key, Query
+from kdns.wire.names import Name
+
+NAME: Final = "auto"
+DEFAULT_PATTERN: Final = r"db\.(.*)"
+DEFAULT_TEMPLATE: Final = "{1}"
+MAX_PATTERN: Final = 10_000  # characters, as in CoreDNS
+_ZONES_KEY: Final[Key] = ("zones",)
+
+
+class Settings(Struct, frozen=True):
+    """A folder of master files."""
+
+    folder: str
+    """Relative to the working folder."""
+    zones: tuple[Name, ...] = ()
+    """Questions below these are answered; empty for those of the server block."""
+    pattern: str = DEFAULT_PATTERN
+    """A regular expression, searched in the file name."""
+    template: str = DEFAULT_TEMPLATE
+    """The zone that a file is for, ``{1}`` being the first group of the pattern."""
+    reload: float = DEFAULT_RELOAD
+    """Seconds between two looks at the folder at most; 0 for never."""
+    warnings: tuple[str, ...] = ()
+
+
+def parse(directive: Option) -> Settings:
+    """Raises ``ConfigError``."""
+    settings = Settings("", parse_zones(directive, directive.args))
+    for option in directive.options:
+        settings = _with_option(settings, directive, option)
+    if not settings.folder:
+        directive.fail("needs a line 'directory DIR' with the folder of the zone files")
+    return settings
+
+
+def _with_option(settings: Settings, directive: Option, option: Option) -> Settings:
+    match option.name:
+        case "directory":
+            return _with_folder(settings, option)
+        case "reload":
+            return replace(settings, reload=parse_reload(option))
+        case "upstream":
+            warning = ignored(directive, option)
+            return replace(settings, warnings=(*settings.warnings, warning))
+    option.fail("unknown option of auto; known are directory and reload")
+
+
+def _with_folder(settings: Settings, option: Option) -> Settings:
+    if len(option.args) not in {1, 3}:
+        option.fail("takes a folder, or a folder, a regular expression and an origin template")
+    if len(option.args) == 1:
+        return replace(settings, folder=option.args[0])
+    folder, pattern, template = option.args
+    if len(pattern) > MAX_PATTERN:
+        option.fail(f"takes a regular expression of at most {MAX_PATTERN} characters")
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        option.fail(f"{pattern!r} is not a regular expression: {error}")
+    if not groups:
+        option.fail(f"{pattern!r} needs a group in parentheses, which becomes the zone")
+    return replace(settings, folder=folder, pattern=pattern, template=template)
+
+
+def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
+    """Answer for the zones found in the folder; pass the rest on."""
+    own = served_zones(settings.zones, context)
+    store = context.zone_folder(
+        settings.folder, settings.pattern, settings.template, own, settings.reload
+    )
+    authority = Authority(store, NAME, context.resolve)
+
+    async def handle(query: Query) -> Answer:
+        if longest_match(own, query.name) is None:
+            return await next_handler(query)
+        found = authority.match(query)
+        if found is None:
+            return _until_zones_change(await next_handler(query))
+        answer, _ = await authority.answer(query, *found)
+        return _until_zones_change(answer)
+
+    return handle
+
+
+def _until_zones_change(answer: Answer) -> Answer:
+    """A file that comes may hold a longer zone for the same name."""
+    return replace(answer, keys=answer.keys | {_ZONES_KEY})

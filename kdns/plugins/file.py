@@ -1,0 +1,113 @@
+"""``file DBFILE [ZONES…]``: zones from a master file.
+
+Several ``file`` directives of a server block act as one: the longest of their zones answers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.config.durations import parse_duration
+from kdns.config.keys import expand_zone
+from kdns.config.tree import Option
+from kdns.plugins.authority import Authority
+from kdns.plugins.interface import Context, Handler
+from kdns.plugins.zones import Fallthrough, longest_match, parse_fallthrough
+from kdns.wire.message import Answer, Query
+from kdns.wire.names import Name
+
+NAME: Final = "file"
+DEFAULT_RELOAD: Final = 60.0  # seconds, as in CoreDNS
+
+
+class Settings(Struct, frozen=True):
+    """A master file, and what it is served as."""
+
+    path: str
+    """Relative to the working folder."""
+    zones: tuple[Name, ...] = ()
+    """Empty for those of the server block."""
+    reload: float = DEFAULT_RELOAD
+    """Seconds between two looks at the files at most; 0 for never."""
+    fallthrough: Fallthrough = Fallthrough()
+    warnings: tuple[str, ...] = ()
+
+
+def parse(directive: Option) -> Settings:
+    """Raises ``ConfigError``."""
+    if not directive.args:
+        directive.fail("takes a zone file, and the zones it is for")
+    path, *zones = directive.args
+    settings = Settings(path, parse_zones(directive, tuple(zones)))
+    for option in directive.options:
+        settings = _with_option(settings, directive, option)
+    return settings
+
+
+def _with_option(settings: Settings, directive: Option, option: Option) -> Settings:
+    match option.name:
+        case "reload":
+            return replace(settings, reload=parse_reload(option))
+        case "fallthrough":
+            return replace(settings, fallthrough=parse_fallthrough(option))
+        case "upstream" | "reload_by_mtime":
+            warning = ignored(directive, option)
+            return replace(settings, warnings=(*settings.warnings, warning))
+    option.fail("unknown option of file; known are reload and fallthrough")
+
+
+def parse_zones(directive: Option, texts: tuple[str, ...]) -> tuple[Name, ...]:
+    """The zones named, networks expanded. Raises ``ConfigError``."""
+    zones = [zone for text in texts for zone in expand_zone(text, directive.location)]
+    return tuple(dict.fromkeys(zones))
+
+
+def parse_reload(option: Option) -> float:
+    """Seconds, 0 for never. Raises ``ConfigError``."""
+    text = option.one()
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        option.fail(str(error))
+    if seconds < 0:
+        option.fail(f"takes no negative duration, got {text}")
+    return seconds
+
+
+def ignored(directive: Option, option: Option) -> str:
+    """What is to be said of an option without effect here."""
+    why = "changes of content always count" if option.name == "reload_by_mtime" else "it is retired"
+    return f"{option.location}: {directive.name}: {option.name} has no effect: {why}"
+
+
+def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
+    """Answer for the zones of the file; pass on what is in none, or in another directive's."""
+    own = served_zones(settings.zones, context)
+    store = context.zone_files([(zone, settings.path) for zone in own], settings.reload)
+    authority = Authority(store, NAME, context.resolve)
+    others = {zone for option in context.block.named(NAME) for zone in _zones_of(option, context)}
+    longer = others - set(own)
+
+    async def handle(query: Query) -> Answer:
+        found = authority.match(query)
+        if found is None or len(longest_match(longer, query.name) or ()) > len(found[0]):
+            return await next_handler(query)
+        answer, missing = await authority.answer(query, *found)
+        if missing and not answer.answer and settings.fallthrough.covers(query.name):
+            passed = await next_handler(query)
+            return replace(passed, keys=passed.keys | answer.keys)
+        return answer
+
+    return handle
+
+
+def served_zones(zones: tuple[Name, ...], context: Context) -> tuple[Name, ...]:
+    """The zones of a directive, or else those of its server block."""
+    return zones or tuple(dict.fromkeys(key.zone for key in context.block.keys))
+
+
+def _zones_of(option: Option, context: Context) -> tuple[Name, ...]:
+    return served_zones(parse_zones(option, option.args[1:]), context)
