@@ -16,6 +16,22 @@ from kdns.wire.names import Name
 Handler: TypeAlias = Callable[[Query], Awaitable[Answer]]
 
 
+class Observer(Protocol):
+    """Told of answers after they were encoded (``log``); it changes nothing."""
+
+    def wants(self, query: Query, answer: Answer) -> bool:
+        """Whether calls with this answer come to anything.
+
+        It depends on the name, the opcode and type, and what the answer says, so whoever keeps a
+        reply needs to ask only once and need not call for its hits when the answer was no.
+        """
+
+    def __call__(
+        self, query: Query, answer: Answer, response_size: int, duration_seconds: float
+    ) -> None:
+        """``response_size`` is octets of the DNS message, ``duration_seconds`` since it came in."""
+
+
 class ZoneStore(Protocol):
     """Zone files that are loaded and kept current by a source."""
 

@@ -1,0 +1,254 @@
+"""Every Prometheus series, and the text that ``/metrics`` answers with.
+
+``families`` names the series, ``meters`` counts questions where it is hot; here they are added up when
+somebody scrapes. Nothing is ever sent from here, and nothing below knows who counts.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Protocol, TypeAlias
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from kdns import __version__
+from kdns.metrics import families
+from kdns.metrics.families import Family
+from kdns.metrics.meters import Cell, Histogram, Meter
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+Labels: TypeAlias = tuple[str, ...]
+Samples: TypeAlias = Iterable[tuple[Labels, float]]
+
+
+class WatchedResource(Protocol):
+    """What the series about watches need to know of a resource (``status.ResourceStatus``)."""
+
+    @property
+    def synced(self) -> bool: ...
+    @property
+    def lost_at(self) -> float: ...
+    @property
+    def relists(self) -> int: ...
+    @property
+    def restarts(self) -> int: ...
+
+
+class WatchedSource(Protocol):
+    """A source and its resources by name (``status.SourceStatus``)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def resources(self) -> Mapping[str, WatchedResource]: ...
+
+
+class Metrics:
+    """All counters of the process. One exists; whoever counts is handed it."""
+
+    def __init__(self) -> None:
+        self._meters: dict[Labels, Meter] = {}
+        self._counts: defaultdict[Family, defaultdict[Labels, float]] = defaultdict(
+            lambda: defaultdict(float)
+        )
+        self._histograms: defaultdict[Family, dict[Labels, Histogram]] = defaultdict(dict)
+        self._sources: dict[Family, Callable[[], Samples]] = {}
+        self._before: list[Callable[[], None]] = []
+        self._registry = CollectorRegistry()
+        self._registry.register(_Collector(self))
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        self._init_families()
+
+    def _init_families(self) -> None:
+        for family in families.FAMILIES:
+            if not family.labels and family.kind == "counter":
+                self._counts[family][()] = 0.0
+            elif not family.labels and family.kind == "histogram":
+                self._histograms[family][()] = Histogram(family.buckets)
+        build = (__version__, "", f"python{platform.python_version()}")
+        self.read(families.BUILD_INFO, lambda: [(build, 1)])
+
+    def meter(self, server: str, zone: str, view: str = "") -> Meter:
+        """The meter of a server block; the same one again for the same labels, also after a reload."""
+        labels = (server, zone, view)
+        if labels not in self._meters:
+            self._meters[labels] = Meter(*labels)
+        return self._meters[labels]
+
+    def count(self, family: Family, *labels: str, by: float = 1) -> None:
+        """Increment a counter. For what is rare; hot paths count themselves and are ``read``."""
+        self._counts[family][labels] += by
+
+    def record(self, family: Family, value: float, *labels: str) -> None:
+        """Enter a value into a histogram."""
+        histograms = self._histograms[family]
+        if labels not in histograms:
+            histograms[labels] = Histogram(family.buckets)
+        histograms[labels].observe(value)
+
+    def read(self, family: Family, source: Callable[[], Samples | float]) -> None:
+        """Ask ``source`` for a gauge's or counter's value at every scrape; replaces an earlier source.
+
+        It gives a number where the family has no labels, else pairs of label values and number.
+        """
+
+        def samples() -> Samples:
+            found = source()
+            return [((), found)] if isinstance(found, int | float) else found
+
+        self._sources[family] = samples
+
+    def read_watches(
+        self, sources: Callable[[], Iterable[WatchedSource]], now: Callable[[], float]
+    ) -> None:
+        """Ask for the state of all sources at every scrape; ``now`` is Unix time in seconds."""
+
+        def reader(value: Callable[[WatchedResource], float]) -> Callable[[], Samples]:
+            return lambda: [
+                ((source.name, name), value(resource))
+                for source in sources()
+                for name, resource in source.resources.items()
+            ]
+
+        self.read(
+            families.WATCH_AGE, reader(lambda r: max(0, now() - r.lost_at) if r.lost_at else 0)
+        )
+        self.read(families.WATCH_SYNCED, reader(lambda r: int(r.synced)))
+        self.read(families.WATCH_RESTARTS, reader(lambda r: r.restarts))
+        self.read(families.WATCH_RELISTS, reader(lambda r: r.relists))
+
+    def read_runtime(self) -> None:
+        """Export the interpreter's own figures too (``prometheus { runtime_metrics }``)."""
+        self.read(families.RUNTIME_BLOCKS, sys.getallocatedblocks)
+        self.read(families.RUNTIME_THREADS, threading.active_count)
+
+    def before_scrape(self, fold: Callable[[], None]) -> None:
+        """Call ``fold`` at the start of every scrape, so that kept replies report their hits."""
+        self._before.append(fold)
+
+    def expose(self) -> bytes:
+        """The text exposition format, version 0.0.4."""
+        for fold in self._before:
+            fold()
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """What ``expose`` writes, as values. A family without any series is left out."""
+        yield from _from_meters(self._meters.values())
+        for family in families.FAMILIES:
+            if family.kind == "histogram":
+                found = self._histograms.get(family)
+                if found:
+                    yield _histogram_metric(family, found)
+            elif samples := self._samples(family):
+                yield _plain_metric(family, samples)
+
+    def _samples(self, family: Family) -> dict[Labels, float]:
+        if family in self._sources:
+            return dict(self._sources[family]())
+        return self._counts.get(family, {})
+
+
+class _Collector:
+    """What prometheus_client wants to be given; it must be able to ask before there are values."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        return self._metrics.collect()
+
+
+def _from_meters(meters: Iterable[Meter]) -> Iterator[Metric]:
+    counters: defaultdict[Family, defaultdict[Labels, float]] = defaultdict(
+        lambda: defaultdict(float)
+    )
+    sizes: defaultdict[Family, dict[Labels, Histogram]] = defaultdict(dict)
+    durations: dict[Labels, Histogram] = {}
+    for meter in meters:
+        used = [cell for cell in meter.cells.values() if cell.count]
+        if used:
+            durations[meter.labels] = meter.durations
+        for cell in used:
+            _add_counts(counters, meter.labels, cell)
+            _add_sizes(sizes, meter.labels, cell)
+    for family in families.FROM_METERS:
+        if family in counters:
+            yield _plain_metric(family, counters[family])
+        elif family in sizes:
+            yield _histogram_metric(family, sizes[family])
+    if durations:
+        yield _histogram_metric(families.REQUEST_DURATION, durations)
+
+
+def _add_counts(
+    counters: Mapping[Family, defaultdict[Labels, float]], block: Labels, cell: Cell
+) -> None:
+    proto, family, rtype, rcode, plugin, dnssec_ok, *_ = cell.key
+    counters[families.REQUESTS][*block, proto, family, rtype] += cell.count
+    counters[families.RESPONSES][*block, rcode, plugin] += cell.count
+    if dnssec_ok:
+        counters[families.DO_REQUESTS][block] += cell.count
+
+
+def _add_sizes(sizes: Mapping[Family, dict[Labels, Histogram]], block: Labels, cell: Cell) -> None:
+    labels = (*block, cell.key[0])
+    for family, bucket, octets in (
+        (families.REQUEST_SIZE, cell.key[6], cell.request_bytes),
+        (families.RESPONSE_SIZE, cell.key[7], cell.response_bytes),
+    ):
+        histogram = sizes[family].setdefault(labels, Histogram(family.buckets))
+        histogram.counts[bucket] += cell.count
+        histogram.sum += octets
+
+
+def _plain_metric(family: Family, samples: Mapping[Labels, float]) -> Metric:
+    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    metric = kind(family.name, family.help, labels=family.labels)
+    for labels, value in samples.items():
+        metric.add_metric(labels, value)
+    return metric
+
+
+def _histogram_metric(family: Family, samples: Mapping[Labels, Histogram]) -> Metric:
+    metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+    for labels, histogram in samples.items():
+        metric.add_metric(labels, _cumulative(histogram), histogram.sum)
+    return metric
+
+
+def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
+    bounds = [*(_bound(value) for value in histogram.bounds), "+Inf"]
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip(bounds, histogram.counts, strict=True):
+        total += count
+        buckets.append((bound, total))
+    return buckets
+
+
+def _bound(value: float) -> str:
+    """As Go writes it: dashboards select on ``le="511"``, not ``le="511.0"``."""
+    return f"{value:.15g}"

@@ -1,0 +1,58 @@
+"""``whoami``: tells askers the address, port and transport that they were seen with."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from msgspec import Struct
+
+from kdns.config.tree import Option
+from kdns.plugins.interface import Context, Handler
+from kdns.wire import rdata
+from kdns.wire.constants import Type
+from kdns.wire.message import Answer, Query, Record
+from kdns.wire.names import MAX_NAME
+
+
+class Settings(Struct, frozen=True):
+    """There is nothing to set."""
+
+
+def parse(directive: Option) -> Settings:
+    """Raises ``ConfigError``."""
+    directive.none()
+    for option in directive.options:
+        option.fail("whoami has no options")
+    return Settings()
+
+
+def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
+    """Answer every question; nothing comes after this stage."""
+
+    async def answer(query: Query) -> Answer:
+        records = (*_address(query), *_service(query))
+        return Answer(additional=records, keep_until=0.0, plugin="whoami")
+
+    return answer
+
+
+def _address(query: Query) -> tuple[Record, ...]:
+    if not query.client:
+        return ()
+    address = _unmapped(query.client)
+    rtype = Type.A if address.version == 4 else Type.AAAA
+    return (Record(query.qname, rtype, 0, address.packed, query.qclass),)
+
+
+def _unmapped(client: str) -> IPv4Address | IPv6Address:
+    # A dual-stack socket shows IPv4 askers as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2).
+    address = ip_address(client)
+    return (address.ipv4_mapped or address) if address.version == 6 else address
+
+
+def _service(query: Query) -> tuple[Record, ...]:
+    label = b"\4_udp" if query.transport == "udp" else b"\4_tcp"
+    if len(label) + len(query.qname) > MAX_NAME:
+        return ()
+    target = rdata.srv(0, 0, query.client_port, b"\0")
+    return (Record(label + query.qname, Type.SRV, 0, target, query.qclass),)
