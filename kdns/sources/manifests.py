@@ -72,7 +72,7 @@ class Manifests:
             except OSError as error:
                 logger.debug("manifests %s: cannot watch: %s", self._path, error)
             await asyncio.sleep(RETRY)
-            await self._refresh()
+            await self.refresh()
 
     async def _watch(self) -> None:
         """A file is watched through its folder: editors put a new one in its place."""
@@ -85,9 +85,10 @@ class Manifests:
             rust_timeout=RESCAN_MS,
             yield_on_timeout=True,
         ):
-            await self._refresh({Path(path) for _, path in noticed})
+            await self.refresh({Path(path) for _, path in noticed})
 
-    async def _refresh(self, touched: Collection[Path] = ()) -> None:
+    async def refresh(self, touched: Collection[Path] = ()) -> None:
+        """Look at the files now; ``touched`` ones are read even if they look the same."""
         # Reading takes a while for a large dump, and answers must not wait for it.
         refreshed, state = await asyncio.to_thread(self._read, self._own(touched))
         for change in cluster.changes(self._state, state):
