@@ -21,11 +21,14 @@ from msgspec import Struct
 
 from kdns.config import keys
 from kdns.config.imports import Loader, TokenStream
+from kdns.config.keys import expand_zone
 from kdns.config.lexer import Token
 from kdns.config.tree import ConfigError, Key, Location, Option, ServerBlock
 
-_DIRECTIVE: Final = re.compile("[^./:]+")  # a zone standing here means a forgotten brace or comma
+__all__ = ["default_blocks", "expand_zone", "parse"]
+
 MAX_NESTING: Final = 16  # no directive of CoreDNS nests more than two
+_DIRECTIVE: Final = re.compile("[^./:]+")  # a zone standing here means a forgotten brace or comma
 
 
 def _no_imports(pattern: str, importing_file: str) -> Sequence[tuple[str, str]]:

@@ -61,6 +61,8 @@ def _problem(text: str) -> str:
         return "it is empty"
     if "," in text:
         return "commas must be followed by white space"
+    if text != "".join(text.split()):
+        return "it has white space in it; the value of a variable is one word"
     if text.endswith("{"):
         return "white space is missing before '{'"
     if text == "@" or text[0] in "(}":

@@ -10,6 +10,7 @@ from kdns.config.tree import Key, Option, ServerBlock
 from kdns.wire import names
 
 _INDENT: Final = "    "
+_ESCAPED: Final = {ord(char): f"\\{ord(char):03d}" for char in "#{},:"}
 _PLAIN: Final = re.compile(r'[^\s#"\ufeff][^\s#]*')
 
 
@@ -31,7 +32,8 @@ def _block(block: ServerBlock) -> Iterator[str]:
 
 def _key(key: Key) -> str:
     scheme = "" if key.scheme == "dns" else f"{key.scheme}://"
-    return _word(f"{scheme}{names.to_text(key.zone)}:{key.port}")
+    zone = names.to_text(key.zone).replace('\\"', "\\034").translate(_ESCAPED)
+    return f"{scheme}{zone}:{key.port}"
 
 
 def _lines(option: Option, indent: str) -> Iterator[str]:

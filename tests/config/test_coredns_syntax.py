@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -14,12 +15,14 @@ from typing import Final, NamedTuple
 import pytest
 
 from kdns.config.corefile import parse
-from kdns.config.tree import ConfigError
+from kdns.config.tree import ConfigError, ServerBlock
 from kdns.sources.files import load
+from kdns.wire import names
 
 COREDNS: Final = (
     Path(os.environ.get("KDNS_CACHE", "~/.cache/kdns")).expanduser() / "bin" / "coredns"
 )
+READY: Final = "CoreDNS-"
 ENVIRONMENT: Final = {"ZONE": "env.test", "LIST": "a.test b.test", "DIRECTIVE": "errors"}
 FILES: Final = {
     "block.conf": "imported.test {\n bind 127.0.0.1\n whoami\n}\n",
@@ -100,7 +103,6 @@ CASES: Final = [
     Case("variable as key", f"{{$ZONE}} {BODY}", True),
     Case("Windows variable in a key", f"x.{{%ZONE%}}:0 {BODY}", True),
     Case("variable as directive", "a.test {\n bind 127.0.0.1\n {$DIRECTIVE}\n}\n", True),
-    Case("variable with spaces is one word", f"{{$LIST}} {BODY}", True),
     Case("unset variable in a name", f"a.{{$UNSET}}.test {BODY}", False),
     Case("default value as port", f"a.test:{{$PORT:0}} {BODY}", False),
     Case("snippet", f"(s) {{\n errors\n}}\na.test {{\n import s\n{BODY[2:]}", True),
@@ -140,6 +142,7 @@ REFUSED_HERE: Final = [
     Case("last brace is missing", "a.test {\n bind 127.0.0.1\n log {\n  class error\n }\n", True, "any last '}' closes the block"),
     Case("no key", f"{{\n whoami\n}}\na.test {BODY}", True, "a block without keys vanishes"),
     Case("unset variable as key", f"{{$UNSET}} {{\n}}\na.test {BODY}", True, "likewise"),
+    Case("variable with spaces", f"{{$LIST}} {BODY}", True, "the zone 'a.test b.test.'"),
     Case("comma without space", f"a.test,b.test {BODY}", True, "the zone 'a.test,b.test.'"),
     Case("port is a word", f"a.test:dns {BODY}", True, "the zone 'a.test:dns.'"),
     Case("unknown scheme", f"dsn://a.test {BODY}", True, "the zone 'dsn://a.test.'"),
@@ -162,8 +165,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def coredns(folder: Path) -> Mapping[str, str]:
-    """By case: "" when CoreDNS started, else what it said."""
+def coredns(folder: Path) -> Mapping[str, list[str]]:
+    """What CoreDNS said, by case."""
     if not COREDNS.exists():
         assert os.environ.get("CI") != "true", f"{COREDNS} is missing"
         pytest.skip(f"{COREDNS} is missing: not compared with CoreDNS")
@@ -173,11 +176,12 @@ def coredns(folder: Path) -> Mapping[str, str]:
         return {case.name: said for case, said in zip(cases, results, strict=True)}
 
 
-def run_coredns(folder: Path, number: int, case: Case) -> str:
+def run_coredns(folder: Path, number: int, case: Case) -> list[str]:
+    """The lines that it prints until it is ready, that is, names its version; or until it ends."""
     file = folder / f"Corefile-{number}"
     file.write_bytes(case.text.encode())
     command = [str(COREDNS), "-conf", file.name, "-dns.port", "0"]
-    said = "nothing, for ten seconds"
+    said: list[str] = []
     with subprocess.Popen(
         command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
@@ -186,9 +190,8 @@ def run_coredns(folder: Path, number: int, case: Case) -> str:
         watchdog.start()
         assert process.stdout
         for line in process.stdout:
-            said = line
-            if line.startswith("CoreDNS-"):
-                said = ""
+            said.append(line)
+            if line.startswith(READY):
                 process.kill()
                 break
         watchdog.cancel()
@@ -196,18 +199,36 @@ def run_coredns(folder: Path, number: int, case: Case) -> str:
 
 
 @pytest.mark.parametrize("case", CASES + REFUSED_HERE, ids=lambda case: case.name)
-def test_coredns_decides_alike(case: Case, coredns: Mapping[str, str]) -> None:
-    assert (coredns[case.name] == "") == case.coredns, coredns[case.name]
+def test_coredns_decides(case: Case, coredns: Mapping[str, list[str]]) -> None:
+    said = coredns[case.name]
+    assert said, "nothing within ten seconds"
+    assert said[-1].startswith(READY) == case.coredns, said[-1]
 
 
 @pytest.mark.parametrize("case", CASES + REFUSED_HERE, ids=lambda case: case.name)
 def test_kdns_decides(case: Case, folder: Path) -> None:
-    accepted = case.coredns and not case.differs
-    file = str(folder / "Corefile")
-    if accepted:
-        assert parse(case.text, file, load=load, environment=ENVIRONMENT, port=0)
+    if case.coredns and not case.differs:
+        assert read(case, folder)
         return
     with pytest.raises(ConfigError) as caught:
-        parse(case.text, file, load=load, environment=ENVIRONMENT, port=0)
+        read(case, folder)
     assert caught.value.location
     assert caught.value.location.line
+
+
+ACCEPTED: Final = [case for case in CASES if case.coredns]
+
+
+@pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case.name)
+def test_both_serve_the_same_zones(
+    case: Case, folder: Path, coredns: Mapping[str, list[str]]
+) -> None:
+    """CoreDNS prints each zone with its port, and the address that it is bound to."""
+    served = [line.split()[0] for line in coredns[case.name] if re.match(r"\S+:[0-9]+( |$)", line)]
+    keys = [key for block in read(case, folder) for key in block.keys]
+    assert sorted(served) == sorted(f"{names.to_text(key.zone)}:{key.port}" for key in keys)
+
+
+def read(case: Case, folder: Path) -> tuple[ServerBlock, ...]:
+    file = str(folder / "Corefile")
+    return parse(case.text, file, load=load, environment=ENVIRONMENT, port=0)
