@@ -306,8 +306,14 @@ def title(document: Mapping[str, object]) -> str:
     kind = document.get("kind")
     metadata = document.get("metadata")
     known = metadata if isinstance(metadata, Mapping) else {}
-    name, namespace = known.get("name", "?"), known.get("namespace", "default")
+    name, namespace = _shown(known.get("name", "?")), _shown(known.get("namespace", "default"))
     return f"{kind} {name}" if kind in _CLUSTER_SCOPED else f"{kind} {namespace}/{name}"
+
+
+def _shown(name: object) -> str:
+    """Keep what is no name from breaking the line that reports it."""
+    text = str(name)[:253]
+    return text if text.isprintable() else repr(text)
 
 
 def _without_nulls(document: Mapping[str, object]) -> Mapping[str, object]:

@@ -225,7 +225,7 @@ REFUSED = {
     ),
     "newline": (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a\n"}},
-        "Namespace a\n: metadata.name: not a valid name (RFC 1123): a-z, 0-9 and '-' are expected",
+        "Namespace 'a\\n': metadata.name: not a valid name (RFC 1123): a-z, 0-9 and '-' are expected",
     ),
     "hostname": (
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"hostname": 123}},

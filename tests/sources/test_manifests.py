@@ -118,6 +118,12 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit that comes before the watch stands is seen at the first look without a notification."""
+    monkeypatch.setattr("kdns.sources.manifests.RESCAN_MS", 100)
+
+
 def test_emits_everything_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     (tmp_path / "a.yaml").write_text(service("a") + service("b", namespace="n"))
@@ -204,6 +210,19 @@ async def test_follows_edits(
         write(file, service("b", 3))
         await until(lambda: kept.services == ["default/b"])
         assert kept.changes[1:] == [Gone(Kind.SERVICE, "default", "a")]
+
+
+@pytest.mark.parametrize("single", [False, True], ids=["folder", "file"])
+async def test_is_notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, single: bool) -> None:
+    monkeypatch.setattr("kdns.sources.manifests.RESCAN_MS", 60_000)
+    file = tmp_path / "a.yaml"
+    file.write_text(service("a"))
+    async with running(file if single else tmp_path) as (kept, _):
+        port = 0
+        while not kept.changes:  # the first edits may come before the watch stands
+            port = port % 200 + 1
+            replace(file, service("a", port))
+            await asyncio.sleep(0.2)
 
 
 async def test_follows_files_that_come_move_and_go(tmp_path: Path) -> None:
@@ -312,6 +331,19 @@ def test_reads_only_the_file_that_changed(tmp_path: Path, monkeypatch: pytest.Mo
     replace(tmp_path / "b.yaml", service("b", 7))
     assert files.refresh().changed
     assert read == ["b.yaml"]
+
+
+def test_reads_a_touched_file_even_if_it_looks_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(service("a", 1))
+    files = ManifestFiles(tmp_path)
+    files.load()
+    times = file.stat()
+    file.write_text(service("b", 1))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not files.refresh().changed
+    assert files.refresh((file,)).changed
+    assert [each.name for each in files.declared] == ["b"]
 
 
 FILES = ["a.yaml", "b.yml", "c.json", "sub/d.yaml"]
