@@ -46,6 +46,9 @@ def families(spec: ServiceSpec) -> tuple[Family, ...]:
 
 def family(address: str) -> Family:
     """Return the family of a valid address."""
+    if ":" not in address:
+        return "IPv4"
+    # An IPv4 address may be mapped into IPv6 (RFC 4291 section 2.5.5.2).
     return "IPv6" if ":" in (canonical_address(address) or "") else "IPv4"
 
 

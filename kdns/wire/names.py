@@ -23,8 +23,10 @@ _ESCAPED: Final = {ord(c): f"\\{c}" for c in '".;\\()@$'} | {
     code: f"\\{code:03d}" for code in (*range(33), *range(127, 256))
 }
 
+_PUNCTUATION: Final = {ord(c): None for c in ".-_"}
 
-class NameError_(ValueError):  # noqa: N801  (NameError is Python's own)
+
+class BadNameError(ValueError):
     """A text or a wire form that is not a domain name; the message says what is wrong with it."""
 
 
@@ -32,7 +34,7 @@ def from_text(text: str, origin: Name = ()) -> Name:
     """Parse presentation format (RFC 1035 section 5.1) into a lower-case name.
 
     A name without a final dot is relative to ``origin``; ``@`` is the origin itself.
-    Raises ``NameError_`` for empty or overlong labels, overlong names and broken escapes.
+    Raises ``BadNameError`` for empty or overlong labels, overlong names and broken escapes.
     """
     labels, absolute = _split(text, origin)
     name = tuple(label.lower() for label in labels)
@@ -55,11 +57,11 @@ def _split(text: str, origin: Name) -> tuple[list[str], bool]:
     labels, absolute = _unescape(text)
     for label in labels:
         if not label:
-            raise NameError_(f"{text!r} has an empty label")
+            raise BadNameError(f"{text!r} has an empty label")
         if len(label) > MAX_LABEL:
-            raise NameError_(f"{text!r} has a label of {len(label)} octets; 63 is the most")
+            raise BadNameError(f"{text!r} has a label of {len(label)} octets; 63 is the most")
     if sum(map(len, labels)) + len(labels) + 1 > MAX_NAME:
-        raise NameError_(f"{text[:40]!r}… is longer than 255 octets")
+        raise BadNameError(f"{text[:40]!r}… is longer than 255 octets")
     return labels, absolute
 
 
@@ -68,7 +70,7 @@ def _unescape(text: str) -> tuple[list[str], bool]:
         absolute = text.endswith(".")
         labels = (text[:-1] if absolute else text).split(".")
         if not text.isascii():
-            raise NameError_(f"{text!r} has characters outside ASCII; write them as \\DDD")
+            raise BadNameError(f"{text!r} has characters outside ASCII; write them as \\DDD")
         return labels, absolute
     labels, label, at, absolute = [], "", 0, False
     while at < len(text):
@@ -93,7 +95,7 @@ def _escape(text: str, at: int) -> tuple[int, str]:
     if len(digits) == 3 and digits.isascii() and digits.isdigit() and int(digits) < 256:
         return 4, chr(int(digits))
     if not digits or digits[0].isdigit():
-        raise NameError_(f"{text!r} has a broken escape")
+        raise BadNameError(f"{text!r} has a broken escape")
     return 2, digits[0]
 
 
@@ -102,34 +104,36 @@ def to_text(name: Name) -> str:
     if not name:
         return "."
     text = ".".join(name)
-    if text.replace(".", "").replace("-", "").replace("_", "").isalnum() and text.isascii():
-        if text.count(".") == len(name) - 1:
-            return text + "."
+    is_plain = text.isascii() and text.translate(_PUNCTUATION).isalnum()
+    if is_plain and text.count(".") == len(name) - 1:
+        return text + "."
     return "".join(label.translate(_ESCAPED) + "." for label in name)
 
 
 def to_wire(name: Name, suffix: bytes = b"\0") -> bytes:
     """The wire form of ``name`` before ``suffix`` (itself a wire form; the root by default).
 
-    Raises ``NameError_`` when the result would exceed 255 octets or a label is empty or over 63.
+    Raises ``BadNameError`` when the result would exceed 255 octets or a label is empty or over 63.
     """
     wire = b"".join([bytes((len(label),)) + label.encode("latin-1") for label in name]) + suffix
     if len(wire) > MAX_NAME or not all(0 < len(label) <= MAX_LABEL for label in name):
-        raise NameError_(f"{to_text(name)[:60]!r} is not a domain name: a label or it is too long")
+        raise BadNameError(
+            f"{to_text(name)[:60]!r} is not a domain name: a label or it is too long"
+        )
     return wire
 
 
 def from_wire(wire: bytes) -> Name:
-    """The lower-case name of an uncompressed wire form. Raises ``NameError_`` if it is not one."""
+    """The lower-case name of an uncompressed wire form. Raises ``BadNameError`` if it is not one."""
     folded = wire.lower().decode("latin-1")  # length octets are below 64: never letters
     labels, at, end = [], 0, len(folded)
     while at < end and (size := ord(folded[at])):
         if size > MAX_LABEL or at + size + 1 >= end:
-            raise NameError_("a label runs past the end of the name")
+            raise BadNameError("a label runs past the end of the name")
         labels.append(folded[at + 1 : at + 1 + size])
         at += size + 1
     if at != end - 1 or end > MAX_NAME:
-        raise NameError_("the name does not end where it should")
+        raise BadNameError("the name does not end where it should")
     return tuple(labels)
 
 

@@ -1,0 +1,125 @@
+"""UDP: a kept reply is sent from within the datagram callback, anything else goes to the responder."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Final, TypeAlias, cast
+
+from kdns.packet_cache import PacketCache
+from kdns.wire.message import Transport
+
+logger: Final = logging.getLogger("kdns.listeners.udp")
+
+Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+Reply: TypeAlias = bytes | Awaitable[bytes | None] | None
+Respond: TypeAlias = Callable[[bytes, str, int, Transport], Reply]
+
+MAX_WAITING: Final = 4096
+"""Questions that may wait for an upstream at one time; further ones are dropped and counted, since
+whoever sent them asks again, and memory must not grow with what is sent at us."""
+
+RECEIVE_BUFFER: Final = 4 * 1024 * 1024
+"""Octets asked of the kernel, so that a burst is queued and not lost while a change is applied."""
+
+
+SAMPLED: Final = 0x7F
+"""Of the hits of an entry, every 128th is timed: reading the clock twice costs a third of a hit."""
+
+
+class UdpListener(asyncio.DatagramProtocol):
+    """One UDP socket."""
+
+    def __init__(self, cache: PacketCache, respond: Respond) -> None:
+        self.cache = cache
+        self.entries = cache.entries
+        self.respond = respond
+        self.overflows = 0
+        self.waiting: set[asyncio.Task[None]] = set()
+        self.transport: asyncio.DatagramTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        entry = self.entries.get(data[2:])
+        if entry is None:
+            self._miss(data, addr)
+            return
+        entry.hits += 1
+        if entry.hits & SAMPLED:
+            self.transport.sendto(data[:2] + entry.next_body(), addr)
+            return
+        started = perf_counter()
+        self.transport.sendto(data[:2] + entry.next_body(), addr)
+        entry.tally.took(perf_counter() - started)
+
+    def _miss(self, data: bytes, addr: Address) -> None:
+        self.cache.misses += 1
+        reply = self.respond(data, addr[0], addr[1], "udp")
+        if reply is None:
+            return
+        if isinstance(reply, bytes):
+            self.transport.sendto(reply, addr)
+        elif len(self.waiting) < MAX_WAITING:
+            task = asyncio.ensure_future(self._send_later(reply, addr))
+            self.waiting.add(task)
+            task.add_done_callback(self.waiting.discard)
+        else:
+            self.overflows += 1
+            _abandon(reply)
+
+    def error_received(self, exc: Exception) -> None:
+        """An earlier reply could not be delivered (ICMP); the asker is gone."""
+        logger.debug("reply not delivered: %s", exc)
+
+    async def _send_later(self, reply: Awaitable[bytes | None], addr: Address) -> None:
+        data = await reply
+        if data is not None and not self.transport.is_closing():
+            self.transport.sendto(data, addr)
+
+    async def drain(self, seconds: float) -> int:
+        """Wait for the questions under way, at most so long; return how many were cut off."""
+        if self.waiting:
+            _, late = await asyncio.wait(self.waiting, timeout=seconds)
+            for task in late:
+                task.cancel()
+            return len(late)
+        return 0
+
+    def close(self) -> None:
+        self.transport.close()
+
+
+def _abandon(reply: Awaitable[bytes | None]) -> None:
+    close = getattr(reply, "close", None)
+    if close is not None:
+        close()
+
+
+async def listen(
+    host: str,
+    port: int,
+    make: Callable[[], UdpListener],
+    reuse_port: bool = False,
+) -> UdpListener:
+    """Bind and start. Raises ``OSError`` when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        sock.setblocking(False)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    loop = asyncio.get_running_loop()
+    _, protocol = await loop.create_datagram_endpoint(make, sock=sock)
+    return protocol

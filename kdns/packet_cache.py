@@ -1,0 +1,126 @@
+"""Request bytes to reply bytes: the way of almost every question.
+
+An entry is found by the whole request without its message ID, so everything that can shape the reply
+(flags, letter case, EDNS) is part of the key. It depends on the keys of its Answer and goes the moment
+one of them changes; nothing here is ever guessed to be fresh.
+
+Bounded: the oldest entry that was not asked for again since its last turn makes room (second chance),
+so a flood of names that are asked once passes through while what is in use stays.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from itertools import cycle, repeat
+from typing import Final, Protocol
+
+from kdns.wire.message import Key
+
+MAX_ENTRIES: Final = 32768
+"""A kept reply and its bookkeeping take about 1 KiB, so this is some 32 MiB at the most."""
+
+MAX_CHANCES: Final = 16
+"""Entries spared in one search for room, so that an insertion costs no more than this."""
+
+MAX_ROTATIONS: Final = 8
+"""Bodies kept of a reply with several addresses; they are sent in turn."""
+
+
+class Tally(Protocol):
+    """Who is told how often an entry was used, and of a sample of the uses how long they took."""
+
+    def hits(self, count: int) -> None: ...
+    def took(self, seconds: float) -> None: ...
+
+
+class Entry:
+    """A kept reply. A listener sends ``next_body()``, counts ``hits`` up, and does nothing else."""
+
+    __slots__ = ("folded", "hits", "keys", "next_body", "request", "seen", "tally")
+
+    def __init__(
+        self, request: bytes, bodies: list[bytes], keys: frozenset[Key], tally: Tally
+    ) -> None:
+        self.request, self.keys = request, keys
+        # Bodies of several addresses are sent in turn; both iterators step in C.
+        self.next_body = (cycle(bodies) if len(bodies) > 1 else repeat(bodies[0])).__next__
+        self.tally = tally
+        self.hits = self.seen = self.folded = 0
+
+
+class PacketCache:
+    """The replies of one listener. Its maker looks requests up in ``entries`` directly."""
+
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
+        self.max_entries = max_entries
+        self.entries: dict[bytes, Entry] = {}
+        self.misses = self.drops = self.evictions = self._hits = 0
+        self._dependents: dict[Key, dict[bytes, None]] = {}
+        self._turns: deque[Entry] = deque()
+
+    @property
+    def hits(self) -> int:
+        return self._hits + sum(entry.hits - entry.folded for entry in self.entries.values())
+
+    def keep(self, entry: Entry) -> None:
+        """Keep a reply under its request."""
+        old = self.entries.pop(entry.request, None)
+        if old is not None:
+            self._forget(old)
+        while len(self.entries) >= self.max_entries:
+            self._evict()
+        self.entries[entry.request] = entry
+        self._turns.append(entry)
+        for key in entry.keys:
+            self._dependents.setdefault(key, {})[entry.request] = None
+
+    def drop(self, keys: Iterable[Key]) -> None:
+        """Forget every reply that depends on one of these."""
+        for key in keys:
+            for request in tuple(self._dependents.get(key, ())):
+                self.drops += 1
+                self._forget(self.entries.pop(request))
+        if len(self._turns) > 2 * self.max_entries:  # the dropped ones never came to their turn
+            self._turns = deque(self.entries.values())
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.fold()
+        self.drops += len(self.entries)
+        self.entries.clear()
+        self._dependents.clear()
+        self._turns.clear()
+
+    def fold(self) -> None:
+        """Report the hits since the last time."""
+        for entry in self.entries.values():
+            self._report(entry)
+
+    def _report(self, entry: Entry) -> None:
+        if fresh := entry.hits - entry.folded:
+            entry.tally.hits(fresh)
+            entry.folded = entry.hits
+            self._hits += fresh
+
+    def _evict(self) -> None:
+        for _ in range(MAX_CHANCES):
+            entry = self._turns.popleft()
+            if self.entries.get(entry.request) is not entry:
+                continue  # dropped meanwhile
+            if entry.hits == entry.seen:
+                break
+            entry.seen = entry.hits
+            self._turns.append(entry)
+        else:
+            entry = next(iter(self.entries.values()))
+        self.evictions += 1
+        self._forget(self.entries.pop(entry.request))
+
+    def _forget(self, entry: Entry) -> None:
+        self._report(entry)
+        for key in entry.keys:
+            dependents = self._dependents[key]
+            del dependents[entry.request]
+            if not dependents:
+                del self._dependents[key]

@@ -1,0 +1,195 @@
+"""The order of the directives, and a server block's chain made from them.
+
+The order is CoreDNS's compiled one (its plugin.cfg), whatever order a Corefile is written in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Final
+
+from msgspec import Struct
+
+from kdns.config.tree import ConfigError, Option, ServerBlock
+from kdns.plugins import (
+    auto,
+    bind,
+    chaos,
+    debug,
+    errors,
+    file,
+    health,
+    kubernetes,
+    loadbalance,
+    log,
+    prometheus,
+    ready,
+    shortnames,
+    whoami,
+)
+from kdns.plugins.interface import Context, Handler
+from kdns.wire.constants import ErrorCode, Rcode
+from kdns.wire.message import Answer, ExtendedError, Query
+
+ORDER: Final = (
+    "root",
+    "metadata",
+    "geoip",
+    "cancel",
+    "proxyproto",
+    "quic",
+    "grpc_server",
+    "https",
+    "https3",
+    "timeouts",
+    "multisocket",
+    "reload",
+    "nsid",
+    "bufsize",
+    "bind",
+    "debug",
+    "trace",
+    "ready",
+    "health",
+    "pprof",
+    "shed",
+    "prometheus",
+    "errors",
+    "log",
+    "dnstap",
+    "local",
+    "dns64",
+    "siit",
+    "any",
+    "chaos",
+    "loadbalance",
+    "tsig",
+    "rewrite",
+    "shortnames",
+    "autopath",
+    "acl",
+    "cache",
+    "header",
+    "dnssec",
+    "tls",
+    "minimal",
+    "template",
+    "transfer",
+    "dynupdate",
+    "hosts",
+    "route53",
+    "azure",
+    "clouddns",
+    "k8s_external",
+    "kubernetes",
+    "file",
+    "auto",
+    "secondary",
+    "etcd",
+    "loop",
+    "forward",
+    "grpc",
+    "erratic",
+    "whoami",
+    "on",
+    "sign",
+    "view",
+    "nomad",
+)
+"""Every directive of CoreDNS 1.15, and ``shortnames``, which completes names before autopath would."""
+
+SUPPORTED: Final[dict[str, ModuleType]] = {
+    "auto": auto,
+    "bind": bind,
+    "chaos": chaos,
+    "debug": debug,
+    "errors": errors,
+    "file": file,
+    "health": health,
+    "kubernetes": kubernetes,
+    "loadbalance": loadbalance,
+    "log": log,
+    "prometheus": prometheus,
+    "ready": ready,
+    "shortnames": shortnames,
+    "whoami": whoami,
+}
+
+_GONE: Final = {"proxy": "forward", "federation": "", "kubernetai": "kubernetes", "upstream": ""}
+_REPEATABLE: Final = frozenset({"auto", "bind", "file", "log"})
+
+
+class Plan(Struct, frozen=True):
+    """A server block with its directives read."""
+
+    block: ServerBlock
+    settings: dict[str, tuple[object, ...]]
+    """By directive, in plugin order; several where one may stand more than once."""
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The directives in the order in which they are asked."""
+        return tuple(self.settings)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was accepted without effect, each with file and line."""
+        found = [getattr(s, "warnings", ()) for group in self.settings.values() for s in group]
+        return tuple(text for texts in found for text in texts)
+
+    def first(self, name: str) -> object | None:
+        """The settings of a directive, if the block has it."""
+        return next(iter(self.settings.get(name, ())), None)
+
+
+def plan(block: ServerBlock) -> Plan:
+    """Read a block's directives. Raises ``ConfigError`` naming the line that cannot be used."""
+    for directive in block.directives:
+        _check_known(directive)
+    settings: dict[str, tuple[object, ...]] = {}
+    for name in ORDER:
+        directives = list(block.named(name))
+        if len(directives) > 1 and name not in _REPEATABLE:
+            first = directives[0].location
+            directives[1].fail(f"is there already ({first}); a server block takes it once")
+        if directives:
+            settings[name] = tuple(SUPPORTED[name].parse(directive) for directive in directives)
+    return Plan(block, settings)
+
+
+def _check_known(directive: Option) -> None:
+    name, location = directive.name, directive.location
+    if name in SUPPORTED:
+        return
+    if name in ORDER:
+        raise ConfigError(f"directive {name} of CoreDNS is not supported yet", location)
+    if name in _GONE:
+        instead = f"; use {_GONE[name]}" if _GONE[name] else "; remove it"
+        raise ConfigError(f"directive {name} is gone from CoreDNS{instead}", location)
+    near = get_close_matches(name, SUPPORTED, n=1)
+    hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(SUPPORTED))}"
+    raise ConfigError(f"unknown directive {name!r}{hint}", location)
+
+
+def build(planned: Plan, context: Context) -> Handler:
+    """Make the chain: each stage knows only the next."""
+    handler: Handler = end_of_chain
+    stages: Sequence[tuple[str, object]] = [
+        (name, settings) for name, group in planned.settings.items() for settings in group
+    ]
+    for name, settings in reversed(stages):
+        wrap = getattr(SUPPORTED[name], "wrap", None)
+        if wrap is not None:
+            handler = wrap(settings, handler, context)
+    return handler
+
+
+async def end_of_chain(query: Query) -> Answer:
+    """Nobody took the question: SERVFAIL, as the peer has it, with the reason."""
+    errors = ()
+    if query.wants_reason:
+        text = "no directive of this server block answers for the name"
+        errors = (ExtendedError(ErrorCode.NOT_AUTHORITATIVE, text),)
+    return Answer(Rcode.SERVFAIL, authoritative=False, errors=errors, handled=False)

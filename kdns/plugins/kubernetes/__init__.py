@@ -1,0 +1,6 @@
+"""``kubernetes [ZONES…] { … }``: names of Services and Pods, from an API server or from manifests."""
+
+from kdns.plugins.kubernetes.settings import Settings, parse
+from kdns.plugins.kubernetes.stage import wrap
+
+__all__ = ["Settings", "parse", "wrap"]

@@ -1,0 +1,214 @@
+"""The stage that answers for the cluster's zones, from the index that its source keeps."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.plugins.interface import Context, Handler
+from kdns.plugins.kubernetes.settings import Settings
+from kdns.plugins.zones import longest_match
+from kdns.records.apex import NAME_SERVER, NameServers, soa
+from kdns.records.explain import explain
+from kdns.records.lookup import lookup, zone_wire
+from kdns.records.outcome import Asked, Outcome, Reason
+from kdns.records.services import pack
+from kdns.wire import rdata
+from kdns.wire.constants import Class, ErrorCode, Rcode, Type
+from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
+from kdns.wire.names import Name, from_wire
+
+NAME: Final = "kubernetes"
+
+MAX_CHAIN: Final = 10
+"""CNAMEs followed for one question; the peer's limit."""
+
+STALE_AFTER: Final = 5.0
+"""Seconds without a connection before answers are called stale: a watch that is taken up again at
+once is nothing that an asker should hear about."""
+
+
+def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
+    return Cluster(settings, next_handler, context).answer
+
+
+class Step(Struct, frozen=True):
+    """One name on the way along CNAMEs: the first is the question's own."""
+
+    qname: bytes
+    name: Name
+    zone: Name
+    outcome: Outcome
+
+
+class Cluster:
+    """The stage: zone match, look-up, CNAMEs followed, then the words of the reply."""
+
+    def __init__(self, settings: Settings, next_handler: Handler, context: Context) -> None:
+        self.settings, self.next, self.context = settings, next_handler, context
+        self.view = settings.view(context.block)
+        self.index, self.status = context.cluster(settings.access())
+
+    async def answer(self, query: Query) -> Answer:
+        zone = longest_match(self.view.zones, query.name)
+        if zone is None:
+            return await self.next(query)
+        if query.qclass != Class.IN or query.qtype in {Type.AXFR, Type.IXFR}:
+            return Answer(Rcode.REFUSED, authoritative=False, plugin=NAME)
+        steps = self._follow(query, zone)
+        first, last = steps[0].outcome, steps[-1].outcome
+        if not first.exists:
+            if not self._is_certain(first):
+                return self._not_synced(query, steps[0])
+            if self.settings.fallthrough.covers(query.name):
+                return await self._pass_on(query, first)
+        answer = self._assemble(query, steps)
+        return await self._leave(query, answer, last) if last.target else answer
+
+    # ---- looking up
+
+    def _follow(self, query: Query, zone: Name) -> list[Step]:
+        """The question's name and, while CNAMEs stay inside the zones, where they lead."""
+        qname, name = query.qname, query.name
+        steps: list[Step] = []
+        seen: set[Name] = set()
+        while True:
+            outcome = self._look_up(query, qname, name, zone)
+            steps.append(Step(qname, name, zone, outcome))
+            seen.add(name)
+            if not outcome.target:
+                return steps
+            qname, name = outcome.target, from_wire(outcome.target)
+            inside = longest_match(self.view.zones, name)
+            if inside is None:
+                return steps
+            if name in seen or len(steps) == MAX_CHAIN:
+                steps.append(Step(qname, name, inside, _loop(outcome)))
+                return steps
+            zone = inside
+
+    def _look_up(self, query: Query, qname: bytes, name: Name, zone: Name) -> Outcome:
+        qtype = query.qtype
+        at_apex = name == zone
+        if at_apex and qtype == Type.SOA:
+            return Outcome(answer=(soa(self.index, self.view, qname),), keys=(("serial",),))
+        if (at_apex and qtype == Type.NS) or name[: len(name) - len(zone)] == NAME_SERVER:
+            return self._name_servers(qname, zone_wire(qname, name, zone), at_apex, qtype)
+        outcome = lookup(self.index, self.view, zone, qname, name, qtype)
+        if qtype == Type.ANY and outcome.exists and not outcome.answer:
+            # RFC 8482 section 4.2: a synthesised HINFO instead of all that there is
+            record = Record(qname, Type.HINFO, self.view.ttl, rdata.strings("RFC8482", ""))
+            return replace(outcome, answer=(record,))
+        return outcome
+
+    def _name_servers(self, qname: bytes, zone: bytes, at_apex: bool, qtype: int) -> Outcome:
+        servers = NameServers(self.index, self.view, self.context.local_addresses())
+        keys = servers.keys()
+        if at_apex:
+            answer, additional = servers.records(zone, qname)
+            return Outcome(answer=answer, additional=additional, keys=keys)
+        records = [
+            Record(qname, qtype, self.view.ttl, packed)
+            for packed in map(pack, servers.addresses())
+            if qtype == (Type.A if len(packed) == 4 else Type.AAAA)
+        ]
+        reason = None if records else Reason.NO_SUCH_TYPE
+        return Outcome(answer=tuple(records), keys=keys, reason=reason, asked=Asked("other"))
+
+    def _is_certain(self, outcome: Outcome) -> bool:
+        """Whether a negative outcome is the truth, and not just a list that has not come yet."""
+        return self.index.synced.issuperset(outcome.needs)
+
+    # ---- making the answer
+
+    def _assemble(self, query: Query, steps: list[Step]) -> Answer:
+        last = steps[-1]
+        missing = not last.outcome.exists and self._is_certain(last.outcome)
+        keys = frozenset(key for step in steps for key in step.outcome.keys)
+        errors: tuple[ExtendedError, ...] = ()
+        authority: tuple[Record, ...] = ()
+        if not last.outcome.answer:
+            zone = zone_wire(last.qname, last.name, last.zone)
+            authority = (soa(self.index, self.view, zone),)
+            errors, more = self._reasons(query, last.outcome)
+            keys |= more
+        return Answer(
+            rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
+            answer=tuple([record for step in steps for record in step.outcome.answer]),
+            authority=authority,
+            additional=last.outcome.additional,
+            errors=(*errors, *self._staleness(query)),
+            keys=keys,
+            keep_until=float("inf") if self.status.synced else 0.0,
+            plugin=NAME,
+        )
+
+    def _reasons(
+        self, query: Query, outcome: Outcome
+    ) -> tuple[tuple[ExtendedError, ...], frozenset[Key]]:
+        if not query.wants_reason:
+            return (), frozenset()
+        text, keys = explain(self.index, self.view, outcome)
+        return ((ExtendedError(ErrorCode.OTHER, text),) if text else ()), frozenset(keys)
+
+    def _staleness(self, query: Query) -> tuple[ExtendedError, ...]:
+        """RFC 8914 section 4.4, with the moment and not the age: a kept answer stays true."""
+        if not query.wants_reason:
+            return ()
+        age = self.status.age(self.context.now())
+        if age < STALE_AFTER:
+            return ()
+        since = datetime.fromtimestamp(self.context.now() - age, UTC)
+        text = f"{self.status.name} not reachable since {since:%Y-%m-%dT%H:%M:%SZ}"
+        return (ExtendedError(ErrorCode.STALE_ANSWER, text),)
+
+    def _not_synced(self, query: Query, step: Step) -> Answer:
+        zone = zone_wire(step.qname, step.name, step.zone)
+        text = f"not synced yet: {self.status.problem}"
+        return Answer(
+            Rcode.SERVFAIL,
+            authority=(soa(self.index, self.view, zone),),
+            errors=(ExtendedError(ErrorCode.NOT_READY, text),) if query.wants_reason else (),
+            keep_until=0.0,
+            plugin=NAME,
+        )
+
+    async def _pass_on(self, query: Query, outcome: Outcome) -> Answer:
+        """``fallthrough``: what comes after may answer, until the name exists here."""
+        answer = await self.next(query)
+        return replace(answer, keys=answer.keys | frozenset(outcome.keys))
+
+    async def _leave(self, query: Query, answer: Answer, last: Outcome) -> Answer:
+        """Follow a CNAME out of the cluster, through the whole server (hosts, rewrite, forward)."""
+        asked = Query(
+            qname=last.target,
+            name=from_wire(last.target),
+            qtype=query.qtype,
+            flags=query.flags,
+            edns=query.edns,
+            transport="internal",
+            client=query.client,
+            client_port=query.client_port,
+        )
+        found = await self.context.resolve(asked)
+        failed = found.rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN}
+        rest: tuple[Record, ...] = () if failed else found.answer
+        return replace(
+            answer,
+            # RFC 6604 section 2: the rcode is that of the last name. Where nobody answers for that
+            # name this server has still told all that it knows: the CNAME.
+            rcode=Rcode.NOERROR if failed else found.rcode,
+            answer=(*answer.answer, *rest),
+            authority=() if failed or found.answer else found.authority,
+            truncated=found.truncated,
+            errors=(*answer.errors, *found.errors),
+            keys=answer.keys | found.keys,
+            keep_until=min(answer.keep_until, found.keep_until),
+        )
+
+
+def _loop(outcome: Outcome) -> Outcome:
+    return Outcome(reason=Reason.EXTERNAL_NAME_LOOP, asked=outcome.asked)

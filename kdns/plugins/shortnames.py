@@ -1,0 +1,153 @@
+"""``shortnames [NAMESPACE] { pods; prefer cluster|outside }``: names as a Pod would write them.
+
+A Pod's resolver appends ``NAMESPACE.svc.D``, ``svc.D`` and ``D`` in turn to a name with fewer than five
+dots. For clients without that search list this stage does the same on the server: ``redis-master``,
+``redis-master.my-ns``, ``_http._tcp.web`` are answered by a CNAME to the full name and its records.
+
+Which one wins when a name exists outside too: the cluster's (as in a Pod), or with ``prefer outside``
+what the rest of the server answers unless that is NXDOMAIN. A name that is in the cluster's zones or
+in no way short is passed on untouched.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.config.tree import Option
+from kdns.plugins import kubernetes
+from kdns.plugins.interface import Context, Handler
+from kdns.plugins.kubernetes.stage import Cluster
+from kdns.plugins.zones import Fallthrough, longest_match
+from kdns.wire.constants import Class, ErrorCode, Rcode, Type
+from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
+from kdns.wire.names import MAX_NAME, Name, to_text, to_wire
+
+NAME: Final = "shortnames"
+
+NDOTS: Final = 5
+"""Names with fewer dots are completed first: what the kubelet writes into a Pod's resolv.conf."""
+
+
+class Settings(Struct, frozen=True):
+    """What the directive says."""
+
+    namespace: str = "default"
+    """Where names without a namespace are looked for."""
+    pods: bool = False
+    """Whether a Pod's source address makes its own namespace the default one."""
+    outside_first: bool = False
+    directive: Option = Option(NAME)
+
+
+def parse(directive: Option) -> Settings:
+    """Read the directive. Raises ``ConfigError`` naming the line that cannot be used."""
+    if len(directive.args) > 1:
+        directive.fail(f"takes one namespace, got {len(directive.args)} arguments")
+    pods = outside_first = False
+    for option in directive.options:
+        if option.name == "pods":
+            option.none()
+            pods = True
+        elif option.name == "prefer" and option.one() in {"cluster", "outside"}:
+            outside_first = option.one() == "outside"
+        else:
+            option.fail("not an option of shortnames; these are pods, prefer cluster|outside")
+    namespace = directive.args[0].lower() if directive.args else "default"
+    return Settings(namespace, pods, outside_first, directive)
+
+
+def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
+    """Raise ``ConfigError`` when the block has no ``kubernetes`` directive to complete names for."""
+    cluster = next(context.block.named("kubernetes"), None)
+    if cluster is None:
+        settings.directive.fail("needs a kubernetes directive in the same server block")
+    # A miss must come back as a miss here, whatever the directive lets fall through.
+    options = replace(kubernetes.parse(cluster), fallthrough=Fallthrough())
+    return ShortNames(settings, options, next_handler, context).answer
+
+
+class ShortNames:
+    """The stage: try the completions in order, then pass the name on."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: kubernetes.Settings,
+        next_handler: Handler,
+        context: Context,
+    ) -> None:
+        self.settings, self.next = settings, next_handler
+        self.cluster = Cluster(options, next_handler, context)
+        self.zone = self.cluster.view.primary
+        # By source address the Pods are needed even where no Pod names are served.
+        self.pods = context.cluster(options.access(pods=True))[0] if settings.pods else None
+
+    async def answer(self, query: Query) -> Answer:
+        if not self._is_short(query):
+            return await self.next(query)
+        if self.settings.outside_first:
+            outside = await self.next(query)
+            if outside.handled and outside.rcode != Rcode.NXDOMAIN:
+                return outside
+        found, keys, last = await self._complete(query)
+        if found is not None:
+            return found
+        if last.rcode == Rcode.SERVFAIL and len(query.name) == 1:
+            return last
+        outside = await self.next(query)
+        outside = outside if outside.handled else self._nowhere(query, last)
+        kept = 0.0 if self.pods or last.rcode == Rcode.SERVFAIL else outside.keep_until
+        return replace(outside, keys=outside.keys | keys, keep_until=kept)
+
+    def _is_short(self, query: Query) -> bool:
+        return (
+            0 < len(query.name) <= NDOTS
+            and query.qclass == Class.IN
+            and query.transport != "internal"
+            and longest_match(self.cluster.view.zones, query.name) is None
+        )
+
+    async def _complete(self, query: Query) -> tuple[Answer | None, frozenset[Key], Answer]:
+        """The first completion that exists, the keys of those that do not, and the last answer."""
+        keys: frozenset[Key] = frozenset()
+        last = Answer(Rcode.NXDOMAIN)
+        for suffix in self._suffixes(query):
+            ending = to_wire(suffix)
+            if len(query.qname) - 1 + len(ending) > MAX_NAME:
+                continue
+            qname = query.qname[:-1] + ending
+            asked = replace(query, qname=qname, name=query.name + suffix)
+            last = await self.cluster.answer(asked)
+            keys |= last.keys
+            if last.rcode == Rcode.NOERROR or last.answer:
+                return self._lead_to(query, qname, replace(last, keys=keys)), keys, last
+            if last.rcode == Rcode.SERVFAIL:
+                break
+        return None, keys, last
+
+    def _suffixes(self, query: Query) -> tuple[Name, ...]:
+        """The search list of a Pod in the asker's namespace."""
+        namespace = self.settings.namespace
+        if self.pods:
+            pods = [pod for pod in self.pods.pods_at(query.client) if not pod.host_network]
+            namespace = pods[0].namespace if len(pods) == 1 else namespace
+        return (namespace, "svc", *self.zone), ("svc", *self.zone), self.zone
+
+    def _lead_to(self, query: Query, qname: bytes, answer: Answer) -> Answer:
+        record = Record(query.qname, Type.CNAME, self.cluster.view.ttl, qname)
+        records = () if query.qtype == Type.CNAME else answer.answer
+        # What depends on the asker's address must not be kept for others.
+        kept = 0.0 if self.pods else answer.keep_until
+        return replace(answer, answer=(record, *records), keep_until=kept, plugin=NAME)
+
+    def _nowhere(self, query: Query, last: Answer) -> Answer:
+        """Nobody answers for the name: it does not exist, as in a Pod without an upstream."""
+        if last.rcode == Rcode.SERVFAIL:
+            return last
+        tried = ", ".join(to_text(suffix) for suffix in self._suffixes(query))
+        text = f"neither {to_text(query.name)} nor, in the cluster, with {tried} appended"
+        errors = (ExtendedError(ErrorCode.OTHER, text[:200]),) if query.wants_reason else ()
+        return Answer(Rcode.NXDOMAIN, errors=errors, plugin=NAME)

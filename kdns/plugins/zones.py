@@ -1,0 +1,40 @@
+"""What several directives share about zones: their arguments, matching, and ``fallthrough``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from kdns.config.keys import expand_zone
+from kdns.config.tree import Option, ServerBlock
+from kdns.wire.names import Name, is_below
+
+
+def zones_of(option: Option, texts: Iterable[str], block: ServerBlock) -> tuple[Name, ...]:
+    """The zones that a directive names (CIDRs expanded), or else those of its server block.
+
+    Raises ``ConfigError`` at the directive for what is no zone.
+    """
+    zones = [zone for text in texts for zone in expand_zone(text, option.location)]
+    return tuple(dict.fromkeys(zones or [key.zone for key in block.keys]))
+
+
+def longest_match(zones: Iterable[Name], name: Name) -> Name | None:
+    """The zone with most labels that ``name`` lies in."""
+    return max((zone for zone in zones if is_below(name, zone)), key=len, default=None)
+
+
+class Fallthrough(Struct, frozen=True):
+    """The option ``fallthrough [ZONES…]``: names for which the next plugin is asked instead."""
+
+    zones: tuple[Name, ...] = ()
+
+    def covers(self, name: Name) -> bool:
+        return any(is_below(name, zone) for zone in self.zones)
+
+
+def parse_fallthrough(option: Option) -> Fallthrough:
+    """Without zones it covers every name. Raises ``ConfigError`` for what is no zone."""
+    zones = [zone for text in option.args for zone in expand_zone(text, option.location)]
+    return Fallthrough(tuple(zones) or ((),))

@@ -1,0 +1,291 @@
+"""What the cluster holds, arranged for look-ups by name and by address.
+
+The index holds Services, not names: ``lookup`` takes a name apart and finds the object. ``apply`` costs
+as much as the changed object, whatever the size of the cluster, and returns the keys of what changed,
+so that kept answers that depend on it can be dropped. Objects are found both ways, by what they are
+called and by the addresses they have, and forgetting one costs only its own entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, TypeAlias, TypeVar
+
+from kdns.records.objects import (
+    Change,
+    Endpoint,
+    Gone,
+    Kind,
+    Namespace,
+    Object,
+    Pod,
+    Put,
+    Replaced,
+    Service,
+    Slice,
+)
+from kdns.records.reverse import prefixes
+from kdns.wire.message import Key
+
+Id: TypeAlias = tuple[str, str]
+"""Namespace and name; the namespace of a Namespace is ""."""
+
+_NOTHING: Final[Mapping[str, Slice]] = {}
+_Found = TypeVar("_Found", Service, Pod)
+
+
+class Index:
+    """One cluster's objects. Readers use the properties and finders; only ``apply`` changes it."""
+
+    def __init__(self) -> None:
+        self.serial = 0
+        """Unix time of the last change that matters to DNS; 0 before any."""
+        self.synced: set[Kind] = set()
+        """Kinds of which a whole list has been seen."""
+        self.namespaces: dict[str, Namespace] = {}
+        self.services: dict[str, dict[str, Service]] = {}
+        self.pods: dict[Id, Pod] = {}
+        self._slices: dict[Id, Slice] = {}
+        self._service_slices: dict[Id, dict[str, Slice]] = {}
+        self._named: dict[str, tuple[str, ...]] = {}
+        self._service_ips: dict[str, tuple[Id, ...]] = {}
+        self._slice_ips: dict[str, tuple[Id, ...]] = {}
+        self._pod_ips: dict[str, tuple[Id, ...]] = {}
+        self._prefixes: dict[str, int] = {}
+
+    # ---- finders
+
+    def service(self, namespace: str, name: str) -> Service | None:
+        return self.services.get(namespace, {}).get(name)
+
+    def slices(self, namespace: str, service: str) -> Iterable[Slice]:
+        """The EndpointSlices labelled with this Service, whether or not it exists."""
+        return self._service_slices.get((namespace, service), _NOTHING).values()
+
+    def ready(self, namespace: str, service: str) -> Iterator[tuple[Slice, Endpoint]]:
+        """The ready endpoints of a Service, each with its slice."""
+        for piece in self.slices(namespace, service):
+            for endpoint in piece.endpoints:
+                if endpoint.ready:
+                    yield piece, endpoint
+
+    def namespaces_with(self, service: str) -> tuple[str, ...]:
+        """The namespaces that have a Service of this name."""
+        return self._named.get(service, ())
+
+    def services_at(self, address: str) -> Iterator[Service]:
+        """The Services with this address among their ClusterIPs."""
+        for namespace, name in self._service_ips.get(address, ()):
+            yield self.services[namespace][name]
+
+    def slices_at(self, address: str) -> Iterator[Slice]:
+        """The EndpointSlices with an endpoint at this address, ready or not."""
+        return (self._slices[key] for key in self._slice_ips.get(address, ()))
+
+    def pods_at(self, address: str) -> Iterator[Pod]:
+        return (self.pods[key] for key in self._pod_ips.get(address, ()))
+
+    def has_addresses_below(self, prefix: str) -> bool:
+        """Whether a ClusterIP or endpoint address starts with this (see ``reverse.prefixes``)."""
+        return prefix in self._prefixes
+
+    def sizes(self) -> dict[Kind, int]:
+        """How many objects of each kind there are."""
+        return {
+            Kind.SERVICE: sum(map(len, self.services.values())),
+            Kind.SLICE: len(self._slices),
+            Kind.POD: len(self.pods),
+            Kind.NAMESPACE: len(self.namespaces),
+        }
+
+    # ---- changes
+
+    def apply(self, change: Change, now: float) -> set[Key]:
+        """Take a change in and return the keys of all that is different now; empty if nothing is."""
+        keys: set[Key] = set()
+        match change:
+            case Put(item):
+                self._put(item, keys)
+            case Gone(kind, namespace, name):
+                self._remove(kind, (namespace, name), keys)
+            case Replaced(kind, items):
+                self._replace(kind, items, keys)
+        if keys:
+            self.serial = max(self.serial, int(now))
+            keys.add(("serial",))
+        return keys
+
+    def _replace(self, kind: Kind, items: Iterable[Object], keys: set[Key]) -> None:
+        if kind not in self.synced:
+            self.synced.add(kind)
+            keys.add(("synced",))
+        stale = set(self._ids(kind))
+        for item in items:
+            stale.discard(_id(item))
+            self._put(item, keys)
+        for key in stale:
+            self._remove(kind, key, keys)
+
+    def _ids(self, kind: Kind) -> Iterator[Id]:
+        match kind:
+            case Kind.SERVICE:
+                return ((ns, name) for ns, names in self.services.items() for name in names)
+            case Kind.SLICE:
+                return iter(self._slices)
+            case Kind.POD:
+                return iter(self.pods)
+            case Kind.NAMESPACE:
+                return (("", name) for name in self.namespaces)
+
+    def _put(self, item: Object, keys: set[Key]) -> None:
+        match item:
+            case Service():
+                self._put_service(item, keys)
+            case Slice():
+                self._put_slice(item, keys)
+            case Pod():
+                self._put_pod(item, keys)
+            case Namespace(name):
+                if name not in self.namespaces:
+                    self.namespaces[name] = item
+                    keys.add(("ns", name))
+
+    def _remove(self, kind: Kind, key: Id, keys: set[Key]) -> None:
+        match kind:
+            case Kind.SERVICE:
+                self._remove_service(key, keys)
+            case Kind.SLICE:
+                self._remove_slice(key, keys)
+            case Kind.POD:
+                self._remove_pod(key, keys)
+            case Kind.NAMESPACE:
+                if self.namespaces.pop(key[1], None):
+                    keys.add(("ns", key[1]))
+
+    # ---- Services
+
+    def _put_service(self, new: Service, keys: set[Key]) -> None:
+        names = self.services.setdefault(new.namespace, {})
+        old = names.get(new.name)
+        if old == new:
+            return
+        names[new.name] = new
+        if old is None:
+            self._named[new.name] = (*self._named.get(new.name, ()), new.namespace)
+            keys.update((("names", new.namespace), ("named", new.name)))
+        keys.add(("svc", new.namespace, new.name))
+        self._move(self._service_ips, _id(new), old.cluster_ips if old else (), new.cluster_ips)
+        self._count(old.cluster_ips if old else (), new.cluster_ips, keys)
+
+    def _remove_service(self, key: Id, keys: set[Key]) -> None:
+        namespace, name = key
+        old = self.services.get(namespace, {}).pop(name, None)
+        if old is None:
+            return
+        if not self.services[namespace]:
+            del self.services[namespace]
+        rest = tuple(other for other in self._named[name] if other != namespace)
+        if rest:
+            self._named[name] = rest
+        else:
+            del self._named[name]
+        keys.update((("names", namespace), ("named", name), ("svc", namespace, name)))
+        self._move(self._service_ips, key, old.cluster_ips, ())
+        self._count(old.cluster_ips, (), keys)
+
+    # ---- EndpointSlices
+
+    def _put_slice(self, new: Slice, keys: set[Key]) -> None:
+        key = _id(new)
+        old = self._slices.get(key)
+        if old == new:
+            return
+        if old is not None and old.service != new.service:
+            self._remove_slice(key, keys)
+            old = None
+        self._slices[key] = new
+        self._service_slices.setdefault((new.namespace, new.service), {})[new.name] = new
+        if old is None or (old.endpoints, old.ports) != (new.endpoints, new.ports):
+            keys.add(("svc", new.namespace, new.service))
+            self._move_endpoints(key, old.endpoints if old else (), new.endpoints, keys)
+
+    def _remove_slice(self, key: Id, keys: set[Key]) -> None:
+        old = self._slices.pop(key, None)
+        if old is None:
+            return
+        owner = (old.namespace, old.service)
+        del self._service_slices[owner][old.name]
+        if not self._service_slices[owner]:
+            del self._service_slices[owner]
+        keys.add(("svc", *owner))
+        self._move_endpoints(key, old.endpoints, (), keys)
+
+    def _move_endpoints(
+        self, key: Id, old: tuple[Endpoint, ...], new: tuple[Endpoint, ...], keys: set[Key]
+    ) -> None:
+        for endpoint in set(old) ^ set(new):  # also those that only changed readiness or host name
+            keys.update([("ip", address) for address in endpoint.addresses])
+        was, now = _addresses(old), _addresses(new)
+        self._move(self._slice_ips, key, was, now)
+        self._count(was, now, keys)
+
+    # ---- Pods
+
+    def _put_pod(self, new: Pod, keys: set[Key]) -> None:
+        key = _id(new)
+        old = self.pods.get(key)
+        if old == new:
+            return
+        self.pods[key] = new
+        was = old.ips if old else ()
+        self._move(self._pod_ips, key, was, new.ips)
+        keys.update([("pod", address) for address in {*was, *new.ips}])
+
+    def _remove_pod(self, key: Id, keys: set[Key]) -> None:
+        old = self.pods.pop(key, None)
+        if old is not None:
+            self._move(self._pod_ips, key, old.ips, ())
+            keys.update([("pod", address) for address in old.ips])
+
+    # ---- addresses
+
+    @staticmethod
+    def _move(
+        holders: dict[str, tuple[Id, ...]], key: Id, old: Iterable[str], new: Iterable[str]
+    ) -> None:
+        """Let ``key`` be found at the addresses ``new`` instead of ``old``."""
+        was, now = set(old), set(new)
+        for address in was - now:
+            rest = tuple(holder for holder in holders[address] if holder != key)
+            if rest:
+                holders[address] = rest
+            else:
+                del holders[address]
+        alone = (key,)  # one tuple for all addresses of an object: most have a single holder
+        for address in now - was:
+            holders[address] = (*holders[address], key) if address in holders else alone
+
+    def _count(self, old: Iterable[str], new: Iterable[str], keys: set[Key]) -> None:
+        """Keep count of the addresses below each reverse prefix, for the empty non-terminals."""
+        was, now = set(old), set(new)
+        for address in was - now:
+            keys.add(("ip", address))
+            for prefix in prefixes(address):
+                self._prefixes[prefix] -= 1
+                if not self._prefixes[prefix]:
+                    del self._prefixes[prefix]
+                    keys.add(("prefix", prefix))
+        for address in now - was:
+            keys.add(("ip", address))
+            for prefix in prefixes(address):
+                if prefix not in self._prefixes:
+                    keys.add(("prefix", prefix))
+                self._prefixes[prefix] = self._prefixes.get(prefix, 0) + 1
+
+
+def _id(item: Object) -> Id:
+    return ("", item.name) if isinstance(item, Namespace) else (item.namespace, item.name)
+
+
+def _addresses(endpoints: tuple[Endpoint, ...]) -> list[str]:
+    return [address for endpoint in endpoints for address in endpoint.addresses]

@@ -1,0 +1,210 @@
+"""From a name below the cluster's zones to its records.
+
+A name is taken apart from the right: ``svc`` or ``pod``, the namespace, the Service, then up to an
+endpoint or a port and protocol; what no Service can be called is decided without looking one up. Pure:
+reads the index, waits for nothing, and says with each negative outcome why and what it depends on.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from kdns.records.index import Index
+from kdns.records.objects import Kind, Slice
+from kdns.records.outcome import Asked, Outcome, PodMode, Reason, View
+from kdns.records.reverse import prefix_of
+from kdns.records.services import Subject, endpoint_label, service_records
+from kdns.wire import rdata
+from kdns.wire.constants import Type
+from kdns.wire.message import Key, Record
+from kdns.wire.names import BadNameError, Name, address_of, skip, to_wire
+
+SPEC_VERSION: Final = "1.1.0"  # Kubernetes DNS specification, section 2.2
+SPEC_VERSION_TTL: Final = 28800  # seconds; the value of the specification's example
+
+
+def lookup(index: Index, view: View, zone: Name, qname: bytes, name: Name, qtype: int) -> Outcome:
+    """Records of ``qtype`` at ``name``, which lies in ``zone``, one of the view's.
+
+    ``qname`` is the name as asked; owners echo its letter case.
+    """
+    if zone[-1:] == ("arpa",):
+        return _reverse(index, view, zone, name, qname, qtype)
+    labels = name[: len(name) - len(zone)]
+    asked = parse(labels)
+    if asked.kind == "svc" and asked.service:
+        outcome = _service(index, view, Subject(zone, qname, len(labels), qtype, asked), labels)
+    elif asked.kind == "pod" and asked.service:
+        outcome = _pod(index, view, asked, qname, qtype)
+    else:
+        outcome = _structure(index, view, labels, asked, qname, qtype)
+    return outcome
+
+
+def parse(labels: Name) -> Asked:
+    """Take apart what stands left of the zone."""
+    if not labels:
+        return Asked("apex")
+    if labels[-1] not in {"svc", "pod"}:
+        return Asked("other")
+    kind: Final = "svc" if labels[-1] == "svc" else "pod"
+    namespace = labels[-2] if len(labels) > 1 else ""
+    service = labels[-3] if len(labels) > 2 else ""
+    rest = labels[:-3]
+    if kind == "svc" and len(rest) == 1:
+        return Asked(kind, namespace, service, endpoint=rest[0])
+    if kind == "svc" and len(rest) == 2:
+        port, protocol = (label.removeprefix("_") for label in rest)
+        return Asked(kind, namespace, service, port=port, protocol=protocol)
+    return Asked(kind, namespace, service)
+
+
+def is_exposed(index: Index, view: View, namespace: str) -> bool:
+    """Whether names below a namespace exist: its object does, and the options do not hide it."""
+    if view.namespaces and namespace not in view.namespaces:
+        return False
+    if namespace in index.namespaces:
+        return True
+    # Namespaces cannot be listed (RBAC) or not yet: a Service proves that its namespace exists.
+    return Kind.NAMESPACE not in index.synced and not view.labelled and namespace in index.services
+
+
+def nodata(
+    asked: Asked, *keys: Key, reason: Reason = Reason.NO_SUCH_TYPE, needs: tuple[Kind, ...] = ()
+) -> Outcome:
+    """The name exists without such a record."""
+    return Outcome(keys=keys, reason=reason, asked=asked, needs=needs)
+
+
+def nxdomain(asked: Asked, reason: Reason, *keys: Key, needs: tuple[Kind, ...] = ()) -> Outcome:
+    """The name does not exist."""
+    return Outcome(exists=False, keys=keys, reason=reason, asked=asked, needs=needs)
+
+
+def _structure(
+    index: Index, view: View, labels: Name, asked: Asked, qname: bytes, qtype: int
+) -> Outcome:
+    """Names that exist for the tree's sake: the apex, dns-version, svc, pod and the namespaces."""
+    if labels == ("dns-version",):
+        record = Record(qname, Type.TXT, SPEC_VERSION_TTL, rdata.strings(SPEC_VERSION))
+        return Outcome(answer=(record,)) if qtype == Type.TXT else nodata(asked)
+    if labels in {(), ("svc",), ("pod",), ("dns",)}:
+        return nodata(asked, reason=Reason.EMPTY_NON_TERMINAL if labels else Reason.NO_SUCH_TYPE)
+    if asked.kind == "other":
+        return nxdomain(asked, Reason.NOT_A_KUBERNETES_NAME)
+    if asked.kind == "pod" and view.pods is PodMode.DISABLED:
+        return nxdomain(asked, Reason.PODS_DISABLED)
+    key = ("ns", asked.namespace)
+    if is_exposed(index, view, asked.namespace):
+        return nodata(asked, key, reason=Reason.EMPTY_NON_TERMINAL)
+    return nxdomain(asked, Reason.NO_NAMESPACE, key, needs=(Kind.NAMESPACE,))
+
+
+def _service(index: Index, view: View, subject: Subject, labels: Name) -> Outcome:
+    asked = subject.asked
+    namespace_key, key = ("ns", asked.namespace), ("svc", asked.namespace, asked.service)
+    if not is_exposed(index, view, asked.namespace):
+        return nxdomain(asked, Reason.NO_NAMESPACE, namespace_key, key, needs=(Kind.NAMESPACE,))
+    service = index.service(asked.namespace, asked.service)
+    if service is None:
+        return nxdomain(asked, Reason.NO_SERVICE, namespace_key, key, needs=(Kind.SERVICE,))
+    outcome = service_records(index, view, subject, service, labels[:-3])
+    return Outcome(
+        outcome.exists,
+        outcome.answer,
+        outcome.additional,
+        (namespace_key, key),
+        outcome.reason,
+        asked,
+        outcome.needs,
+        outcome.target,
+    )
+
+
+def _pod(index: Index, view: View, asked: Asked, qname: bytes, qtype: int) -> Outcome:
+    if view.pods is PodMode.DISABLED:
+        return nxdomain(asked, Reason.PODS_DISABLED)
+    key = ("ns", asked.namespace)
+    if not is_exposed(index, view, asked.namespace):
+        return nxdomain(asked, Reason.NO_NAMESPACE, key, needs=(Kind.NAMESPACE,))
+    address = _dashed(asked.service)
+    if address is None:
+        return nxdomain(asked, Reason.POD_NAME_IS_NO_ADDRESS, key)
+    keys: tuple[Key, ...] = (key,)
+    if view.pods is PodMode.VERIFIED:
+        keys = (key, ("pod", str(address)))
+        if all(pod.namespace != asked.namespace for pod in index.pods_at(str(address))):
+            return nxdomain(asked, Reason.NO_POD_AT_ADDRESS, *keys, needs=(Kind.POD,))
+    if qtype != (Type.A if address.version == 4 else Type.AAAA):
+        return nodata(asked, *keys)
+    return Outcome(answer=(Record(qname, qtype, view.ttl, address.packed),), keys=keys)
+
+
+def _dashed(label: str) -> IPv4Address | IPv6Address | None:
+    """The address that a Pod's label means: ``10-0-0-1``, ``fd00--1``; as the peer parses it."""
+    try:
+        if label.count("-") == 3 and "--" not in label:
+            return IPv4Address(label.replace("-", "."))
+        address = IPv6Address(label.replace("-", ":"))
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address
+
+
+def _reverse(index: Index, view: View, zone: Name, name: Name, qname: bytes, qtype: int) -> Outcome:
+    asked = Asked("other")
+    if name == zone:
+        return nodata(asked)
+    needs = (Kind.SERVICE, Kind.SLICE) if view.endpoints else (Kind.SERVICE,)
+    address = address_of(name)
+    if address is None:
+        prefix = prefix_of(name)
+        key = ("prefix", prefix or "")
+        if prefix and index.has_addresses_below(prefix):
+            return nodata(asked, key, reason=Reason.EMPTY_NON_TERMINAL)
+        return nxdomain(asked, Reason.NO_NAME_AT_ADDRESS, key, needs=needs)
+    keys, targets = _names_at(index, view, address)
+    if not targets:
+        return nxdomain(asked, Reason.NO_NAME_AT_ADDRESS, *keys, needs=needs)
+    if qtype != Type.PTR:
+        return nodata(asked, *keys)
+    records = tuple([Record(qname, Type.PTR, view.ttl, target) for target in targets])
+    return Outcome(answer=records, keys=keys)
+
+
+def _names_at(index: Index, view: View, address: str) -> tuple[tuple[Key, ...], list[bytes]]:
+    """The PTR targets of an address: its Service, else each endpoint name, each once.
+
+    Specification section 2.3.3: a ClusterIP has exactly one PTR; section 2.4.3: a ready endpoint has
+    one below each headless Service. Endpoints of ClusterIP Services are given theirs too, as the peer does.
+    """
+    keys: list[Key] = [("ip", address)]
+    for service in index.services_at(address):
+        keys.append(("ns", service.namespace))
+        if is_exposed(index, view, service.namespace):
+            names = (service.name, service.namespace, "svc", *view.primary)
+            return tuple(keys), [to_wire(names)]
+    targets: dict[bytes, None] = {}
+    for piece in index.slices_at(address):
+        keys.append(("ns", piece.namespace))
+        if piece.service and is_exposed(index, view, piece.namespace):
+            targets.update(dict.fromkeys(_endpoint_names(view, piece, address)))
+    return tuple(keys), list(targets)
+
+
+def _endpoint_names(view: View, piece: Slice, address: str) -> list[bytes]:
+    names = []
+    for endpoint in piece.endpoints:
+        if endpoint.ready and address in endpoint.addresses:
+            label = endpoint_label(endpoint, address, view.endpoint_pod_names)
+            try:
+                names.append(to_wire((label, piece.service, piece.namespace, "svc", *view.primary)))
+            except BadNameError:  # a host name that is no label: nothing that could be asked either
+                continue
+    return names
+
+
+def zone_wire(qname: bytes, name: Name, zone: Name) -> bytes:
+    """The zone part of a name as asked, in the asker's letter case."""
+    return skip(qname, len(name) - len(zone))

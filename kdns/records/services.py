@@ -1,0 +1,270 @@
+"""The records of one Service (Kubernetes DNS specification 1.1.0, sections 2.3 to 2.5).
+
+Three shapes: a cluster Service has its ClusterIPs, a headless one its ready endpoints, an ExternalName
+a CNAME. The names below it are an endpoint's label, ``_port._proto``, and with ``zonal`` a zone's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+from typing import Final
+
+from msgspec import Struct
+
+from kdns.records.index import Index
+from kdns.records.objects import Endpoint, Kind, Port, Service, Slice
+from kdns.records.outcome import Asked, Outcome, Reason, View
+from kdns.wire import rdata
+from kdns.wire.constants import Type
+from kdns.wire.message import Record
+from kdns.wire.names import MAX_LABEL, BadNameError, Name, skip, to_wire, wire_from_text
+
+_PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
+_SLICES: Final = (Kind.SLICE,)
+
+
+class Subject(Struct, frozen=True):
+    """The question, as far as the records of a Service depend on it."""
+
+    zone: Name
+    qname: bytes
+    depth: int
+    """Number of labels left of the zone."""
+    qtype: int
+    asked: Asked
+
+    def below_zone(self, labels: Name) -> bytes:
+        """A name in the zone, whose part of it is written as the asker did."""
+        return to_wire(labels, skip(self.qname, self.depth))
+
+
+class Location(Struct, frozen=True, gc=False):
+    """One address with a port: what both A/AAAA and SRV records are made from."""
+
+    address: str
+    port: Port | None
+    """None for a Service or slice that declares no ports: it has addresses but no SRV."""
+    label: str = ""
+    """The endpoint's label; "" for a ClusterIP."""
+
+
+def endpoint_label(endpoint: Endpoint, address: str, pod_names: bool) -> str:
+    """The label an endpoint is known by: its host name, its Pod's name if wished, its address."""
+    if endpoint.hostname:
+        return endpoint.hostname
+    if pod_names and endpoint.pod and len(endpoint.pod) <= MAX_LABEL:
+        return endpoint.pod
+    label = address.replace(".", "-").replace(":", "-")
+    return label + "0" if label.endswith("-") else label
+
+
+def service_records(
+    index: Index, view: View, subject: Subject, service: Service, below: Name
+) -> Outcome:
+    """What is at the Service's name, or ``below`` it."""
+    if service.external_name:
+        return _external(view, subject, service, below)
+    if view.ignore_empty and not service.headless and _is_empty(index, service):
+        return _absent(Reason.NO_READY_ENDPOINT, _SLICES)
+    if view.zonal and service.headless and below[-1:] == ("_zone",):
+        return _zonal(index, view, subject, service, below)
+    if len(below) > 2:
+        return _absent(Reason.NO_SUCH_ENDPOINT)
+    if service.headless or subject.asked.endpoint:
+        return _headless(index, view, subject, service)
+    return _cluster(view, subject, service)
+
+
+def _is_empty(index: Index, service: Service) -> bool:
+    return next(index.ready(service.namespace, service.name), None) is None
+
+
+def _absent(reason: Reason, needs: tuple[Kind, ...] = ()) -> Outcome:
+    return Outcome(exists=False, reason=reason, needs=needs)
+
+
+def _empty(reason: Reason = Reason.NO_SUCH_TYPE) -> Outcome:
+    return Outcome(reason=reason)
+
+
+# ---- the three shapes
+
+
+def _external(view: View, subject: Subject, service: Service, below: Name) -> Outcome:
+    if below:
+        return _absent(Reason.BELOW_EXTERNAL_NAME)
+    target = external_target(service.external_name)
+    if target is None:
+        return _absent(Reason.EXTERNAL_NAME_IS_ADDRESS)
+    record = Record(subject.qname, Type.CNAME, view.ttl, target)
+    follow = subject.qtype not in {Type.CNAME, Type.ANY}
+    return Outcome(answer=(record,), target=target if follow else b"")
+
+
+def external_target(text: str) -> bytes | None:
+    """The wire form of ``spec.externalName``; None when it is an address or no domain name."""
+    try:
+        ip_address(text)
+    except ValueError:
+        try:
+            return wire_from_text(text.rstrip(".") + ".")
+        except BadNameError:
+            return None
+    return None
+
+
+def _cluster(view: View, subject: Subject, service: Service) -> Outcome:
+    ports: Iterable[Port | None] = service.ports or (None,)
+    found = [
+        Location(address, port)
+        for port in ports
+        if _matches(subject.asked, port)
+        for address in service.cluster_ips
+    ]
+    if not found:
+        return _missing_port(subject, service.ports)
+    return _records(view, subject, found)
+
+
+def _headless(index: Index, view: View, subject: Subject, service: Service) -> Outcome:
+    asked = subject.asked
+    if not view.endpoints:
+        return _absent(Reason.ENDPOINTS_NOT_WATCHED)
+    ready = list(index.ready(service.namespace, service.name))
+    found = list(_locations(ready, asked, view))
+    if found:
+        return _records(view, subject, found)
+    if asked.endpoint:
+        return _missing_endpoint(index, subject, service, ready)
+    if asked.port is not None and ready:
+        return _missing_port(subject, _ports(piece for piece, _ in ready))
+    # "If there are no ready endpoints … the server must return NXDOMAIN" (section 2.4.1)
+    return _absent(Reason.NO_READY_ENDPOINT, _SLICES)
+
+
+def _locations(
+    ready: Iterable[tuple[Slice, Endpoint]], asked: Asked, view: View
+) -> Iterator[Location]:
+    for piece, endpoint in ready:
+        ports: Iterable[Port | None] = piece.ports or (None,)
+        for address in endpoint.addresses:
+            label = endpoint_label(endpoint, address, view.endpoint_pod_names).lower()
+            if not asked.endpoint or asked.endpoint == label:
+                for port in ports:
+                    if _matches(asked, port):
+                        yield Location(address, port, label)
+
+
+def _zonal(index: Index, view: View, subject: Subject, service: Service, below: Name) -> Outcome:
+    """``ZONE.pin._zone`` and ``ZONE.prefer._zone``: only the endpoints of a topology zone."""
+    ready = list(index.ready(service.namespace, service.name))
+    if not ready:
+        return _absent(Reason.NO_READY_ENDPOINT, _SLICES)
+    mode = below[-2] if len(below) > 1 else ""
+    if mode not in {"", "pin", "prefer"}:
+        return _absent(Reason.NO_SUCH_ENDPOINT)
+    if len(below) < 3:
+        return _empty(Reason.EMPTY_NON_TERMINAL)
+    zone = ".".join(below[:-2])
+    near = [(piece, endpoint) for piece, endpoint in ready if endpoint.zone.lower() == zone]
+    if not near and mode == "prefer":
+        near = ready
+    found = list(_locations(near, Asked("svc"), view))
+    return _records(view, subject, found) if found else _empty(Reason.NO_ENDPOINT_IN_ZONE)
+
+
+# ---- negatives
+
+
+def _missing_port(subject: Subject, ports: Iterable[Port]) -> Outcome:
+    if subject.asked.port is None:
+        return _empty()
+    return _absent(Reason.NO_SUCH_PORT)
+
+
+def _missing_endpoint(
+    index: Index, subject: Subject, service: Service, ready: list[tuple[Slice, Endpoint]]
+) -> Outcome:
+    """No such endpoint; but ``_tcp`` is an empty non-terminal above the SRV names (RFC 8020)."""
+    protocol = subject.asked.endpoint.removeprefix("_")
+    if protocol in _PROTOCOLS:
+        ports = _ports(piece for piece, _ in ready) if service.headless else service.ports
+        if any(port.protocol == protocol and port.name for port in ports):
+            return _empty(Reason.EMPTY_NON_TERMINAL)
+    return _absent(Reason.NO_SUCH_ENDPOINT, _SLICES)
+
+
+def _ports(pieces: Iterable[Slice]) -> Iterator[Port]:
+    return (port for piece in pieces for port in piece.ports)
+
+
+def _matches(asked: Asked, port: Port | None) -> bool:
+    """An empty port or protocol label matches any, as with the peer."""
+    if not asked.port and not asked.protocol:
+        return True
+    if port is None:
+        return False
+    return (not asked.port or asked.port == port.name.lower()) and (
+        not asked.protocol or asked.protocol == port.protocol
+    )
+
+
+# ---- records
+
+
+def _records(view: View, subject: Subject, found: list[Location]) -> Outcome:
+    match subject.qtype:
+        case Type.A | Type.AAAA:
+            records = _addresses(view, subject, found)
+            return Outcome(answer=records) if records else _empty()
+        case Type.SRV:
+            return _locators(view, subject, found)
+    return _empty()
+
+
+def _addresses(view: View, subject: Subject, found: list[Location]) -> tuple[Record, ...]:
+    """A or AAAA records, each address once."""
+    wanted = {location.address: None for location in found}
+    return tuple(
+        [
+            Record(subject.qname, subject.qtype, view.ttl, packed)
+            for address in wanted
+            if len(packed := pack(address)) == (4 if subject.qtype == Type.A else 16)
+        ]
+    )
+
+
+def pack(address: str) -> bytes:
+    """The address in network order."""
+    return rdata.aaaa(address) if ":" in address else rdata.a(address)
+
+
+def _locators(view: View, subject: Subject, found: list[Location]) -> Outcome:
+    """SRV records with the addresses of their targets (RFC 2782).
+
+    The weight shares 100 among the records before duplicates go (specification 2.3.2 leaves it open;
+    this is the peer's). A Service without ports has none, but its share counts.
+    """
+    weight = max(100 // len(found), 1)
+    asked = subject.asked
+    answer: dict[bytes, Record] = {}
+    additional: dict[tuple[bytes, str], Record] = {}
+    for location in found:
+        if location.port is None:
+            continue
+        labels: Name = (asked.service, asked.namespace, "svc")
+        if location.label:
+            labels = (location.label, *labels)
+        try:
+            target = subject.below_zone(labels)
+        except BadNameError:
+            continue
+        data = rdata.srv(0, weight, location.port.number, target)
+        answer.setdefault(data, Record(subject.qname, Type.SRV, view.ttl, data))
+        packed = pack(location.address)
+        kind = Type.A if len(packed) == 4 else Type.AAAA
+        additional.setdefault((target, location.address), Record(target, kind, view.ttl, packed))
+    if not answer:
+        return _empty()
+    return Outcome(answer=tuple(answer.values()), additional=tuple(additional.values()))

@@ -1,0 +1,218 @@
+"""From a request's bytes to the reply's: the server block, its chain, the encoding, the counting.
+
+A chain that has its answer in memory finishes at the first step of its coroutine, and then the reply is
+there at once, without a task. One that must wait (an upstream) is handed back as an awaitable.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Coroutine, Generator
+from functools import partial
+from time import perf_counter, time
+from types import coroutine
+from typing import Final, TypeAlias, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.metrics import Metrics, families
+from kdns.metrics.meters import DROPPED, Meter, QueryClass
+from kdns.packet_cache import MAX_ROTATIONS, Entry, PacketCache
+from kdns.plugins.interface import Handler, Observer
+from kdns.wire import cookies
+from kdns.wire.constants import Class, EdnsOption, ErrorCode, Rcode, type_name
+from kdns.wire.encode import Encoded, encode, encode_error
+from kdns.wire.message import FOREVER, Answer, ExtendedError, Query, Transport
+from kdns.wire.names import Name, to_text
+from kdns.wire.question import Rejected, parse
+
+logger: Final = logging.getLogger("kdns.responder")
+
+TCP_IDLE: Final = 100
+"""Tenths of a second that an idle TCP connection is kept: what RFC 7828 lets an asker know."""
+
+
+Reply: TypeAlias = bytes | Awaitable[bytes | None] | None
+
+
+class Served(Struct, frozen=True):
+    """A zone of a server block on one address."""
+
+    zone: Name
+    handler: Handler
+    meter: Meter
+    observers: tuple[Observer, ...] = ()
+    rotates: bool = False
+    """Whether ``loadbalance`` is on: then a kept reply has its addresses in turn."""
+    other_classes: bool = False
+    """Whether a directive answers for classes besides IN (``chaos``)."""
+
+
+class Request(Struct, frozen=True, gc=False):
+    """What came in, and when (``time.perf_counter``)."""
+
+    data: bytes
+    client: str
+    port: int
+    transport: Transport
+    started: float
+
+
+class Responder:
+    """Answers what arrives at one address."""
+
+    def __init__(self, server: str, zones: dict[Name, Served], metrics: Metrics) -> None:
+        self.zones, self.metrics = zones, metrics
+        self.dropped = metrics.meter(server, DROPPED)
+        self.caches: dict[Transport, PacketCache] = {}
+        self.secret = secrets.token_bytes(16)
+
+    def find(self, name: Name) -> Served | None:
+        """The server block with the longest zone that holds the name."""
+        for labels in range(len(name) + 1):
+            served = self.zones.get(name[labels:])
+            if served is not None:
+                return served
+        return None
+
+    def respond(self, data: bytes, client: str, port: int, transport: Transport) -> Reply:
+        """The reply to a request; None for silence; an awaitable of them when it takes waiting."""
+        started = perf_counter()
+        parsed = parse(data, client, port, transport)
+        if parsed is None:
+            self.metrics.count(
+                families.DROPPED_DATAGRAMS, "short" if len(data) < 12 else "response"
+            )
+            return None
+        if isinstance(parsed, Rejected):
+            return self._reject(parsed, Request(data, client, port, transport, started))
+        request = Request(data, client, port, transport, started)
+        served = self.find(parsed.name)
+        if served is None:
+            return self._finish(parsed, request, None, _refused(parsed))
+        if parsed.qclass != Class.IN and not served.other_classes:
+            answer = Answer(Rcode.REFUSED, authoritative=False)
+            return self._finish(parsed, request, served, answer)
+        running = cast("Coroutine[object, None, Answer]", served.handler(parsed))
+        try:
+            waits_for = running.send(None)
+        except StopIteration as done:
+            return self._finish(parsed, request, served, done.value)
+        except Exception as error:
+            return self._finish(parsed, request, served, self._failed(parsed, error))
+        return self._finish_later(parsed, request, served, _resume(running, waits_for))
+
+    async def resolve(self, query: Query) -> Answer:
+        """Answer a question that the server asks itself, through the same blocks."""
+        served = self.find(query.name)
+        if served is None:
+            return Answer(Rcode.REFUSED, authoritative=False, handled=False)
+        return await served.handler(query)
+
+    async def _finish_later(
+        self, query: Query, request: Request, served: Served, rest: Awaitable[Answer]
+    ) -> bytes:
+        try:
+            answer = await rest
+        except Exception as error:
+            answer = self._failed(query, error)
+        # What it depends on may have changed while it waited, unnoticed: nothing was kept to drop.
+        return self._finish(query, request, served, replace(answer, keep_until=0.0))
+
+    def _finish(
+        self, query: Query, request: Request, served: Served | None, answer: Answer
+    ) -> bytes:
+        """Encode, count, tell observers, keep."""
+        options = self._options(query)
+        if options:
+            answer = replace(answer, options=(*answer.options, *options), keep_until=0.0)
+        encoded = encode(query, answer)
+        meter = served.meter if served else self.dropped
+        size = len(encoded.body) + 2
+        query_class = meter.classify(query, answer, len(request.data), size)
+        seconds = perf_counter() - request.started
+        query_class.observe(seconds)
+        kept = answer.keep_until == FOREVER
+        if served is not None:
+            for observer in served.observers:
+                if observer.wants(query, answer):
+                    observer(query, answer, size, seconds)
+                    kept = False
+        if kept:
+            self._keep(request, encoded, answer, served, query_class)
+        return request.data[:2] + encoded.body
+
+    def _keep(
+        self,
+        request: Request,
+        encoded: Encoded,
+        answer: Answer,
+        served: Served | None,
+        query_class: QueryClass,
+    ) -> None:
+        cache = self.caches.get(request.transport)
+        if cache is None:
+            return
+        rotations = MAX_ROTATIONS if served and served.rotates else 1
+        bodies = encoded.rotations(rotations)
+        cache.keep(Entry(request.data[2:], bodies, answer.keys, query_class))
+
+    def _options(self, query: Query) -> list[tuple[int, bytes]]:
+        """EDNS options that belong to the exchange and not to the answer."""
+        if query.edns is None or not query.edns.options:
+            return []
+        options: list[tuple[int, bytes]] = []
+        for code, value in query.edns.options:
+            if code == EdnsOption.COOKIE:
+                ours = cookies.respond(value, query.client, time(), self.secret)
+                options.append((EdnsOption.COOKIE, ours))
+            elif code == EdnsOption.TCP_KEEPALIVE and query.transport != "udp":
+                options.append((EdnsOption.TCP_KEEPALIVE, TCP_IDLE.to_bytes(2, "big")))
+        return options
+
+    def _reject(self, rejected: Rejected, request: Request) -> bytes:
+        query = rejected.query or Query(
+            b"\0", (), 0, transport=request.transport, client=request.client
+        )
+        answer = Answer(rejected.rcode, authoritative=False)
+        reply = encode_error(rejected.query, request.data, rejected.rcode)
+        query_class = self.dropped.classify(query, answer, len(request.data), len(reply))
+        query_class.observe(perf_counter() - request.started)
+        return reply
+
+    def _failed(self, query: Query, error: Exception) -> Answer:
+        """A stage raised: a mistake of ours, which costs this answer and nothing else."""
+        self.metrics.count(families.PANICS)
+        logger.error(
+            "%s %s: %r", to_text(query.name), type_name(query.qtype), error, exc_info=error
+        )
+        text = "internal error; the server's log has it"
+        errors = (ExtendedError(ErrorCode.OTHER, text),) if query.wants_reason else ()
+        return Answer(Rcode.SERVFAIL, authoritative=False, errors=errors, keep_until=0.0)
+
+
+def _refused(query: Query) -> Answer:
+    """No server block has the name: RFC 8914 section 4.21."""
+    text = "no server block here is for this name"
+    errors = (ExtendedError(ErrorCode.NOT_AUTHORITATIVE, text),) if query.wants_reason else ()
+    return Answer(Rcode.REFUSED, authoritative=False, errors=errors)
+
+
+@coroutine
+def _resume(
+    running: Coroutine[object, None, Answer], waits_for: object
+) -> Generator[object, None, Answer]:
+    """Go on, inside a task, with a coroutine that has taken its first step outside of one."""
+    while True:
+        try:
+            yield waits_for
+        except BaseException as error:  # a cancellation, mostly: it is the coroutine's to handle
+            step = partial(running.throw, error)
+        else:
+            step = partial(running.send, None)
+        try:
+            waits_for = step()
+        except StopIteration as done:
+            return cast("Answer", done.value)

@@ -1,0 +1,129 @@
+"""The clusters that are served: each a source, the index it feeds, and its status.
+
+Clusters outlive a reload: equal access, same index, nothing is listed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from time import time
+from typing import Final
+
+from msgspec.structs import replace
+
+from kdns.config.access import Access, ApiAccess
+from kdns.records.index import Index
+from kdns.records.objects import Change
+from kdns.sources.apiserver import ApiServer
+from kdns.sources.manifests import Manifests
+from kdns.status import SourceStatus
+from kdns.wire.message import Key
+
+logger: Final = logging.getLogger("kdns.server")
+
+Changed = Callable[[set[Key]], None]
+
+
+class Cluster:
+    """One source and what it keeps."""
+
+    def __init__(self, access: Access) -> None:
+        self.index = Index()
+        self.status = SourceStatus(describe(access))
+        self.changed: Changed | None = None
+        """Told the keys of each change, once answers are made from the index."""
+        self._task: asyncio.Task[None] | None = None
+        make = ApiServer if isinstance(access, ApiAccess) else Manifests
+        self._source: ApiServer | Manifests = make(access, self.status, self._apply)  # type: ignore[arg-type]
+
+    def _apply(self, change: Change) -> None:
+        keys = self.index.apply(change, time())
+        if keys and self.changed is not None:
+            self.changed(keys)
+
+    async def open(self) -> None:
+        """Read what must be right at start. Raises ``AccessError`` or ``ManifestError``."""
+        if isinstance(self._source, ApiServer):
+            await self._source.open()
+        else:
+            await asyncio.to_thread(self._source.load)
+
+    def start(self, changed: Changed) -> None:
+        """Follow changes from now on."""
+        self.changed = changed
+        if self._task is None:
+            self._task = asyncio.create_task(self._source.run(), name=self.status.name)
+            self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            # Its loop is meant to survive everything: this is a mistake of ours, and nobody is served
+            # by going down with it.
+            logger.critical("%s: watching ended: %r", self.status.name, error, exc_info=error)
+
+    async def stop(self) -> None:
+        """End the source; the index stays as it is."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        elif isinstance(self._source, ApiServer):
+            await self._source.close()
+
+
+def describe(access: Access) -> str:
+    """What people call a source."""
+    if not isinstance(access, ApiAccess):
+        return f"manifests {access.path}"
+    return f"API server {access.endpoint or access.kubeconfig}".strip()
+
+
+def merge(wanted: Iterable[Access]) -> dict[Access, Access]:
+    """One source for what differs only in whether Pods are needed: with them, if anyone does."""
+    merged: dict[Access, Access] = {}
+    for access in wanted:
+        base = replace(access, pods=False)
+        merged[base] = replace(access, pods=access.pods or merged.get(base, base).pods)
+    return merged
+
+
+class Clusters:
+    """All clusters in use, by access."""
+
+    def __init__(self, changed: Changed) -> None:
+        self._changed = changed
+        self._running: dict[Access, Cluster] = {}
+
+    def __iter__(self) -> Iterator[Cluster]:
+        return iter(self._running.values())
+
+    async def prepare(self, wanted: Iterable[Access]) -> Mapping[Access, Cluster]:
+        """A cluster for each access (found there with ``pods=False``), running ones unchanged.
+
+        Raises ``AccessError`` or ``ManifestError`` for a new one that cannot be read; then no cluster
+        has been touched.
+        """
+        clusters: dict[Access, Cluster] = {}
+        for base, access in merge(wanted).items():
+            cluster = self._running.get(access)
+            if cluster is None:
+                cluster = Cluster(access)
+                await cluster.open()
+            clusters[base] = cluster
+        return clusters
+
+    async def commit(self, wanted: Iterable[Access], clusters: Mapping[Access, Cluster]) -> None:
+        """Run exactly these from now on."""
+        merged = merge(wanted)
+        before, self._running = self._running, {merged[base]: c for base, c in clusters.items()}
+        for cluster in self._running.values():
+            cluster.start(self._changed)
+        for access, cluster in before.items():
+            if self._running.get(access) is not cluster:
+                await cluster.stop()
+
+    async def stop(self) -> None:
+        """End all sources."""
+        for cluster in self._running.values():
+            await cluster.stop()

@@ -1,0 +1,166 @@
+"""What one configuration makes: a chain for each server block, a responder for each address.
+
+A generation is built whole before anything of the running one is touched, so that a configuration
+that cannot be used changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from time import time
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.config.access import Access
+from kdns.config.addresses import Address
+from kdns.config.tree import ConfigError, Key, ServerBlock
+from kdns.metrics import Metrics
+from kdns.plugins import bind, chain, kubernetes, log, shortnames
+from kdns.plugins.chain import Plan
+from kdns.plugins.interface import Handler, Observer
+from kdns.records.index import Index
+from kdns.responder import Responder, Served
+from kdns.server.clusters import Cluster
+from kdns.server.interfaces import addresses_by_interface, local_addresses
+from kdns.sources.zone_folder import Folder, Listing, NamedFiles
+from kdns.sources.zonefiles import OnChange, ZoneFiles
+from kdns.status import SourceStatus
+from kdns.wire.message import Answer, Query
+from kdns.wire.names import Name, to_text
+
+ANY_HOSTS: Final = ("0.0.0.0", "::")
+"""Without ``bind`` a server block is for everyone."""
+OTHER_CLASSES: Final = frozenset({"chaos", "whoami"})
+
+Site: TypeAlias = Address
+"""An address and port that questions arrive at."""
+
+
+def plan(blocks: Iterable[ServerBlock]) -> tuple[Plan, ...]:
+    """Read all directives. Raises ``ConfigError`` naming the line that cannot be used."""
+    plans = tuple(chain.plan(block) for block in blocks)
+    for planned in plans:
+        for key in planned.block.keys:
+            if key.scheme != "dns":
+                text = f"{key.scheme}://{to_text(key.zone)} needs the directive tls"
+                raise ConfigError(f"{text}, which is not supported yet", planned.block.location)
+    return plans
+
+
+def wanted_clusters(plans: Iterable[Plan]) -> Iterator[Access]:
+    """The clusters that the plans' directives answer from."""
+    for planned in plans:
+        settings = planned.first("kubernetes")
+        if isinstance(settings, kubernetes.Settings):
+            short = planned.first("shortnames")
+            yield settings.access(pods=isinstance(short, shortnames.Settings) and short.pods)
+
+
+class BlockContext:
+    """What the stages of one server block may ask for (``plugins.interface.Context``)."""
+
+    def __init__(
+        self,
+        block: ServerBlock,
+        clusters: Mapping[Access, Cluster],
+        add_zones: Callable[[Listing, float], ZoneFiles],
+    ) -> None:
+        self.block = block
+        self.clusters, self.add_zones = clusters, add_zones
+        self.responder: Responder | None = None
+        self._local: tuple[str, ...] | None = None
+
+    def cluster(self, access: Access) -> tuple[Index, SourceStatus]:
+        cluster = self.clusters[replace(access, pods=False)]
+        return cluster.index, cluster.status
+
+    def zone_files(self, files: Iterable[tuple[Name, str]], reload: float) -> ZoneFiles:
+        return self.add_zones(NamedFiles(files), reload)
+
+    def zone_folder(
+        self, folder: str, pattern: str, template: str, origins: tuple[Name, ...], reload: float
+    ) -> ZoneFiles:
+        return self.add_zones(Folder(folder, pattern, template, origins), reload)
+
+    async def resolve(self, query: Query) -> Answer:
+        assert self.responder is not None, "set once the chains are built"
+        return await self.responder.resolve(query)
+
+    def now(self) -> float:
+        return time()
+
+    def local_addresses(self) -> tuple[str, ...]:
+        if self._local is None:
+            self._local = local_addresses()
+        return self._local
+
+
+class Built(Struct, frozen=True):
+    """A server block with its chain."""
+
+    plan: Plan
+    context: BlockContext
+    handler: Handler
+    observers: tuple[Observer, ...]
+    hosts: tuple[str, ...]
+
+
+class Generation:
+    """Responders by address, and the zone files that their chains answer from."""
+
+    def __init__(
+        self,
+        plans: tuple[Plan, ...],
+        clusters: Mapping[Access, Cluster],
+        metrics: Metrics,
+        changed: OnChange,
+    ) -> None:
+        self.plans, self.clusters = plans, clusters
+        self.zone_stores: list[ZoneFiles] = []
+        self._metrics, self._changed = metrics, changed
+        built = [self._build(planned) for planned in plans]
+        self.responders: dict[Site, Responder] = {}
+        for block in built:
+            for key in block.plan.block.keys:
+                for host in block.hosts:
+                    self._serve(block, key, Site(host, key.port))
+
+    def load_zones(self) -> None:
+        """Read the zone files. Raises ``ZoneFileError`` for a broken one that was named."""
+        for store in self.zone_stores:
+            store.load()
+
+    def _build(self, planned: Plan) -> Built:
+        context = BlockContext(planned.block, self.clusters, self._add_zones)
+        handler = chain.build(planned, context)
+        logs = [s for s in planned.settings.get("log", ()) if isinstance(s, log.Settings)]
+        observers = (log.observe(*logs),) if logs else ()
+        return Built(planned, context, handler, observers, _hosts(planned))
+
+    def _add_zones(self, listing: Listing, reload: float) -> ZoneFiles:
+        store = ZoneFiles(listing, reload, self._changed)
+        self.zone_stores.append(store)
+        return store
+
+    def _serve(self, block: Built, key: Key, site: Site) -> None:
+        server = f"dns://{'' if site.host in ANY_HOSTS else site.host}:{site.port}"
+        responder = self.responders.get(site)
+        if responder is None:
+            responder = self.responders[site] = Responder(server, {}, self._metrics)
+        block.context.responder = responder
+        names = block.plan.order
+        responder.zones[key.zone] = Served(
+            zone=key.zone,
+            handler=block.handler,
+            meter=self._metrics.meter(server, to_text(key.zone)),
+            observers=block.observers,
+            rotates="loadbalance" in names,
+            other_classes=not OTHER_CLASSES.isdisjoint(names),
+        )
+
+
+def _hosts(planned: Plan) -> tuple[str, ...]:
+    binds = [s for s in planned.settings.get("bind", ()) if isinstance(s, bind.Settings)]
+    return bind.resolve(binds, addresses_by_interface()) if binds else ANY_HOSTS

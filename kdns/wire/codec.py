@@ -1,0 +1,68 @@
+"""Whole messages by dnslib: requests that ``question`` does not read itself.
+
+Such are requests with records besides the OPT (IXFR, TSIG), compressed or odd names. dnslib is for
+correctness here; the usual request never comes this way.
+"""
+
+from __future__ import annotations
+
+from dnslib.dns import DNSHeader
+from dnslib.label import DNSBuffer
+from msgspec import Struct
+
+from kdns.wire.constants import Type
+from kdns.wire.names import BadNameError, to_wire
+
+
+class Undecodable(Struct, frozen=True):
+    """Bytes that are no DNS message; why, for a debug line."""
+
+    reason: str
+
+
+class Decoded(Struct, frozen=True):
+    """The parts of a request that matter; those of the OPT record are 0 and empty without one."""
+
+    qname: bytes
+    qtype: int
+    qclass: int
+    opt_records: int = 0
+    payload_size: int = 0
+    version: int = 0
+    dnssec_ok: bool = False
+    options: bytes = b""
+    """RDATA of the OPT record."""
+
+
+def decode(data: bytes) -> Decoded | Undecodable:
+    """Decode a request with exactly one question; trailing bytes make it undecodable."""
+    try:
+        return _decode(DNSBuffer(data))
+    except Exception as error:
+        return Undecodable(f"{type(error).__name__}: {error}")
+
+
+def _decode(buffer: DNSBuffer) -> Decoded:
+    header = DNSHeader.parse(buffer)
+    qname = _name(buffer)
+    qtype, qclass = buffer.unpack("!HH")
+    opt_records = size = ttl = 0
+    options = b""
+    for _ in range(header.a + header.auth + header.ar):
+        owner = _name(buffer)
+        rtype, rclass, record_ttl, length = buffer.unpack("!HHIH")
+        rdata = bytes(buffer.get(length))
+        if rtype == Type.OPT:
+            if owner != b"\0":  # RFC 6891 section 6.1.2: the name of an OPT must be the root
+                raise BadNameError("the OPT record is not at the root")
+            opt_records, size, ttl, options = opt_records + 1, rclass, record_ttl, rdata
+    if buffer.remaining():
+        raise ValueError(f"{buffer.remaining()} bytes after the last record")
+    return Decoded(
+        qname, qtype, qclass, opt_records, size, ttl >> 16 & 0xFF, bool(ttl & 0x8000), options
+    )
+
+
+def _name(buffer: DNSBuffer) -> bytes:
+    labels: tuple[bytes, ...] = buffer.decode_name().label
+    return to_wire(tuple([label.decode("latin-1") for label in labels]))

@@ -1,0 +1,204 @@
+"""From an Answer to the bytes of a reply, compressed and cut to what the asker takes.
+
+Records are in wire form already, so encoding is joining: owners become pointers to names that stand
+earlier in the message (RFC 1035 section 4.1.4), as do the names inside the RDATA of the types that
+RFC 3597 section 4 allows it for. The message ID is left out: a kept reply serves any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from struct import Struct as Layout
+from typing import Final
+
+from msgspec import Struct
+
+from kdns.wire.constants import EdnsOption, Flag, Type
+from kdns.wire.message import Answer, ExtendedError, Query, Record
+
+MIN_UDP: Final = 512
+"""Octets that every asker takes (RFC 1035 section 2.3.4)."""
+
+MAX_MESSAGE: Final = 65535
+
+_HEADER: Final = Layout("!HHHHH")
+_FIXED: Final = Layout("!HHIH")
+_QUESTION: Final = Layout("!HH")
+_MAX_POINTER: Final = 0x3FFF
+_KEPT_FLAGS: Final = 0x7800 | Flag.RD | Flag.CD  # opcode and the asker's own bits are sent back
+
+_WHOLE_NAME: Final = frozenset({Type.NS, Type.CNAME, Type.PTR})
+_ROTATING: Final = frozenset({Type.A, Type.AAAA})
+
+
+class Run(Struct, frozen=True, gc=False):
+    """Where the address records stand in a reply, all of one size, so that they can be rotated."""
+
+    start: int
+    size: int
+    count: int
+
+
+class Encoded(Struct, frozen=True, gc=False):
+    """A reply without its message ID."""
+
+    body: bytes
+    run: Run | None = None
+
+    def rotations(self, most: int) -> list[bytes]:
+        """Up to ``most`` bodies with the addresses in turn first; one when there is no choice."""
+        if self.run is None:
+            return [self.body]
+        start, size, count = self.run.start, self.run.size, self.run.count
+        head, tail = self.body[:start], self.body[start + size * count :]
+        records = self.body[start : start + size * count]
+        step = max(1, count // most)
+        turns = [at * size for at in range(0, count, step)][:most]
+        return [head + records[at:] + records[:at] + tail for at in turns]
+
+
+class _Writer:
+    """The message so far and where its names stand."""
+
+    def __init__(self, query: Query) -> None:
+        self.out = bytearray(12)
+        self.names: dict[bytes, int] = {}
+        self.name(query.qname)
+        self.out += _QUESTION.pack(query.qtype, query.qclass)
+
+    def name(self, wire: bytes) -> None:
+        """Append a name, its longest known suffix as a pointer. Letter case is kept, so it counts."""
+        at, names, out = 0, self.names, self.out
+        while wire[at]:
+            suffix = wire[at:]
+            known = names.get(suffix)
+            if known is not None:
+                out += (0xC000 | known).to_bytes(2, "big")
+                return
+            if len(out) <= _MAX_POINTER:
+                names[suffix] = len(out)
+            end = at + wire[at] + 1
+            out += wire[at:end]
+            at = end
+        out.append(0)
+
+    def record(self, record: Record) -> None:
+        self.name(record.owner)
+        out, rdata = self.out, record.rdata
+        start = len(out) + 8
+        out += _FIXED.pack(record.rtype, record.rclass, record.ttl, len(rdata))
+        if record.rtype in _WHOLE_NAME:
+            self.name(rdata)
+        elif record.rtype == Type.SOA:
+            middle, end = _name_end(rdata, 0), len(rdata) - 20
+            self.name(rdata[:middle])
+            self.name(rdata[middle:end])
+            out += rdata[end:]
+        elif record.rtype == Type.MX:
+            out += rdata[:2]
+            self.name(rdata[2:])
+        else:
+            out += rdata
+            return
+        out[start : start + 2] = (len(out) - start - 2).to_bytes(2, "big")
+
+    def records(self, records: Iterable[Record], room: int) -> list[int]:
+        """Append what fits into ``room`` octets in all and return where each record ends."""
+        ends: list[int] = []
+        for record in records:
+            before = len(self.out)
+            self.record(record)
+            if len(self.out) > room:
+                del self.out[before:]  # names noted in there are never met: it was the last one
+                break
+            ends.append(len(self.out))
+        return ends
+
+
+def _name_end(data: bytes, at: int) -> int:
+    while data[at]:
+        at += data[at] + 1
+    return at + 1
+
+
+def encode(query: Query, answer: Answer, max_tcp: int = MAX_MESSAGE) -> Encoded:
+    """The reply to ``query``, at most as long as the asker takes over its transport.
+
+    What does not fit is left out and TC set, but not for additional records alone (RFC 2181
+    section 9). The OPT record (RFC 6891 section 6.1.1) is there exactly when the request had one.
+    """
+    limit = max_tcp if query.transport != "udp" else _udp_limit(query)
+    writer = _Writer(query)
+    opt = _opt(query, answer, limit)
+    room = limit - len(opt)
+    start = len(writer.out)
+    ends = writer.records(answer.answer, room)
+    cut = len(ends) < len(answer.answer)
+    authorities = 0 if cut else len(writer.records(answer.authority, room))
+    cut = cut or authorities < len(answer.authority)
+    additionals = 0 if cut else len(writer.records(answer.additional, room))
+    flags = _flags(query, answer) | (Flag.TC if cut else 0)
+    header = _HEADER.pack(flags, 1, len(ends), authorities, additionals + bool(opt))
+    body = b"".join((header, writer.out[12:], opt))
+    return Encoded(body, _run(answer.answer, start, ends))
+
+
+def encode_error(query: Query | None, data: bytes, rcode: int) -> bytes:
+    """The reply, with its ID, to a request that could not be served or not even be read."""
+    if query is not None:
+        encoded = encode(query, Answer(rcode, authoritative=False))
+        return data[:2] + encoded.body
+    flags = int.from_bytes(data[2:4], "big") & _KEPT_FLAGS | Flag.QR | rcode & 0xF
+    return data[:2] + _HEADER.pack(flags, 0, 0, 0, 0)
+
+
+def _udp_limit(query: Query) -> int:
+    return max(query.edns.payload_size, MIN_UDP) if query.edns else MIN_UDP
+
+
+def _flags(query: Query, answer: Answer) -> int:
+    flags = Flag.QR | query.flags & _KEPT_FLAGS | answer.rcode & 0xF
+    if answer.authoritative:
+        flags |= Flag.AA
+    if answer.recursion_available:
+        flags |= Flag.RA
+    if answer.truncated:
+        flags |= Flag.TC
+    return flags
+
+
+def _opt(query: Query, answer: Answer, limit: int) -> bytes:
+    if query.edns is None:
+        return b""
+    options = b"".join(
+        [
+            code.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value
+            for code, value in (*answer.options, *map(_extended, answer.errors))
+        ]
+    )
+    if len(options) > limit // 2:  # an explanation never pushes the answer out
+        options = b""
+    do = 0x8000 if query.edns.dnssec_ok else 0
+    ttl = (answer.rcode >> 4) << 24 | do
+    # The size is the asker's own, as the peer has it: what both can take.
+    fixed = _FIXED.pack(Type.OPT, max(query.edns.payload_size, MIN_UDP), ttl, len(options))
+    return b"\0" + fixed + options
+
+
+def _extended(error: ExtendedError) -> tuple[int, bytes]:
+    return EdnsOption.EXTENDED_ERROR, error.code.to_bytes(2, "big") + error.text.encode()
+
+
+def _run(records: tuple[Record, ...], start: int, ends: list[int]) -> Run | None:
+    """The address records at the end of the answer section, if there are several of one size."""
+    if len(ends) < 2 or records[len(ends) - 1].rtype not in _ROTATING:
+        return None
+    last = len(ends) - 1
+    owner, rtype, size = records[last].owner, records[last].rtype, ends[last] - ends[last - 1]
+    first = last
+    while first and (records[first - 1].owner, records[first - 1].rtype) == (owner, rtype):
+        first -= 1
+    begin = ends[first] - size
+    if first == last or begin != (ends[first - 1] if first else start):
+        return None  # a single one, or the first of them spells its owner out
+    return Run(begin - 2, size, last - first + 1)
