@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -43,25 +44,15 @@ def parse(directive: Option) -> Settings:
     """Raises ``ConfigError``."""
     settings = Settings("", parse_zones(directive, directive.args))
     for option in directive.options:
-        settings = _with_option(settings, directive, option)
+        if option.name not in _OPTIONS:
+            option.fail("unknown option of auto; known are directory and reload")
+        settings = _OPTIONS[option.name](settings, option)
     if not settings.folder:
         directive.fail("needs a line 'directory DIR' with the folder of the zone files")
     return settings
 
 
-def _with_option(settings: Settings, directive: Option, option: Option) -> Settings:
-    match option.name:
-        case "directory":
-            return _with_folder(settings, option)
-        case "reload":
-            return replace(settings, reload=parse_reload(option))
-        case "upstream":
-            warning = ignored(directive, option)
-            return replace(settings, warnings=(*settings.warnings, warning))
-    option.fail("unknown option of auto; known are directory and reload")
-
-
-def _with_folder(settings: Settings, option: Option) -> Settings:
+def _directory(settings: Settings, option: Option) -> Settings:
     if len(option.args) not in {1, 3}:
         option.fail("takes a folder, or a folder, a regular expression and an origin template")
     if len(option.args) == 1:
@@ -76,6 +67,21 @@ def _with_folder(settings: Settings, option: Option) -> Settings:
     if not groups:
         option.fail(f"{pattern!r} needs a group in parentheses, which becomes the zone")
     return replace(settings, folder=folder, pattern=pattern, template=template)
+
+
+def _reload(settings: Settings, option: Option) -> Settings:
+    return replace(settings, reload=parse_reload(option))
+
+
+def _ignored(settings: Settings, option: Option) -> Settings:
+    return replace(settings, warnings=(*settings.warnings, ignored(NAME, option)))
+
+
+_OPTIONS: Final[dict[str, Callable[[Settings, Option], Settings]]] = {
+    "directory": _directory,
+    "reload": _reload,
+    "upstream": _ignored,
+}
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:

@@ -5,6 +5,7 @@ Several ``file`` directives of a server block act as one: the longest of their z
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -43,20 +44,30 @@ def parse(directive: Option) -> Settings:
     path, *zones = directive.args
     settings = Settings(path, parse_zones(directive, tuple(zones)))
     for option in directive.options:
-        settings = _with_option(settings, directive, option)
+        if option.name not in _OPTIONS:
+            option.fail("unknown option of file; known are reload and fallthrough")
+        settings = _OPTIONS[option.name](settings, option)
     return settings
 
 
-def _with_option(settings: Settings, directive: Option, option: Option) -> Settings:
-    match option.name:
-        case "reload":
-            return replace(settings, reload=parse_reload(option))
-        case "fallthrough":
-            return replace(settings, fallthrough=parse_fallthrough(option))
-        case "upstream" | "reload_by_mtime":
-            warning = ignored(directive, option)
-            return replace(settings, warnings=(*settings.warnings, warning))
-    option.fail("unknown option of file; known are reload and fallthrough")
+def _reload(settings: Settings, option: Option) -> Settings:
+    return replace(settings, reload=parse_reload(option))
+
+
+def _fallthrough(settings: Settings, option: Option) -> Settings:
+    return replace(settings, fallthrough=parse_fallthrough(option))
+
+
+def _ignored(settings: Settings, option: Option) -> Settings:
+    return replace(settings, warnings=(*settings.warnings, ignored(NAME, option)))
+
+
+_OPTIONS: Final[dict[str, Callable[[Settings, Option], Settings]]] = {
+    "reload": _reload,
+    "fallthrough": _fallthrough,
+    "reload_by_mtime": _ignored,
+    "upstream": _ignored,
+}
 
 
 def parse_zones(directive: Option, texts: tuple[str, ...]) -> tuple[Name, ...]:
@@ -77,10 +88,10 @@ def parse_reload(option: Option) -> float:
     return seconds
 
 
-def ignored(directive: Option, option: Option) -> str:
+def ignored(directive: str, option: Option) -> str:
     """What is to be said of an option without effect here."""
     why = "changes of content always count" if option.name == "reload_by_mtime" else "it is retired"
-    return f"{option.location}: {directive.name}: {option.name} has no effect: {why}"
+    return f"{option.location}: {directive}: {option.name} has no effect: {why}"
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:

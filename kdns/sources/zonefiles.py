@@ -27,7 +27,7 @@ from kdns.wire.names import Name
 
 logger: Final = logging.getLogger("kdns.zonefiles")
 
-RESCAN: Final = 2.0
+RESCAN: Final = 1.0
 """Seconds at most between two looks at the files without any notification: network file systems send
 none, nor does a folder in the moment before it is watched."""
 
