@@ -12,7 +12,8 @@ from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-from kdns.records.declared import Declared, Family, Pod, Service, ServiceSpec
+from kdns.records.declared import Declared
+from kdns.records.manifest_shapes import Family, Pod, Service, ServiceSpec
 from kdns.records.objects import HEADLESS
 from kdns.records.trimming import canonical_address
 

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from kdns.records import allocation, mirror
-from kdns.records.declared import (
-    Declared,
+from kdns.records.declared import Declared
+from kdns.records.manifest_shapes import (
     Endpoints,
     EndpointSlice,
     Labels,

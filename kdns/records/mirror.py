@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from kdns.records import allocation
-from kdns.records.declared import (
+from kdns.records.manifest_shapes import (
     ContainerPort,
     EndpointAddress,
     Endpoints,

@@ -47,6 +47,7 @@ class Manifests:
         self._status = status
         self._emit = emit
         self._state: State = {}
+        self._unwatched = ""
         self._selection = Selection(
             labels=selectors.parse(access.labels),
             namespace_labels=selectors.parse(access.namespace_labels),
@@ -69,8 +70,8 @@ class Manifests:
         while True:
             try:
                 await self._watch()
-            except OSError as error:
-                logger.debug("manifests %s: cannot watch: %s", self._path, error)
+            except Exception as error:  # of many kinds: no inotify watches left, the folder away
+                self._log_unwatched(f"{type(error).__name__}: {error}")
             await asyncio.sleep(RETRY)
             await self.refresh()
 
@@ -124,6 +125,16 @@ class Manifests:
             resource.synced = True
             resource.confirmed_at = time.time()
             resource.problem = problem
+
+    def _log_unwatched(self, reason: str) -> None:
+        if reason != self._unwatched:
+            logger.warning(
+                "manifests %s: looked at every %g s, cannot be watched: %s",
+                self._path,
+                RETRY,
+                reason,
+            )
+        self._unwatched = reason
 
     def _log_difference(self, state: State) -> None:
         made = len(state.keys() - self._state.keys())

@@ -282,6 +282,22 @@ async def test_a_path_that_is_away_for_a_moment_loses_nothing(tmp_path: Path) ->
         await until(lambda: kept.services == ["default/c"])
 
 
+async def test_looks_now_and_then_when_it_cannot_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise ExceptionGroup("watch", [OSError("no inotify watches left")])
+
+    monkeypatch.setattr("kdns.sources.manifests.awatch", refused)
+    monkeypatch.setattr("kdns.sources.manifests.RETRY", 0.05)
+    (tmp_path / "a.yaml").write_text(service("a"))
+    async with running(tmp_path) as (kept, _):
+        for name in ("b", "c"):
+            replace(tmp_path / "a.yaml", service(name))
+            await until(lambda name=name: kept.services == [f"default/{name}"])  # type: ignore[misc]
+    assert len([each for each in caplog.messages if "cannot be watched" in each]) == 1
+
+
 async def test_an_edit_elsewhere_touches_nothing(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES, tmp_path / "cluster")
     async with running(tmp_path / "cluster", pods=True) as (kept, _):
