@@ -179,12 +179,12 @@ class Watcher:
                     self._found()
                     continue
                 if not await self._take(event):
-                    break
+                    return self._backoff.after(ANSWERED)
                 fruitful = True
                 self._fruitless = 0
                 self._backoff.reset()
-        # A server that ends each watch at once would be asked in a tight loop.
-        return 0.0 if fruitful else self._backoff.after(ANSWERED)
+                self._found()
+        return 0.0 if fruitful else self._ended_at_once()
 
     async def _take(self, event: Silence | Event) -> bool:
         """Act on what the watch brought; False when it is of no use any more."""
@@ -233,9 +233,11 @@ class Watcher:
         self._status.confirmed_at = self._context.timing.now()
 
     def _found(self) -> None:
-        """Note that the watch stands."""
+        """Note that the watch stands; after one that broke at once, only when it bears fruit."""
         self._connected = True
         status = self._status
+        if self._fruitless:
+            return
         status.problem = ""
         if status.lost_at:
             away = self._context.timing.now() - status.lost_at
@@ -259,6 +261,13 @@ class Watcher:
             self._list_because = f"{error.status}: {error}"
             return self._backoff.after(ANSWERED)
         return self._lost(_explain(error, self._resource), ANSWERED, error.retry_after)
+
+    def _ended_at_once(self) -> float:
+        """Slow down, for such a server would be asked in a tight loop; once is no reason to worry."""
+        self._fruitless += 1
+        if self._fruitless == 1:
+            return self._backoff.after(ANSWERED)
+        return self._lost("each watch ends at once", ANSWERED)
 
     def _fruitless_turn(self, problem: str) -> float:
         """Resume after what may be a passing fault; list when it happens again at once."""
