@@ -6,11 +6,14 @@ Knows nothing of folders, watching, or what becomes of the objects.
 from __future__ import annotations
 
 import json
+import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from stat import S_ISREG
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from kdns.records import declared
@@ -62,7 +65,7 @@ def _json(text: bytes) -> Iterator[Document]:
     if not text.strip():
         return
     try:
-        yield Document(1, json.loads(text.decode("utf-8-sig"), object_pairs_hook=_unique))
+        value: object = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         raise DocumentError(error.lineno, f"{error.msg} (column {error.colno})") from None
     except UnicodeDecodeError as error:
@@ -70,6 +73,20 @@ def _json(text: bytes) -> Iterator[Document]:
         raise DocumentError(line, "not UTF-8") from None
     except RecursionError:
         raise DocumentError(1, "nested too deeply") from None
+    _check_surrogates(text.removeprefix(BOM_UTF8))
+    yield Document(1, value)
+
+
+def _check_surrogates(text: bytes) -> None:
+    """Refuse half a character (RFC 8259 section 8.2): it could not be printed or encoded later."""
+    if _SURROGATE.search(text):
+        try:
+            msgspec.json.decode(text)  # stricter than json in just this
+        except msgspec.DecodeError:
+            raise DocumentError(1, "a \\u escape is half of a surrogate pair") from None
+
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from kdns.records import cluster, declared
 from kdns.sources import documents, yaml_documents
 from kdns.sources.documents import ManifestError
 from kdns.sources.yaml_documents import DocumentError
@@ -177,6 +178,11 @@ BROKEN = {
     "json twice": ("a.json", '{"a": 1, "a": 2}', "1: the key 'a' comes twice in one object"),
     "json not UTF-8": ("a.json", b'{"a":\n"\xff"}', "2: not UTF-8"),
     "json deep": ("a.json", "[" * 200_000, "1: nested too deeply"),
+    "json surrogate": (
+        "a.json",
+        '{"a": "\\ud800"}',
+        "1: a \\u escape is half of a surrogate pair",
+    ),
     "json scalar": ("a.json", "1", "1: not a Kubernetes object: a mapping is expected"),
     "json field": (
         "a.json",
@@ -207,6 +213,43 @@ def test_limits_the_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (tmp_path / "a.yaml").write_bytes(b"#" * (1024 * 1024 + 1))
     with pytest.raises(ManifestError, match=r"a\.yaml: more than 1 MiB$"):
         documents.read(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("kind", ["Service", "Pod", "Endpoints", "Namespace", "EndpointSlice"])
+@given(st.data())
+def test_any_fields_give_an_object_or_a_refusal(kind: str, data: st.DataObject) -> None:
+    version = "discovery.k8s.io/v1" if kind == "EndpointSlice" else "v1"
+    fields = ["name", "namespace", "labels", "ports", "port", "selector", "clusterIP", "clusterIPs"]
+    fields += [
+        "podIP",
+        "subsets",
+        "addresses",
+        "ip",
+        "endpoints",
+        "status",
+        "externalIPs",
+        "hostname",
+    ]
+    inner = st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.sampled_from(["a", "1.2.3.4", "::1", "None", ""]),
+        lambda each: (
+            st.lists(each, max_size=3) | st.dictionaries(st.sampled_from(fields), each, max_size=4)
+        ),
+        max_leaves=12,
+    )
+    metadata = st.fixed_dictionaries({"name": st.just("a")}) | inner
+    document = {"apiVersion": version, "kind": kind, "metadata": data.draw(metadata)}
+    for part in ("spec", "status", "subsets", "endpoints", "ports", "addressType"):
+        document[part] = data.draw(inner)
+    try:
+        made = declared.read(document)
+    except declared.RefusedError:
+        return
+    assert made is not None
+    assert cluster.assemble([made], cluster.Selection(pods=True))
 
 
 SCALARS = {
@@ -243,7 +286,7 @@ values = st.recursive(
 def test_reads_what_another_yaml_library_writes(value: object) -> None:
     if "<<" in json.dumps(value):
         return  # means something else as a key
-    [document] = yaml_documents.parse(yaml.safe_dump(value, allow_unicode=True).encode())
+    [document] = yaml_documents.parse(yaml.safe_dump(value).encode())
     assert _close(document.value, value)
 
 
