@@ -102,7 +102,6 @@ async def _configuration(access: ApiAccess) -> Configuration:
         raise AccessError(f"{_place(access)}: {error}") from error
     except Exception as error:  # the package's loader trips over odd files in many ways
         raise AccessError(f"{_place(access)}: {type(error).__name__}: {error}") from error
-    _trim_token(configuration)
     return configuration
 
 
@@ -145,19 +144,6 @@ async def _use_kubeconfig(configuration: Configuration, access: ApiAccess) -> No
         except Exception as error:
             raise TransportError(f"exec plugin {plugin}: {error}") from error
         raise TransportError(f"exec plugin {plugin}: no token and no certificate in its answer")
-
-
-def _trim_token(configuration: Configuration) -> None:
-    """Token files end with a newline often, which no header may contain."""
-    load: Callable[[Configuration], None] | None = configuration.refresh_api_key_hook
-
-    def refresh(current: Configuration) -> None:
-        if load is not None:
-            load(current)
-        for name, value in current.api_key.items():
-            current.api_key[name] = value.strip()
-
-    configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
 
 
 async def _client(access: ApiAccess) -> ApiClient:

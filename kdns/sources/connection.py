@@ -181,6 +181,8 @@ async def _send(
         header_params=dict(_HEADERS),
         auth_settings=["BearerToken"],
     )
+    # Token files often end with a newline, which no header may contain.
+    headers = {name: str(value).strip() for name, value in headers.items()}
     # ``patience`` covers connecting and the answer's head; the body may take as long as a watch.
     unbounded = aiohttp.ClientTimeout(total=None, sock_connect=min(patience, 3.0))
     async with asyncio.timeout(patience):
