@@ -1,0 +1,207 @@
+"""``kdns check``: whether a Corefile, zone file or manifest folder is in order, and what it means.
+
+What it prints for a Corefile is a Corefile again, the effective one, with the order in which the
+directives are asked as comments. It reads with the server's own parsers and derives nothing anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from kdns.config import corefile
+from kdns.config.access import ManifestAccess
+from kdns.config.printer import to_text
+from kdns.config.tree import ConfigError, ServerBlock
+from kdns.metrics import Metrics
+from kdns.plugins.chain import Plan
+from kdns.records.cluster import Selection, assemble
+from kdns.server import generation
+from kdns.server.clusters import Cluster, merge
+from kdns.sources import files, zone_loading
+from kdns.sources.documents import ManifestError
+from kdns.sources.manifest_files import SUFFIXES, ManifestFiles
+from kdns.sources.zone_loading import ZoneFileError
+from kdns.wire import names
+from kdns.wire.names import Name
+
+EXAMPLES: Final = """\
+examples:
+  kdns check /etc/coredns/Corefile          what CoreDNS's file means, and whether kdns can serve it
+  kdns check -p 1053 Corefile > effective   imports, snippets and variables resolved
+  kdns check examples/cluster               every manifest in the folder
+  kdns check zones/db.example.test          a zone file; its origin comes from its name
+  kdns check --origin example.test my.txt   or from the option
+"""
+
+
+class Report(Struct):
+    """What was found out about one path."""
+
+    text: str = ""
+    """For standard output."""
+    warnings: list[str] = []
+    errors: list[str] = []
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    parser.add_argument("path", help="a Corefile, a zone file, a manifest, or a folder of them")
+    parser.add_argument(
+        "--as",
+        dest="kind",
+        choices=sorted(_CHECKS),
+        help="what the path is, where its name does not tell",
+    )
+    parser.add_argument("--origin", default="", help="the zone that a zone file is for")
+    parser.add_argument(
+        "-p", "--port", type=_port, default=53, help="the port of keys that name none (default 53)"
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port of 0 to 65535, found {text!r}")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, and print the result. Returns the exit status: 0 in order, 1 not."""
+    report = Report()
+    try:
+        kinds = [args.kind] if args.kind else _kinds(args)
+        for kind in kinds:
+            _CHECKS[kind](args, report)
+    except ConfigError as error:
+        report.errors.append(str(error))
+    for warning in report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    for error_text in report.errors:
+        print(f"error: {error_text}", file=sys.stderr)
+    if not report.errors:
+        print(report.text, end="")
+    return 1 if report.errors else 0
+
+
+def _kinds(args: argparse.Namespace) -> list[str]:
+    """What a path is, by its name; a folder may hold both manifests and zone files."""
+    path = Path(args.path)
+    if not path.is_dir():
+        return [_kind(path.name) if not args.origin else "zone"]
+    found = {_kind(name) for _, _, inside in os.walk(path) for name in inside}
+    if not (kinds := sorted(found & {"manifests", "zone"})):
+        raise ConfigError(f"{path} has neither manifests (*.yaml, *.json) nor zone files (db.*)")
+    return kinds
+
+
+def _kind(name: str) -> str:
+    if Path(name).suffix in SUFFIXES:
+        return "manifests"
+    return "zone" if name.startswith("db.") or name.endswith(".zone") else "corefile"
+
+
+def _check_corefile(args: argparse.Namespace, report: Report) -> None:
+    text = files.read(args.path)
+    blocks = corefile.parse(
+        text, args.path, load=files.load, environment=os.environ, port=args.port
+    )
+    if not blocks:
+        report.warnings.append(f"{args.path} has no server block; as in CoreDNS, whoami is served")
+        blocks = corefile.default_blocks(args.port)
+    plans = [planned for block in blocks if (planned := _plan(block, report))]
+    report.warnings += [warning for planned in plans for warning in planned.warnings]
+    if not report.errors:
+        _try_start(plans, report)
+    report.text += "\n".join(map(_shown, plans))
+
+
+def _plan(block: ServerBlock, report: Report) -> Plan | None:
+    """None for a block with a mistake, so that those of the next ones come out as well."""
+    try:
+        return generation.plan([block])[0]
+    except ConfigError as error:
+        report.errors.append(str(error))
+        return None
+
+
+def _try_start(plans: list[Plan], report: Report) -> None:
+    """Build what the server would, and read what it reads at start; no API server is asked."""
+    accesses = merge(generation.wanted_clusters(plans))
+    try:
+        clusters = {base: Cluster(access) for base, access in accesses.items()}
+        built = generation.Generation(tuple(plans), clusters, Metrics(), lambda _: None)
+        built.load_zones()
+        for access, cluster in clusters.items():
+            if isinstance(access, ManifestAccess):
+                asyncio.run(cluster.open())
+    except (ConfigError, ManifestError, ZoneFileError) as error:
+        report.errors.append(str(error))
+
+
+def _shown(planned: Plan) -> str:
+    """The block as text, its place and the order of its directives before it."""
+    order = ", ".join(planned.order) or "nothing, every question is refused"
+    return f"# {planned.block.location}: asked in this order: {order}\n{to_text([planned.block])}"
+
+
+def _check_manifests(args: argparse.Namespace, report: Report) -> None:
+    manifests = ManifestFiles(Path(args.path))
+    manifests.refresh()
+    report.errors += manifests.problems
+    state = assemble(manifests.declared, Selection(pods=True))
+    counts = Counter(kind.value for kind, *_ in state)
+    report.text += f"{args.path}: {_listed(counts) or 'no objects that names are made from'}\n"
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+
+
+def _check_zones(args: argparse.Namespace, report: Report) -> None:
+    path = Path(args.path)
+    if not path.is_dir():
+        _check_zone_file(_origin(args.origin, path.name), args.path, report)
+        return
+    for found in _zone_files(path):
+        _check_zone_file(_origin("", found.name), str(found), report)
+
+
+def _zone_files(folder: Path) -> Iterable[Path]:
+    found = (Path(at, name) for at, _, inside in os.walk(folder) for name in inside)
+    return sorted(path for path in found if _kind(path.name) == "zone")
+
+
+def _origin(option: str, file_name: str) -> Name:
+    text = option or file_name.removeprefix("db.").removesuffix(".zone")
+    (origin, *more) = corefile.expand_zone(text)
+    if more:
+        raise ConfigError(f"--origin: {text} is several zones")
+    return origin
+
+
+def _check_zone_file(origin: Name, path: str, report: Report) -> None:
+    try:
+        zone = zone_loading.load(origin, path).zone
+    except ZoneFileError as error:
+        report.errors.append(str(error))
+        return
+    report.warnings += [f"{path}: {warning}" for warning in zone.warnings]
+    summary = f"zone {names.to_text(origin)}, serial {zone.serial}, {len(zone)} records"
+    report.text += f"{path}: {summary}\n"
+
+
+_CHECKS: Final[dict[str, Callable[[argparse.Namespace, Report], None]]] = {
+    "corefile": _check_corefile,
+    "manifests": _check_manifests,
+    "zone": _check_zones,
+}
