@@ -44,10 +44,17 @@ class Served(Struct, frozen=True):
     handler: Handler
     meter: Meter
     observers: tuple[Observer, ...] = ()
-    rotates: bool = False
-    """Whether ``loadbalance`` is on: then a kept reply has its addresses in turn."""
-    other_classes: bool = False
-    """Whether a directive answers for classes besides IN (``chaos``)."""
+    directives: tuple[str, ...] = ()
+
+    @property
+    def rotates(self) -> bool:
+        """Whether a kept reply has its addresses in turn."""
+        return "loadbalance" in self.directives
+
+    @property
+    def other_classes(self) -> bool:
+        """Whether a directive answers for classes besides IN."""
+        return "chaos" in self.directives or "whoami" in self.directives
 
 
 class Request(Struct, frozen=True, gc=False):

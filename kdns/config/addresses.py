@@ -24,6 +24,6 @@ def parse_address(text: str) -> Address:
         host = host[1:-1]
     elif ":" in host:
         raise ValueError(f"{text!r} has too many colons; write an IPv6 address as [ADDRESS]:PORT")
-    if not (port.isascii() and port.isdigit() and int(port[:6]) <= 65535):
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         raise ValueError(f"{text!r} has no valid port; expected a number of 0 to 65535")
     return Address(host, int(port))

@@ -81,6 +81,11 @@ class UdpListener(asyncio.DatagramProtocol):
         if data is not None and not self.transport.is_closing():
             self.transport.sendto(data, addr)
 
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self.transport.get_extra_info("sockname")[1])
+
     async def drain(self, seconds: float) -> int:
         """Wait for the questions under way, at most so long; return how many were cut off."""
         if self.waiting:

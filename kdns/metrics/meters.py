@@ -6,8 +6,8 @@ so it is worked out once (``Meter.classify``, about a microsecond) into a ``Quer
 - an answer that was just made: ``query_class.observe(seconds)``;
 - a kept reply: its entry counts its hits in an integer of its own and now and then reports them,
   ``query_class.hits(count)``. A hit costs nothing more than that increment. How long hits take is
-  not measured for each: they are entered with ``Meter.hit_seconds``, which who serves them sets from
-  a sample (both clock readings and the bucket would cost a third of a hit).
+  not measured for each, since two clock readings cost a third of a hit: they are entered with the
+  running mean of the samples that ``query_class.took(seconds)`` was given.
 
 The number of classes is bounded: exact sizes only enter sums, the key has their buckets.
 """
@@ -33,7 +33,10 @@ DROPPED: Final = "dropped"
 """The ``zone`` of what no server block was asked about. Without a final dot it can be no zone."""
 
 HIT_SECONDS: Final = 0.000005
-"""How long sending a kept reply takes while nobody has measured it."""
+"""How long sending a kept reply takes, until it was measured."""
+
+SAMPLE_WEIGHT: Final = 1 / 16
+"""Share of a new sample in that mean: some 16 samples after a change it has mostly followed."""
 
 CellKey = tuple[str, str, str, str, str, bool, int, int]
 
@@ -76,6 +79,10 @@ class QueryClass:
     def hits(self, count: int) -> None:
         """``count`` more questions were answered with a kept reply."""
         self.meter.add(self, count)
+
+    def took(self, seconds: float) -> None:
+        """A sample: a hit was served in so many seconds."""
+        self.meter.hit_seconds += (seconds - self.meter.hit_seconds) * SAMPLE_WEIGHT
 
     def observe(self, seconds: float) -> None:
         """One question was answered, ``seconds`` after it came in."""

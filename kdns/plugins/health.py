@@ -27,8 +27,9 @@ def parse(directive: Option) -> Settings:
     for option in directive.options:
         if option.name != "lameduck":
             option.fail("not an option of health; expected lameduck DURATION")
+        text = option.one()
         try:
-            lameduck = parse_duration(option.one())
+            lameduck = parse_duration(text)
         except ValueError as error:
             option.fail(str(error))
     return Settings(address_of(directive, DEFAULT), max(0.0, lameduck))
@@ -38,7 +39,8 @@ def address_of(directive: Option, default: Address) -> Address:
     """The one optional argument of a directive that serves HTTP. Raises ``ConfigError``."""
     if not directive.args:
         return default
+    text = directive.one()
     try:
-        return parse_address(directive.one())
+        return parse_address(text)
     except ValueError as error:
         directive.fail(str(error))

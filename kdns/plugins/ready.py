@@ -81,6 +81,10 @@ class Readiness:
         return problems
 
     def _log(self, names: str) -> None:
-        if names != self._reported:
+        if names == self._reported:
+            return
+        self._reported = names
+        if names:
             logger.info('plugin/ready: Plugins not ready: "%s"', names)
-            self._reported = names
+        else:
+            logger.info("plugin/ready: All plugins are ready")

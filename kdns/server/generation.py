@@ -32,8 +32,6 @@ from kdns.wire.names import Name, to_text
 
 ANY_HOSTS: Final = ("0.0.0.0", "::")
 """Without ``bind`` a server block is for everyone."""
-OTHER_CLASSES: Final = frozenset({"chaos", "whoami"})
-
 Site: TypeAlias = Address
 """An address and port that questions arrive at."""
 
@@ -150,14 +148,12 @@ class Generation:
         if responder is None:
             responder = self.responders[site] = Responder(server, {}, self._metrics)
         block.context.responder = responder
-        names = block.plan.order
         responder.zones[key.zone] = Served(
             zone=key.zone,
             handler=block.handler,
             meter=self._metrics.meter(server, to_text(key.zone)),
             observers=block.observers,
-            rotates="loadbalance" in names,
-            other_classes=not OTHER_CLASSES.isdisjoint(names),
+            directives=block.plan.order,
         )
 
 

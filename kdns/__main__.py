@@ -1,0 +1,7 @@
+"""``python -m kdns``."""
+
+import sys
+
+from kdns.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,80 @@
+"""CoreDNS's own command line: ``-conf FILE -dns.port N -pidfile F -plugins -quiet -version``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from kdns import __version__
+from kdns.config import corefile
+from kdns.config.tree import ConfigError, ServerBlock
+
+DEFAULT_FILE: Final = "Corefile"
+DEFAULT_PORT: Final = 53
+
+
+def run(args: list[str]) -> int:
+    """Serve as told. Raises ``ConfigError``."""
+    options = _parser().parse_args(args)
+    if options.version:
+        print(f"kdns {__version__}\n{sys.platform}, python {sys.version.split()[0]}")
+        return 0
+    if options.plugins:
+        from kdns.plugins.chain import SUPPORTED
+
+        print("\n".join(f"dns.{name}" for name in sorted(SUPPORTED)))
+        return 0
+    from kdns.cli.serve import serve
+
+    return serve(
+        lambda: read(options.conf, options.port), quiet=options.quiet, pidfile=options.pidfile
+    )
+
+
+def read(path: str, port: int) -> tuple[ServerBlock, ...]:
+    """The server blocks of a Corefile; without a file's name, of ``./Corefile`` if there is one.
+
+    Raises ``ConfigError`` for a file that is missing or cannot be used.
+    """
+    from kdns.sources import files
+
+    if not path and not Path(DEFAULT_FILE).exists():
+        return corefile.default_blocks(port)
+    path = path or DEFAULT_FILE
+    text = sys.stdin.read() if path == "stdin" else files.read(path)
+    blocks = corefile.parse(text, path, load=files.load, environment=os.environ, port=port)
+    return blocks or corefile.default_blocks(port)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kdns",
+        description="Serve a Corefile, as coredns does. 'kdns --help' tells of the other commands.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("-conf", "--conf", default="", metavar="FILE", help="Corefile to load")
+    parser.add_argument(
+        *("-dns.port", "--dns.port", "-p"),
+        dest="port",
+        type=_port,
+        default=DEFAULT_PORT,
+        metavar="N",
+        help="port of the keys that name none (53)",
+    )
+    parser.add_argument("-pidfile", "--pidfile", default="", metavar="FILE", help="write the PID")
+    parser.add_argument("-plugins", "--plugins", action="store_true", help="list the directives")
+    parser.add_argument("-quiet", "--quiet", action="store_true", help="no lines at start")
+    parser.add_argument("-version", "--version", action="store_true", help="show the version")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port of 0 to 65535, not {text!r}")
+    return int(text)
+
+
+__all__ = ["ConfigError", "read", "run"]

@@ -1,0 +1,85 @@
+"""``kdns COMMAND`` and, for who comes from CoreDNS, ``kdns -conf FILE``.
+
+The commands are a table; each one's module is imported when it is chosen, so that ``kdns --help`` and the
+small commands do not pay for the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from kdns import __version__
+from kdns.config.tree import ConfigError
+
+COMMANDS: Final = {
+    "serve": "answer questions from manifests, a Kubernetes API server, zone files",
+    "check": "validate a Corefile, a zone file or manifests; print what they come to",
+}
+
+EXAMPLES: Final = """\
+examples:
+  kdns serve --manifests examples/cluster           names of a cluster that is only files
+  kdns serve --kubeconfig ~/.kube/config --listen 127.0.0.1:1053
+  kdns -conf Corefile -dns.port 1053                as coredns would be started
+  kdns check Corefile                               what does this configuration mean?
+  dig @127.0.0.1 -p 1053 web.default.svc.cluster.local
+
+'kdns COMMAND --help' tells the options of a command.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit status: 0, 1 for a failure, 2 for wrong usage."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    as_coredns = Path(sys.argv[0]).name == "coredns"
+    try:
+        if as_coredns or (args and args[0].startswith("-") and args[0] not in _OWN_FLAGS):
+            return _run_as_coredns(args)
+        return _run_command(args)
+    except ConfigError as error:
+        print(f"kdns: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+_OWN_FLAGS: Final = {"-h", "--help", "--version"}
+
+
+def _run_command(args: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="kdns",
+        description="An authoritative DNS server for Kubernetes that can explain every answer.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"kdns {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    chosen = next((arg for arg in args if not arg.startswith("-")), None)
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=purpose,
+            description=purpose[0].upper() + purpose[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == chosen:
+            module = import_module(f"kdns.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    options = parser.parse_args(args)
+    if options.command is None:
+        parser.print_help()
+        return 2
+    status: int = options.run(options)
+    return status
+
+
+def _run_as_coredns(args: list[str]) -> int:
+    status: int = import_module("kdns.cli.coredns").run(args)
+    return status

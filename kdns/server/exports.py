@@ -1,0 +1,80 @@
+"""Hands the figures that others keep to ``metrics``, which asks for them at each scrape."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from time import time
+
+from kdns.metrics import Metrics, Samples, families
+from kdns.packet_cache import PacketCache
+from kdns.server.clusters import Clusters
+from kdns.server.generation import Generation
+from kdns.server.sockets import Sockets
+from kdns.wire.names import to_text
+
+
+def register(
+    metrics: Metrics,
+    sockets: Sockets,
+    clusters: Clusters,
+    generation: Callable[[], Generation | None],
+) -> None:
+    """Tell ``metrics`` where to find everything that is not counted by itself."""
+    metrics.before_scrape(sockets.fold)
+    metrics.read_watches(lambda: [cluster.status for cluster in clusters], time)
+    metrics.read(families.INDEX_OBJECTS, lambda: list(_sizes(clusters)))
+    _register_caches(metrics, sockets)
+    _register_tcp(metrics, sockets)
+    metrics.read(families.PLUGIN_ENABLED, lambda: list(_plugins(generation())))
+    metrics.read(families.ZONE_SERIAL, lambda: list(_serials(generation())))
+    metrics.read(families.ZONE_FILE_FAILURES, lambda: list(_failures(generation())))
+
+
+def _register_caches(metrics: Metrics, sockets: Sockets) -> None:
+    def total(value: Callable[[PacketCache], int]) -> Callable[[], float]:
+        return lambda: sum(value(cache) for cache in sockets.caches())
+
+    metrics.read(families.CACHE_ENTRIES, total(lambda cache: len(cache.entries)))
+    metrics.read(families.CACHE_HITS, total(lambda cache: cache.hits))
+    metrics.read(families.CACHE_MISSES, total(lambda cache: cache.misses))
+    metrics.read(families.CACHE_DROPS, total(lambda cache: cache.drops))
+    metrics.read(families.CACHE_EVICTIONS, total(lambda cache: cache.evictions))
+
+
+def _register_tcp(metrics: Metrics, sockets: Sockets) -> None:
+    def ended() -> Samples:
+        reasons: Counter[str] = Counter()
+        for endpoint in sockets:
+            reasons.update(endpoint.tcp.ended)
+        return [((reason,), count) for reason, count in reasons.items()]
+
+    metrics.read(families.TCP_CONNECTIONS, lambda: sum(len(e.tcp.connections) for e in sockets))
+    metrics.read(families.TCP_ACCEPTED, lambda: sum(e.tcp.accepted for e in sockets))
+    metrics.read(families.TCP_CLOSED, ended)
+
+
+def _sizes(clusters: Clusters) -> Iterator[tuple[tuple[str, ...], float]]:
+    for cluster in clusters:
+        for kind, count in cluster.index.sizes().items():
+            yield (cluster.status.name, kind.value), count
+
+
+def _plugins(generation: Generation | None) -> Iterator[tuple[tuple[str, ...], float]]:
+    for responder in generation.responders.values() if generation else ():
+        for served in responder.zones.values():
+            for name in served.directives:
+                yield (*served.meter.labels, name), 1
+
+
+def _serials(generation: Generation | None) -> Iterator[tuple[tuple[str, ...], float]]:
+    for store in generation.zone_stores if generation else ():
+        for origin, zone in store.zones.items():
+            if zone is not None:
+                yield (to_text(origin),), zone.serial
+
+
+def _failures(generation: Generation | None) -> Iterator[tuple[tuple[str, ...], float]]:
+    for store in generation.zone_stores if generation else ():
+        for path, count in store.failures.items():
+            yield (path,), count

@@ -1,0 +1,154 @@
+"""The addresses that are listened on, each with its UDP and TCP socket and its kept replies.
+
+Sockets outlive a reload: an address that stays gets its new responder between two questions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Final
+
+from kdns.config.tree import ConfigError
+from kdns.listeners import tcp, udp
+from kdns.packet_cache import PacketCache
+from kdns.responder import Reply, Responder
+from kdns.server.generation import Site
+from kdns.wire.message import Key, Transport
+
+logger: Final = logging.getLogger("kdns.server")
+
+_NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+
+
+class Endpoint:
+    """One address. What is kept belongs to its responder: another one, and all is forgotten."""
+
+    def __init__(self, site: Site, responder: Responder) -> None:
+        self.site = site
+        self.caches: dict[Transport, PacketCache] = {"udp": PacketCache(), "tcp": PacketCache()}
+        self.udp: udp.UdpListener | None = None
+        self.tcp = tcp.TcpListener(self.caches["tcp"], self.respond)
+        self.responder = responder
+        self.use(responder)
+
+    def use(self, responder: Responder) -> None:
+        """Answer by this one from now on."""
+        self.responder = responder
+        responder.caches = self.caches
+        for cache in self.caches.values():
+            cache.clear()
+
+    def respond(self, data: bytes, client: str, port: int, transport: Transport) -> Reply:
+        return self.responder.respond(data, client, port, transport)
+
+    async def open(self) -> None:
+        """Bind both sockets to one port. Raises ``OSError`` when the address cannot be had."""
+        with ExitStack() as undo:
+            self.udp = await udp.listen(
+                self.site.host,
+                self.site.port,
+                lambda: udp.UdpListener(self.caches["udp"], self.respond),
+            )
+            undo.callback(self.udp.close)
+            sock = tcp.bind(self.site.host, self.udp.port)
+            undo.callback(sock.close)
+            await self.tcp.start(sock)
+            undo.pop_all()
+
+    @property
+    def address(self) -> Site:
+        """Where it listens: the port that the system chose, if 0 was asked for."""
+        return Site(self.site.host, self.udp.port if self.udp else self.site.port)
+
+    async def drain(self, seconds: float) -> int:
+        """Answer what was asked, at most so long, and close; return how many were cut off."""
+        cut = 0
+        if self.udp is not None:
+            cut = await self.udp.drain(seconds)
+            self.udp.close()
+        return cut + await self.tcp.drain(seconds)
+
+
+class Sockets:
+    """All addresses in use."""
+
+    def __init__(self) -> None:
+        self._endpoints: dict[Site, Endpoint] = {}
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(self._endpoints.values())
+
+    async def open(self, responders: Mapping[Site, Responder]) -> list[Endpoint]:
+        """Bind what is not there yet, without answering for the others by the new ones already.
+
+        Raises ``ConfigError`` for an address that cannot be had; then nothing has changed.
+        """
+        opened: list[Endpoint] = []
+        try:
+            for site, responder in responders.items():
+                if site not in self._endpoints:
+                    endpoint = Endpoint(site, responder)
+                    if await self._open(endpoint, responders):
+                        opened.append(endpoint)
+        except BaseException:
+            await self._close(opened)
+            raise
+        return opened
+
+    async def _open(self, endpoint: Endpoint, sites: Iterable[Site]) -> bool:
+        try:
+            await endpoint.open()
+        except OSError as error:
+            site = endpoint.site
+            both = site.host == "::" and Site("0.0.0.0", site.port) in sites
+            if both and error.errno in _NO_SUCH_FAMILY:
+                logger.info("no IPv6 here: listening on IPv4 alone")
+                return False
+            hint = ""
+            if error.errno == errno.EACCES and site.port < 1024:
+                hint = " (ports below 1024 need root or CAP_NET_BIND_SERVICE)"
+            reason = f"cannot listen on {site}: {error.strerror or error}{hint}"
+            raise ConfigError(reason) from error
+        return True
+
+    async def commit(
+        self, opened: Iterable[Endpoint], responders: Mapping[Site, Responder]
+    ) -> None:
+        """Answer by these responders, on these addresses and no others."""
+        before = self._endpoints
+        known = before | {endpoint.site: endpoint for endpoint in opened}
+        self._endpoints = {site: known[site] for site in responders if site in known}
+        for site, endpoint in self._endpoints.items():
+            endpoint.use(responders[site])
+        await self._close(e for site, e in before.items() if site not in self._endpoints)
+
+    async def _close(self, endpoints: Iterable[Endpoint]) -> None:
+        await asyncio.gather(*(endpoint.drain(1.0) for endpoint in endpoints))
+
+    def drop(self, keys: Iterable[Key]) -> None:
+        """Forget every kept reply that depends on one of these."""
+        keys = tuple(keys)
+        for endpoint in self._endpoints.values():
+            for cache in endpoint.caches.values():
+                cache.drop(keys)
+
+    def clear(self) -> None:
+        """Forget every kept reply."""
+        for cache in self.caches():
+            cache.clear()
+
+    def fold(self) -> None:
+        """Have all hits counted."""
+        for cache in self.caches():
+            cache.fold()
+
+    def caches(self) -> Iterator[PacketCache]:
+        return (cache for e in self._endpoints.values() for cache in e.caches.values())
+
+    async def drain(self, seconds: float) -> int:
+        """Close everything; return how many questions were cut off."""
+        return sum(await asyncio.gather(*(e.drain(seconds) for e in self._endpoints.values())))
