@@ -17,7 +17,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.config import corefile
+from kdns.cli import serve
+from kdns.config import corefile, flags
 from kdns.config.access import ManifestAccess
 from kdns.config.printer import to_text
 from kdns.config.tree import ConfigError, ServerBlock
@@ -40,6 +41,7 @@ examples:
   kdns check examples/cluster               every manifest in the folder
   kdns check zones/db.example.test          a zone file; its origin comes from its name
   kdns check --origin example.test my.txt   or from the option
+  kdns check --serve -- --manifests DIR     the Corefile that options of kdns serve stand for
 """
 
 
@@ -56,7 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command's arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    parser.add_argument("path", help="a Corefile, a zone file, a manifest, or a folder of them")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a Corefile, a zone file, a manifest, or a folder of them",
+    )
     parser.add_argument(
         "--as",
         dest="kind",
@@ -66,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--origin", default="", help="the zone that a zone file is for")
     parser.add_argument(
         "-p", "--port", type=_port, default=53, help="the port of keys that name none (default 53)"
+    )
+    parser.add_argument(
+        "--serve", action="store_true", help="take what follows -- as options of kdns serve"
     )
 
 
@@ -79,9 +89,7 @@ def run(args: argparse.Namespace) -> int:
     """Check, and print the result. Returns the exit status: 0 in order, 1 not."""
     report = Report()
     try:
-        kinds = [args.kind] if args.kind else _kinds(args)
-        for kind in kinds:
-            _CHECKS[kind](args, report)
+        _check(args, report)
     except ConfigError as error:
         report.errors.append(str(error))
     for warning in report.warnings:
@@ -93,11 +101,25 @@ def run(args: argparse.Namespace) -> int:
     return 1 if report.errors else 0
 
 
-def _kinds(args: argparse.Namespace) -> list[str]:
+def _check(args: argparse.Namespace, report: Report) -> None:
+    if args.serve:
+        _check_blocks(_serve_options(args.paths), report)
+        return
+    for path in args.paths:
+        for kind in [args.kind] if args.kind else _kinds(Path(path), args.origin):
+            _CHECKS[kind](path, args, report)
+
+
+def _serve_options(words: list[str]) -> tuple[ServerBlock, ...]:
+    parser = argparse.ArgumentParser(prog="kdns check --serve --", allow_abbrev=False)
+    serve.add_arguments(parser)
+    return flags.to_blocks(serve.read(parser.parse_args(words)))
+
+
+def _kinds(path: Path, origin: str) -> list[str]:
     """What a path is, by its name; a folder may hold both manifests and zone files."""
-    path = Path(args.path)
     if not path.is_dir():
-        return [_kind(path.name) if not args.origin else "zone"]
+        return ["zone" if origin else _kind(path.name)]
     found = {_kind(name) for _, _, inside in os.walk(path) for name in inside}
     if not (kinds := sorted(found & {"manifests", "zone"})):
         raise ConfigError(f"{path} has neither manifests (*.yaml, *.json) nor zone files (db.*)")
@@ -110,14 +132,16 @@ def _kind(name: str) -> str:
     return "zone" if name.startswith("db.") or name.endswith(".zone") else "corefile"
 
 
-def _check_corefile(args: argparse.Namespace, report: Report) -> None:
-    text = files.read(args.path)
-    blocks = corefile.parse(
-        text, args.path, load=files.load, environment=os.environ, port=args.port
-    )
+def _check_corefile(path: str, args: argparse.Namespace, report: Report) -> None:
+    text = files.read(path)
+    blocks = corefile.parse(text, path, load=files.load, environment=os.environ, port=args.port)
     if not blocks:
-        report.warnings.append(f"{args.path} has no server block; as in CoreDNS, whoami is served")
+        report.warnings.append(f"{path} has no server block; as in CoreDNS, whoami is served")
         blocks = corefile.default_blocks(args.port)
+    _check_blocks(blocks, report)
+
+
+def _check_blocks(blocks: tuple[ServerBlock, ...], report: Report) -> None:
     plans = [planned for block in blocks if (planned := _plan(block, report))]
     report.warnings += [warning for planned in plans for warning in planned.warnings]
     if not report.errors:
@@ -154,25 +178,24 @@ def _shown(planned: Plan) -> str:
     return f"# {planned.block.location}: asked in this order: {order}\n{to_text([planned.block])}"
 
 
-def _check_manifests(args: argparse.Namespace, report: Report) -> None:
-    manifests = ManifestFiles(Path(args.path))
+def _check_manifests(path: str, _: argparse.Namespace, report: Report) -> None:
+    manifests = ManifestFiles(Path(path))
     manifests.refresh()
     report.errors += manifests.problems
     state = assemble(manifests.declared, Selection(pods=True))
     counts = Counter(kind.value for kind, *_ in state)
-    report.text += f"{args.path}: {_listed(counts) or 'no objects that names are made from'}\n"
+    report.text += f"{path}: {_listed(counts) or 'no objects that names are made from'}\n"
 
 
 def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
 
 
-def _check_zones(args: argparse.Namespace, report: Report) -> None:
-    path = Path(args.path)
-    if not path.is_dir():
-        _check_zone_file(_origin(args.origin, path.name), args.path, report)
+def _check_zones(path: str, args: argparse.Namespace, report: Report) -> None:
+    if not os.path.isdir(path):
+        _check_zone_file(_origin(args.origin, Path(path).name), path, report)
         return
-    for found in _zone_files(path):
+    for found in _zone_files(Path(path)):
         _check_zone_file(_origin("", found.name), str(found), report)
 
 
@@ -200,7 +223,7 @@ def _check_zone_file(origin: Name, path: str, report: Report) -> None:
     report.text += f"{path}: {summary}\n"
 
 
-_CHECKS: Final[dict[str, Callable[[argparse.Namespace, Report], None]]] = {
+_CHECKS: Final[dict[str, Callable[[str, argparse.Namespace, Report], None]]] = {
     "corefile": _check_corefile,
     "manifests": _check_manifests,
     "zone": _check_zones,

@@ -28,6 +28,7 @@ from kdns.config.tree import ConfigError, Key, Location, Option, ServerBlock
 __all__ = ["default_blocks", "expand_zone", "parse"]
 
 MAX_NESTING: Final = 16  # no directive of CoreDNS nests more than two
+MAX_KEYS: Final = 10_000  # in a block; a network alone makes up to 128 zones
 _DIRECTIVE: Final = re.compile("[^./:]+")  # a zone standing here means a forgotten brace or comma
 
 
@@ -80,9 +81,18 @@ def _block(stream: TokenStream, port: int) -> ServerBlock | None:
         if following:
             _unexpected(following, "a zone (is an environment variable unset?)")
         return None
-    expanded = [key for word in words for key in keys.parse_key(word.text, port, word.location)]
+    expanded = _expand(words, port)
     opening = stream.take() if following and following.text == "{" else None
-    return ServerBlock(tuple(expanded), _lines(stream, opening, 0), words[0].location)
+    return ServerBlock(expanded, _lines(stream, opening, 0), words[0].location)
+
+
+def _expand(words: list[_Word], port: int) -> tuple[Key, ...]:
+    expanded: list[Key] = []
+    for word in words:
+        expanded += keys.parse_key(word.text, port, word.location)
+        if len(expanded) > MAX_KEYS:
+            raise ConfigError(f"more than {MAX_KEYS} zones in a block", word.location)
+    return tuple(expanded)
 
 
 def _key_words(stream: TokenStream) -> list[_Word]:

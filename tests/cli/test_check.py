@@ -176,6 +176,26 @@ def test_paths_that_are_nothing(
     assert capsys.readouterr().err == error
 
 
+def test_several_paths(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("manifests", "db.a.test") == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "manifests",
+        "db.a.test",
+    ]
+
+
+def test_options_of_serve(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--serve", "--", "--manifests", "manifests", "--listen", "127.0.0.1:5353") == 0
+    out = capsys.readouterr().out
+    assert "\n.:5353 {\n    bind 127.0.0.1\n" in out
+    assert "\n        manifests manifests\n" in out
+
+
+def test_wrong_options_of_serve(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--serve", "--", "--manifests", "manifests", "--listen", "here") == 1
+    assert capsys.readouterr().err == "error: --listen: expected HOST:PORT, found 'here'\n"
+
+
 @pytest.mark.parametrize("port", ["65536", "-1", "x"])
 def test_port_out_of_range(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

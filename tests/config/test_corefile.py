@@ -242,6 +242,11 @@ def test_snippets_that_multiply_are_stopped() -> None:
         read(f"{text}.\nimport 24")
 
 
+def test_zones_without_end_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^Corefile:79: more than 10000 zones in a block$"):
+        read(",\n".join(["10.0.0.0/1"] * 1000))
+
+
 def test_without_a_loader_no_file_is_imported() -> None:
     with pytest.raises(ConfigError, match=r"^C:1: import: 'x' is not a snippet defined above"):
         parse("import x", "C")
