@@ -134,7 +134,7 @@ class Connection:
             try:
                 yield AiohttpReply(response)
             finally:
-                response.close()
+                _abandon(response)
 
     async def _current(self) -> Session:
         async with self._loading:
@@ -189,6 +189,17 @@ async def _send(
         answer = await client.call_api(method, url, headers, _request_timeout=unbounded)
     response: aiohttp.ClientResponse = answer.response
     return response
+
+
+def _abandon(response: aiohttp.ClientResponse) -> None:
+    """Close the connection unless it can be used again, without waiting for a peer that may hang.
+
+    TLS ends with an exchange of its own, for which asyncio gives the other side 30 seconds.
+    """
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
 
 
 def _failure(error: BaseException, patience: float) -> TransportError:

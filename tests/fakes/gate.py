@@ -1,0 +1,70 @@
+"""A TCP relay that can be shut, so that one client loses its server while that goes on living."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Gate:
+    """Relays 127.0.0.1:``port`` to 127.0.0.1:``target``; made by ``opened``."""
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._relays: set[asyncio.Future[None]] = set()
+
+    async def open(self) -> None:
+        """Listen, on the same port as before."""
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        """Break all connections and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+        await asyncio.gather(*self._relays)
+
+    def cut(self) -> None:
+        """Break all connections; new ones are welcome."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            upstream, out = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        both = {writer, out}
+        self._writers |= both
+        ended = asyncio.get_running_loop().create_future()
+        self._relays.add(ended)
+        await asyncio.gather(_copy(reader, out), _copy(upstream, writer))
+        self._writers -= both
+        self._relays.remove(ended)
+        ended.set_result(None)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def opened(target: int) -> AsyncIterator[Gate]:
+    gate = Gate(target)
+    await gate.open()
+    try:
+        yield gate
+    finally:
+        await gate.shut()
