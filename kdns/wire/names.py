@@ -37,7 +37,7 @@ def from_text(text: str, origin: Name = ()) -> Name:
     Raises ``BadNameError`` for empty or overlong labels, overlong names and broken escapes.
     """
     labels, absolute = _split(text, origin)
-    name = tuple(label.lower() for label in labels)
+    name = tuple(label.encode("latin-1").lower().decode("latin-1") for label in labels)
     return name if absolute else name + origin
 
 

@@ -12,14 +12,14 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes.settings import Settings
 from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
-from kdns.records.explain import explain
+from kdns.records.explain import LIMIT, explain
 from kdns.records.lookup import lookup, zone_wire
 from kdns.records.outcome import Asked, Outcome, Reason
 from kdns.records.services import pack
 from kdns.wire import rdata
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
-from kdns.wire.names import Name, from_wire
+from kdns.wire.names import Name, from_wire, wire_to_text
 
 NAME: Final = "kubernetes"
 
@@ -66,7 +66,7 @@ class Cluster:
             if self.settings.fallthrough.covers(query.name):
                 return await self._pass_on(query, first)
         answer = self._assemble(query, steps)
-        return await self._leave(query, answer, last) if last.target else answer
+        return await self._leave(query, answer, last, len(steps)) if last.target else answer
 
     # ---- looking up
 
@@ -181,19 +181,22 @@ class Cluster:
         answer = await self.next(query)
         return replace(answer, keys=answer.keys | frozenset(outcome.keys))
 
-    async def _leave(self, query: Query, answer: Answer, last: Outcome) -> Answer:
+    async def _leave(self, query: Query, answer: Answer, last: Outcome, hops: int) -> Answer:
         """Follow a CNAME out of the cluster, through the whole server (hosts, rewrite, forward)."""
-        asked = Query(
+        if query.hops + hops > MAX_CHAIN:
+            return answer
+        asked = replace(
+            query,
             qname=last.target,
             name=from_wire(last.target),
-            qtype=query.qtype,
-            flags=query.flags,
-            edns=query.edns,
             transport="internal",
-            client=query.client,
-            client_port=query.client_port,
+            hops=query.hops + hops,
         )
         found = await self.context.resolve(asked)
+        if not found.handled:
+            return replace(
+                answer, errors=self._outside(query, last.target), keys=answer.keys | found.keys
+            )
         failed = found.rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN}
         rest: tuple[Record, ...] = () if failed else found.answer
         return replace(
@@ -208,6 +211,13 @@ class Cluster:
             keys=answer.keys | found.keys,
             keep_until=min(answer.keep_until, found.keep_until),
         )
+
+    @staticmethod
+    def _outside(query: Query, target: bytes) -> tuple[ExtendedError, ...]:
+        if not query.wants_reason:
+            return ()
+        text = f"{wire_to_text(target)} is outside the cluster, and nothing here answers for it"
+        return (ExtendedError(ErrorCode.OTHER, text[:LIMIT]),)
 
 
 def _loop(outcome: Outcome) -> Outcome:
