@@ -23,6 +23,11 @@ from kdns.plugins.ready import Problem
 
 logger: Final = logging.getLogger("kdns.listeners.http")
 
+# aiohttp logs a stack for every malformed request, so anybody could fill the log; our own pages' failures
+# are caught and logged here.
+_protocol_logger: Final = logging.getLogger("kdns.listeners.http.protocol")
+_protocol_logger.setLevel(logging.CRITICAL)
+
 KEEPALIVE: Final = 5.0  # seconds, as the peer
 SHUTDOWN: Final = 5.0  # seconds that a request under way is given, as the peer
 PLAIN: Final = "text/plain; charset=utf-8"
@@ -75,7 +80,9 @@ class Site:
 
     def __init__(self) -> None:
         self.pages: dict[str, Callable[[], Page]] = {}
-        server = web.Server(self._respond, access_log=None, keepalive_timeout=KEEPALIVE)
+        server = web.Server(
+            self._respond, access_log=None, logger=_protocol_logger, keepalive_timeout=KEEPALIVE
+        )
         self.runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN)
         self.port = 0
 
@@ -148,7 +155,7 @@ async def _open(endpoint: Endpoint) -> Site:
         await site.start([await _bind(endpoint.address)])
     except OSError as error:
         await site.runner.cleanup()
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         what = f"{endpoint.directive}: cannot listen on {endpoint.address}: {reason}"
         raise ConfigError(what, endpoint.location) from error
     return site
