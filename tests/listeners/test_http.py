@@ -8,14 +8,13 @@ import gzip
 import http.client
 import socket
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Location
-from kdns.listeners import health_probe, interfaces
+from kdns.listeners import health_probe
 from kdns.listeners.http import (
     Endpoint,
     HttpListener,
@@ -272,11 +271,3 @@ async def test_the_probe_counts_failures(caplog: pytest.LogCaptureFixture) -> No
     assert sample(metrics, "coredns_health_request_duration_seconds_count 1.0")
     assert len(caplog.messages) == 1
     assert f'plugin/health: Local health request to "http://127.0.0.1:{port}/health"' in caplog.text
-
-
-def test_interfaces_have_the_loopback_addresses() -> None:
-    found = interfaces.addresses()
-    assert any("127.0.0.1" in addresses for addresses in found.values())
-    if Path("/proc/net/if_inet6").exists():
-        kernel = {line.split()[5] for line in Path("/proc/net/if_inet6").read_text().splitlines()}
-        assert {n for n, addresses in found.items() if any(":" in a for a in addresses)} == kernel
