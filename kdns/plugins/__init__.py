@@ -1,4 +1,6 @@
-"""One module per Corefile directive. Each has:
+"""One module per Corefile directive.
+
+Each has:
 
 ``Settings``
     a frozen value, what the directive says;

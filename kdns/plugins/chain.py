@@ -188,7 +188,7 @@ def build(planned: Plan, context: Context) -> Handler:
 
 async def end_of_chain(query: Query) -> Answer:
     """Nobody took the question: SERVFAIL, as the peer has it, with the reason."""
-    errors = ()
+    errors: tuple[ExtendedError, ...] = ()
     if query.wants_reason:
         text = "no directive of this server block answers for the name"
         errors = (ExtendedError(ErrorCode.NOT_AUTHORITATIVE, text),)

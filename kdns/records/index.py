@@ -98,6 +98,18 @@ class Index:
             Kind.NAMESPACE: len(self.namespaces),
         }
 
+    def objects(self, kind: Kind) -> Iterator[Object]:
+        """All objects of a kind."""
+        match kind:
+            case Kind.SERVICE:
+                return (service for names in self.services.values() for service in names.values())
+            case Kind.SLICE:
+                return iter(self._slices.values())
+            case Kind.POD:
+                return iter(self.pods.values())
+            case Kind.NAMESPACE:
+                return iter(self.namespaces.values())
+
     # ---- changes
 
     def apply(self, change: Change, now: float) -> set[Key]:
@@ -119,23 +131,12 @@ class Index:
         if kind not in self.synced:
             self.synced.add(kind)
             keys.add(("synced",))
-        stale = set(self._ids(kind))
+        stale = {_id(item) for item in self.objects(kind)}
         for item in items:
             stale.discard(_id(item))
             self._put(item, keys)
         for key in stale:
             self._remove(kind, key, keys)
-
-    def _ids(self, kind: Kind) -> Iterator[Id]:
-        match kind:
-            case Kind.SERVICE:
-                return ((ns, name) for ns, names in self.services.items() for name in names)
-            case Kind.SLICE:
-                return iter(self._slices)
-            case Kind.POD:
-                return iter(self.pods)
-            case Kind.NAMESPACE:
-                return (("", name) for name in self.namespaces)
 
     def _put(self, item: Object, keys: set[Key]) -> None:
         match item:

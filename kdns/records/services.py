@@ -220,7 +220,8 @@ def _records(view: View, subject: Subject, found: list[Location]) -> Outcome:
             return Outcome(answer=records) if records else _empty()
         case Type.SRV:
             return _locators(view, subject, found)
-    return _empty()
+        case _:
+            return _empty()
 
 
 def _addresses(view: View, subject: Subject, found: list[Location]) -> tuple[Record, ...]:

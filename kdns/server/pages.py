@@ -40,6 +40,7 @@ class Pages:
                     yield _endpoint(planned, name, address, health_page)
                 case ready.Settings(address) as wanted:
                     readiness = self._readiness.setdefault(address, ready.Readiness(wanted))
+                    readiness.continuously = wanted.continuously
                     yield _endpoint(planned, name, address, self._ready_page(readiness))
                 case prometheus.Settings(address, runtime_metrics):
                     if runtime_metrics:
