@@ -70,9 +70,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=sorted(_CHECKS),
         help="what the path is, where its name does not tell",
     )
-    parser.add_argument("--origin", default="", help="the zone that a zone file is for")
     parser.add_argument(
-        "-p", "--port", type=_port, default=53, help="the port of keys that name none (default 53)"
+        "--origin", default="", metavar="ZONE", help="the zone that a zone file is for"
+    )
+    parser.add_argument(
+        "-p",
+        "--port",
+        type=_port,
+        default=53,
+        metavar="N",
+        help="the port of keys that name none (default: %(default)s)",
     )
     parser.add_argument(
         "--serve", action="store_true", help="take what follows -- as options of kdns serve"

@@ -49,12 +49,27 @@ def read(path: str, port: int) -> tuple[ServerBlock, ...]:
     return blocks or corefile.default_blocks(port)
 
 
+EXAMPLES: Final = """\
+examples:
+  kdns -conf /etc/coredns/Corefile
+  kdns -conf Corefile -dns.port 1053         instead of port 53, where a key names none
+  kdns -conf stdin < Corefile
+  kdns -plugins                              the directives that there are
+
+Without -conf, ./Corefile is served; if there is none, whoami on every name.
+"""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kdns",
         description="Serve a Corefile, as coredns does. 'kdns --help' tells of the other commands.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        add_help=False,
     )
+    parser.add_argument("-help", "--help", "-h", action="help", help="show this and end")
     parser.add_argument("-conf", "--conf", default="", metavar="FILE", help="Corefile to load")
     parser.add_argument(
         *("-dns.port", "--dns.port", "-p"),
@@ -62,11 +77,13 @@ def _parser() -> argparse.ArgumentParser:
         type=_port,
         default=DEFAULT_PORT,
         metavar="N",
-        help="port of the keys that name none (53)",
+        help="port of the keys that name none (default: %(default)s)",
     )
-    parser.add_argument("-pidfile", "--pidfile", default="", metavar="FILE", help="write the PID")
+    parser.add_argument(
+        "-pidfile", "--pidfile", default="", metavar="FILE", help="write the process ID there"
+    )
     parser.add_argument("-plugins", "--plugins", action="store_true", help="list the directives")
-    parser.add_argument("-quiet", "--quiet", action="store_true", help="no lines at start")
+    parser.add_argument("-quiet", "--quiet", action="store_true", help="no lines at start and end")
     parser.add_argument("-version", "--version", action="store_true", help="show the version")
     return parser
 

@@ -17,19 +17,21 @@ from kdns import __version__
 from kdns.config.tree import ConfigError
 
 COMMANDS: Final = {
-    "serve": "answer questions from manifests, a Kubernetes API server, zone files",
-    "check": "validate a Corefile, a zone file or manifests; print what they come to",
+    "serve": "answer DNS questions from manifests, a Kubernetes API server, zone files",
+    "check": "validate a Corefile, zone files or manifests; print what they come to",
 }
 
 EXAMPLES: Final = """\
 examples:
-  kdns serve --manifests examples/cluster           names of a cluster that is only files
-  kdns serve --kubeconfig ~/.kube/config --listen 127.0.0.1:1053
-  kdns -conf Corefile -dns.port 1053                as coredns would be started
-  kdns check Corefile                               what does this configuration mean?
-  dig @127.0.0.1 -p 1053 web.default.svc.cluster.local
+  kdns serve --manifests examples/cluster    a cluster that is only files, on 127.0.0.1:1053
+  kdns serve --kubeconfig ~/.kube/config     a cluster's names on this machine
+  kdns -conf Corefile -dns.port 1053         CoreDNS's flags and file; also under the name coredns
+  kdns check Corefile                        what does this configuration mean?
 
-'kdns COMMAND --help' tells the options of a command.
+then, in another terminal:
+  dig @127.0.0.1 -p 1053 kubernetes.default.svc.cluster.local
+
+The options of a command: kdns COMMAND --help; CoreDNS's flags: kdns -help
 """
 
 

@@ -7,51 +7,98 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from kdns.cli import logs
 from kdns.config import flags
 from kdns.config.tree import ConfigError, ServerBlock
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = """\
+EXAMPLES: Final = """\
 examples:
   kdns serve --manifests examples/cluster --zones zones --shortnames default
-  kdns serve --kubeconfig ~/.kube/config --context dev --listen 127.0.0.1:1053
-  kdns serve --in-cluster --listen :53 --metrics :9153
+  kdns serve --kubeconfig ~/.kube/config --context dev --shortnames my-namespace
+  kdns serve --in-cluster --listen :53 --health :8080 --ready :8181 --metrics :9153
 
-'kdns check' shows the Corefile that options stand for: kdns check --serve -- OPTIONS
+then, in another terminal:
+  dig @127.0.0.1 -p 1053 kubernetes.default.svc.cluster.local
+
+The Corefile that options stand for: kdns check --serve -- OPTIONS
 """
-    source = parser.add_mutually_exclusive_group()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the command's options; what is not given here has the default of ``ServeFlags``."""
+    parser.epilog = EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    _add_sources(parser.add_argument_group("where the objects come from (one of these)"))
+    _add_answers(parser.add_argument_group("what is answered"))
+    _add_operation(parser.add_argument_group("operation"))
+
+
+def _add_sources(group: argparse._ArgumentGroup) -> None:
+    source = group.add_mutually_exclusive_group()
     source.add_argument(
-        "--manifests", default="", metavar="PATH", help="file or folder of manifests"
+        "--manifests", default="", metavar="PATH", help="a file or folder of manifests, watched"
     )
     source.add_argument(
-        "--kubeconfig", default="", metavar="FILE", help="default: $KUBECONFIG, ~/.kube/config"
+        "--kubeconfig",
+        default="",
+        metavar="FILE",
+        help="an API server, as kubectl finds it (default: $KUBECONFIG, then ~/.kube/config)",
     )
     source.add_argument(
-        "--in-cluster", action="store_true", help="as a Pod, by its service account"
+        "--in-cluster", action="store_true", help="the API server of the Pod that kdns runs in"
     )
-    parser.add_argument("--context", default="", help="context of the kubeconfig")
-    parser.add_argument(
-        "--listen", action="append", metavar="HOST:PORT", help="repeatable (127.0.0.1:1053)"
+    group.add_argument(
+        "--context", default="", metavar="NAME", help="of the kubeconfig (default: its current one)"
     )
-    parser.add_argument(
-        "--zone", action="append", metavar="ZONE", help="repeatable (cluster.local and reverse)"
+    group.add_argument(
+        "--zones",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="also serve the zone files db.ORIGIN of a folder; repeatable",
     )
-    parser.add_argument(
-        "--zones", action="append", default=[], metavar="DIR", help="folder of zone files db.ORIGIN"
+
+
+def _add_answers(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--zone",
+        action="append",
+        metavar="ZONE",
+        help="the cluster's zones; repeatable (default: cluster.local in-addr.arpa ip6.arpa)",
     )
-    parser.add_argument(
-        "--shortnames", default="", metavar="NAMESPACE", help="complete short names"
+    group.add_argument(
+        "--shortnames",
+        default="",
+        metavar="NAMESPACE",
+        help="complete short names as in a Pod of this namespace (default: off)",
     )
-    parser.add_argument("--pods", default="insecure", choices=["disabled", "insecure", "verified"])
-    parser.add_argument("--ttl", type=int, default=5, help="seconds, 0 to 3600 (5)")
-    parser.add_argument("--log", action="store_true", help="log every question")
-    parser.add_argument("--health", default="", metavar="HOST:PORT", help="serve /health")
-    parser.add_argument("--ready", default="", metavar="HOST:PORT", help="serve /ready")
-    parser.add_argument("--metrics", default="", metavar="HOST:PORT", help="serve /metrics")
-    parser.add_argument("--pidfile", default="", metavar="FILE")
+    group.add_argument(
+        "--pods",
+        default="insecure",
+        choices=["disabled", "insecure", "verified"],
+        help="names such as 10-0-0-1.NAMESPACE.pod: none, any address, only those of Pods"
+        " (default: %(default)s)",
+    )
+    group.add_argument(
+        "--ttl", type=int, default=5, metavar="N", help="seconds, 0 to 3600 (default: %(default)s)"
+    )
+
+
+def _add_operation(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--listen",
+        action="append",
+        metavar="HOST:PORT",
+        help="UDP and TCP; repeatable; :PORT is every address (default: 127.0.0.1:1053)",
+    )
+    group.add_argument("--log", action="store_true", help="a line for every question")
+    for name in ("health", "ready", "metrics"):
+        group.add_argument(
+            f"--{name}", default="", metavar="HOST:PORT", help=f"serve /{name} (default: off)"
+        )
+    group.add_argument("--pidfile", default="", metavar="FILE", help="write the process ID there")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -34,10 +34,10 @@ class ServeFlags(Struct, frozen=True):
     """Seconds, 0 to 3600."""
     log: bool = False
     """Whether every query is logged."""
-    health: str = ":8080"
-    """``HOST:PORT``; "" is off. Likewise the next two."""
-    ready: str = ":8181"
-    metrics: str = "localhost:9153"
+    health: str = ""
+    """``HOST:PORT``; "" is off, for who serves a folder on a laptop needs none. Likewise the next two."""
+    ready: str = ""
+    metrics: str = ""
 
 
 def to_blocks(flags: ServeFlags) -> tuple[ServerBlock, ...]:

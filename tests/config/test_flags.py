@@ -9,10 +9,7 @@ from kdns.config.tree import ConfigError
 DEFAULT = """\
 .:1053 {
     bind 127.0.0.1
-    health :8080
-    ready :8181
     errors
-    prometheus localhost:9153
     loadbalance
     kubernetes cluster.local in-addr.arpa ip6.arpa {
         manifests examples/cluster
@@ -39,13 +36,14 @@ def test_everything() -> None:
         pods="verified",
         ttl=30,
         log=True,
-        health="",
+        health=":8080",
         ready="127.0.0.1:0",
-        metrics="",
+        metrics="localhost:9153",
     )
     serving = """\
     errors
     log
+    prometheus localhost:9153
     loadbalance
     shortnames shop
     kubernetes k8s.test 10.in-addr.arpa. {
@@ -62,9 +60,8 @@ def test_everything() -> None:
     }
 }
 """
-    assert to_text(to_blocks(flags)) == (
-        f".:53 {{\n    bind 127.0.0.1 ::1\n    ready 127.0.0.1:0\n{serving}\n.:1053 {{\n{serving}"
-    )
+    once = "    bind 127.0.0.1 ::1\n    health :8080\n    ready 127.0.0.1:0\n"
+    assert to_text(to_blocks(flags)) == f".:53 {{\n{once}{serving}\n.:1053 {{\n{serving}"
 
 
 @pytest.mark.parametrize(
