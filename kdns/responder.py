@@ -120,7 +120,7 @@ class Responder:
 
     async def _finish_later(
         self, query: Query, request: Request, served: Served, rest: Awaitable[Answer]
-    ) -> bytes:
+    ) -> bytes | None:
         try:
             answer = await rest
         except Exception as error:
@@ -130,8 +130,11 @@ class Responder:
 
     def _finish(
         self, query: Query, request: Request, served: Served | None, answer: Answer
-    ) -> bytes:
+    ) -> bytes | None:
         """Encode, count, tell observers, keep."""
+        if answer.silent:
+            self.metrics.count(families.DROPPED_DATAGRAMS, "policy")
+            return None
         options = self._options(query)
         if options:
             answer = replace(answer, options=(*answer.options, *options), keep_until=0.0)

@@ -13,6 +13,7 @@ from kdns.config.tree import Option
 from kdns.plugins.authority import Authority
 from kdns.plugins.file import DEFAULT_RELOAD, ignored, parse_reload, parse_zones, served_zones
 from kdns.plugins.interface import Context, Handler
+from kdns.plugins.root import rooted
 from kdns.plugins.zones import longest_match
 from kdns.wire.message import Answer, Key, Query
 from kdns.wire.names import Name
@@ -28,7 +29,7 @@ class Settings(Struct, frozen=True):
     """A folder of master files."""
 
     folder: str
-    """Relative to the working folder."""
+    """Relative to the directive ``root``, or else to the working folder."""
     zones: tuple[Name, ...] = ()
     """Questions below these are answered; empty for those of the server block."""
     pattern: str = DEFAULT_PATTERN
@@ -87,9 +88,8 @@ _OPTIONS: Final[dict[str, Callable[[Settings, Option], Settings]]] = {
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
     """Answer for the zones found in the folder; pass the rest on."""
     own = served_zones(settings.zones, context)
-    store = context.zone_folder(
-        settings.folder, settings.pattern, settings.template, own, settings.reload
-    )
+    folder = rooted(settings.folder, context.block)
+    store = context.zone_folder(folder, settings.pattern, settings.template, own, settings.reload)
     authority = Authority(store, NAME, context.resolve)
 
     async def handle(query: Query) -> Answer:

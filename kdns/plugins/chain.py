@@ -21,11 +21,13 @@ from kdns.plugins import (
     errors,
     file,
     health,
+    hosts,
     kubernetes,
     loadbalance,
     log,
     prometheus,
     ready,
+    root,
     shortnames,
     whoami,
 )
@@ -108,17 +110,19 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
     "errors": errors,
     "file": file,
     "health": health,
+    "hosts": hosts,
     "kubernetes": kubernetes,
     "loadbalance": loadbalance,
     "log": log,
     "prometheus": prometheus,
     "ready": ready,
+    "root": root,
     "shortnames": shortnames,
     "whoami": whoami,
 }
 
 _GONE: Final = {"proxy": "forward", "federation": "", "kubernetai": "kubernetes", "upstream": ""}
-_REPEATABLE: Final = frozenset({"auto", "bind", "file", "log"})
+_REPEATABLE: Final = frozenset({"auto", "bind", "file", "log", "root"})
 
 
 class Plan(Struct, frozen=True):

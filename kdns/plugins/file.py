@@ -16,6 +16,7 @@ from kdns.config.keys import expand_zone
 from kdns.config.tree import Option
 from kdns.plugins.authority import Authority
 from kdns.plugins.interface import Context, Handler
+from kdns.plugins.root import rooted
 from kdns.plugins.zones import Fallthrough, longest_match, parse_fallthrough
 from kdns.wire.message import Answer, Query
 from kdns.wire.names import Name
@@ -28,7 +29,7 @@ class Settings(Struct, frozen=True):
     """A master file, and what it is served as."""
 
     path: str
-    """Relative to the working folder."""
+    """Relative to the directive ``root``, or else to the working folder."""
     zones: tuple[Name, ...] = ()
     """Empty for those of the server block."""
     reload: float = DEFAULT_RELOAD
@@ -97,7 +98,8 @@ def ignored(directive: str, option: Option) -> str:
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
     """Answer for the zones of the file; pass on what is in none, or in another directive's."""
     own = served_zones(settings.zones, context)
-    store = context.zone_files([(zone, settings.path) for zone in own], settings.reload)
+    path = rooted(settings.path, context.block)
+    store = context.zone_files([(zone, path) for zone in own], settings.reload)
     authority = Authority(store, NAME, context.resolve)
     others = {zone for option in context.block.named(NAME) for zone in _zones_of(option, context)}
     longer = others - set(own)

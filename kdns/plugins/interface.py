@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from kdns.config.access import Access
 from kdns.config.tree import ServerBlock
 from kdns.records.index import Index
 from kdns.records.zone import Zone
 from kdns.status import SourceStatus
-from kdns.wire.message import Answer, Query
+from kdns.wire.message import Answer, Key, Query
 from kdns.wire.names import Name
 
 Handler: TypeAlias = Callable[[Query], Awaitable[Answer]]
+
+
+def file_key(path: str) -> Key:
+    """What answers made from a text file depend on."""
+    return ("file", path)
 
 
 class Observer(Protocol):
@@ -30,6 +35,17 @@ class Observer(Protocol):
         self, query: Query, answer: Answer, response_size: int, duration_seconds: float
     ) -> None:
         """``response_size`` is octets of the DNS message, ``duration_seconds`` since it came in."""
+
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Followed(Protocol[T_co]):
+    """What a file says, kept current by a source."""
+
+    @property
+    def value(self) -> T_co: ...
 
 
 class ZoneStore(Protocol):
@@ -54,6 +70,13 @@ class Context(Protocol):
         self, folder: str, pattern: str, template: str, origins: tuple[Name, ...], reload: float
     ) -> ZoneStore:
         """The zones of the files in ``folder`` whose name matches ``pattern``."""
+
+    def text_file(self, path: str, reload: float, read: Callable[[str], T]) -> Followed[T]:
+        """What ``read`` makes of the text of a file, looked at every ``reload`` seconds (0: never).
+
+        ``read`` is called with "" while there is no such file, and may be called in a thread. Answers
+        from it depend on ``file_key(path)``.
+        """
 
     def resolve(self, query: Query) -> Awaitable[Answer]:
         """Ask the whole server: server block by longest suffix, then its chain."""

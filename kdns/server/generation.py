@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import time
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,11 +24,14 @@ from kdns.records.index import Index
 from kdns.responder import Responder, Served
 from kdns.server.clusters import Cluster
 from kdns.server.interfaces import addresses_by_interface, local_addresses
+from kdns.sources.textfiles import TextFile
 from kdns.sources.zone_folder import Folder, Listing, NamedFiles
 from kdns.sources.zonefiles import OnChange, ZoneFiles
 from kdns.status import SourceStatus
 from kdns.wire.message import Answer, Query
 from kdns.wire.names import Name, to_text
+
+T = TypeVar("T")
 
 ANY_HOSTS: Final = ("0.0.0.0", "::")
 """Without ``bind`` a server block is for everyone."""
@@ -56,6 +59,19 @@ def wanted_clusters(plans: Iterable[Plan]) -> Iterator[Access]:
             yield settings.access(pods=isinstance(short, shortnames.Settings) and short.pods)
 
 
+class TextFiles:
+    """The text files that the directives of a generation read."""
+
+    def __init__(self, changed: OnChange) -> None:
+        self._changed = changed
+        self.all: list[TextFile[object]] = []
+
+    def add(self, path: str, reload: float, read: Callable[[str], T]) -> TextFile[T]:
+        file = TextFile(path, reload, read, self._changed)
+        self.all.append(file)
+        return file
+
+
 class BlockContext:
     """What the stages of one server block may ask for (``plugins.interface.Context``)."""
 
@@ -64,8 +80,9 @@ class BlockContext:
         block: ServerBlock,
         clusters: Mapping[Access, Cluster],
         add_zones: Callable[[Listing, float], ZoneFiles],
+        text_files: TextFiles,
     ) -> None:
-        self.block = block
+        self.block, self.text_files = block, text_files
         self.clusters, self.add_zones = clusters, add_zones
         self.responder: Responder | None = None
         self._local: tuple[str, ...] | None = None
@@ -81,6 +98,9 @@ class BlockContext:
         self, folder: str, pattern: str, template: str, origins: tuple[Name, ...], reload: float
     ) -> ZoneFiles:
         return self.add_zones(Folder(folder, pattern, template, origins), reload)
+
+    def text_file(self, path: str, reload: float, read: Callable[[str], T]) -> TextFile[T]:
+        return self.text_files.add(path, reload, read)
 
     async def resolve(self, query: Query) -> Answer:
         assert self.responder is not None, "set once the chains are built"
@@ -117,6 +137,7 @@ class Generation:
     ) -> None:
         self.plans, self.clusters = plans, clusters
         self.zone_stores: list[ZoneFiles] = []
+        self.text_files = TextFiles(changed)
         self._metrics, self._changed = metrics, changed
         built = [self._build(planned) for planned in plans]
         self.responders: dict[Site, Responder] = {}
@@ -126,12 +147,14 @@ class Generation:
                     self._serve(block, key, Site(host, key.port))
 
     def load_zones(self) -> None:
-        """Read the zone files. Raises ``ZoneFileError`` for a broken one that was named."""
+        """Read all files. Raises ``ZoneFileError`` for a broken zone file that was named."""
         for store in self.zone_stores:
             store.load()
+        for file in self.text_files.all:
+            file.load()
 
     def _build(self, planned: Plan) -> Built:
-        context = BlockContext(planned.block, self.clusters, self._add_zones)
+        context = BlockContext(planned.block, self.clusters, self._add_zones, self.text_files)
         handler = chain.build(planned, context)
         logs = [s for s in planned.settings.get("log", ()) if isinstance(s, log.Settings)]
         observers = (log.observe(*logs),) if logs else ()

@@ -123,6 +123,7 @@ class Server:
     async def _follow_zones(self, generation: Generation) -> None:
         before = self._zone_tasks
         self._zone_tasks = [asyncio.create_task(s.run()) for s in generation.zone_stores]
+        self._zone_tasks += [asyncio.create_task(f.run()) for f in generation.text_files.all]
         await _cancel(before)
 
     def _zones_changed(self, keys: frozenset[Key]) -> None:

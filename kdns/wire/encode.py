@@ -21,6 +21,9 @@ MIN_UDP: Final = 512
 
 MAX_MESSAGE: Final = 65535
 
+MAX_UDP: Final = 65507
+"""Octets of the largest datagram that IPv4 carries: a longer one is not sent at all."""
+
 _HEADER: Final = Layout("!HHHHH")
 _FIXED: Final = Layout("!HHIH")
 _QUESTION: Final = Layout("!HH")
@@ -127,9 +130,10 @@ def encode(query: Query, answer: Answer, max_tcp: int = MAX_MESSAGE) -> Encoded:
     What does not fit is left out and TC set, but not for additional records alone (RFC 2181
     section 9). The OPT record (RFC 6891 section 6.1.1) is there exactly when the request had one.
     """
-    limit = max_tcp if query.transport != "udp" else _udp_limit(query)
+    payload = _payload(query, answer)
+    limit = max_tcp if query.transport != "udp" else payload
     writer = _Writer(query)
-    opt = _opt(query, answer, limit)
+    opt = _opt(query, answer, limit, payload)
     room = limit - len(opt)
     start = len(writer.out)
     ends = writer.records(answer.answer, room)
@@ -152,12 +156,17 @@ def encode_error(query: Query | None, data: bytes, rcode: int) -> bytes:
     return data[:2] + _HEADER.pack(flags, 0, 0, 0, 0)
 
 
-def _udp_limit(query: Query) -> int:
-    return max(query.edns.payload_size, MIN_UDP) if query.edns else MIN_UDP
+def _payload(query: Query, answer: Answer) -> int:
+    """Octets that a datagram to the asker may have."""
+    if query.edns is None:
+        return MIN_UDP
+    return max(min(query.edns.payload_size, answer.payload_limit, MAX_UDP), MIN_UDP)
 
 
 def _flags(query: Query, answer: Answer) -> int:
     flags = Flag.QR | query.flags & _KEPT_FLAGS | answer.rcode & 0xF
+    if answer.recursion_desired is not None:
+        flags = flags & ~Flag.RD | (Flag.RD if answer.recursion_desired else 0)
     if answer.authoritative:
         flags |= Flag.AA
     if answer.recursion_available:
@@ -167,26 +176,27 @@ def _flags(query: Query, answer: Answer) -> int:
     return flags
 
 
-def _opt(query: Query, answer: Answer, limit: int) -> bytes:
+def _opt(query: Query, answer: Answer, limit: int, payload: int) -> bytes:
     if query.edns is None:
         return b""
-    options = b"".join(
-        [
-            code.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value
-            for code, value in (*answer.options, *map(_extended, answer.errors))
-        ]
-    )
-    if len(options) > limit // 2:  # an explanation never pushes the answer out
-        options = b""
+    options = b"".join([_option(code, value) for code, value in answer.options])
+    for error in answer.errors:
+        explanation = _option(*_extended(error))
+        if len(options) + len(explanation) <= limit // 2:  # it never pushes the answer out
+            options += explanation
     do = 0x8000 if query.edns.dnssec_ok else 0
     ttl = (answer.rcode >> 4) << 24 | do
     # The size is the asker's own, as the peer has it: what both can take.
-    fixed = _FIXED.pack(Type.OPT, max(query.edns.payload_size, MIN_UDP), ttl, len(options))
+    fixed = _FIXED.pack(Type.OPT, payload, ttl, len(options))
     return b"\0" + fixed + options
 
 
+def _option(code: int, value: bytes) -> bytes:
+    return code.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value
+
+
 def _extended(error: ExtendedError) -> tuple[int, bytes]:
-    return EdnsOption.EXTENDED_ERROR, error.code.to_bytes(2, "big") + error.text.encode()
+    return EdnsOption.EXTENDED_ERROR, error.code.to_bytes(2, "big") + error.text.encode(errors="replace")
 
 
 def _run(records: tuple[Record, ...], start: int, ends: list[int]) -> Run | None:

@@ -91,6 +91,8 @@ class Answer(Struct, frozen=True):
     additional: tuple[Record, ...] = ()
     authoritative: bool = True
     recursion_available: bool = False
+    recursion_desired: bool | None = None
+    """What the reply's RD bit says; None for what the question said (RFC 1035 section 4.1.1)."""
     truncated: bool = False
     errors: tuple[ExtendedError, ...] = ()
     options: tuple[tuple[int, bytes], ...] = ()
@@ -99,6 +101,10 @@ class Answer(Struct, frozen=True):
     """The packet cache drops the answer when any of these changes."""
     keep_until: float = FOREVER
     """Unix time until which the same bytes may be sent again; 0 where it depends on the asker."""
+    payload_limit: int = 65535
+    """The reply is cut to this even where the asker takes larger datagrams (``bufsize``)."""
+    silent: bool = False
+    """Nothing is sent at all (``acl`` with ``drop``)."""
     plugin: str = ""
     """The directive that answered, for ``coredns_dns_responses_total{plugin}``."""
     handled: bool = True

@@ -1,0 +1,140 @@
+"""Text files that directives read (a hosts file): loaded at the start, read again when they change.
+
+Knows nothing of what the text means: whoever asks for the file gives the function that reads it. A
+file that goes away, or cannot be read, leaves what was last read in service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Final, Generic, TypeVar
+
+from watchfiles import awatch
+
+from kdns.plugins.interface import file_key
+from kdns.sources.zone_loading import Signature, signature
+from kdns.wire.message import Key
+
+logger: Final = logging.getLogger("kdns.textfiles")
+
+MAX_BYTES: Final = 64 * 1024 * 1024  # block lists have some megabytes; also ends reading /dev/zero
+RESCAN: Final = 1.0
+"""Seconds at most between two looks at a file without any notification (see ``zonefiles``)."""
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class TextFile(Generic[T_co]):
+    """A file, and in ``value`` what ``read`` made of its text ("" before there is one).
+
+    ``reload`` is the longest time in seconds between two looks at it; 0 for never again. ``on_change``
+    gets the key of the file after each change.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        reload: float,
+        read: Callable[[str], T_co],
+        on_change: Callable[[frozenset[Key]], None],
+    ) -> None:
+        self.path, self._reload = path, reload
+        self._read, self._on_change = read, on_change
+        self._text = ""
+        self._seen: Signature = ()
+        self._problem = ""
+        self.changed_at = 0.0
+        """Unix time of the file's last change; 0 while it was never read."""
+        self._value = read("")
+
+    @property
+    def value(self) -> T_co:
+        return self._value
+
+    def load(self) -> None:
+        """Read it, before ``run``; a file that is not there is waited for."""
+        self._take(self._look())
+
+    async def run(self) -> None:
+        """Follow changes until cancelled; returns at once where there are no reloads."""
+        while self._reload:
+            folders = self._folders()
+            try:
+                await self._watch(folders)
+            except OSError as error:
+                logger.debug("cannot watch %s: %s", self.path, error)
+                await asyncio.sleep(min(self._reload, RESCAN))
+                await self._refresh()
+
+    async def _watch(self, folders: frozenset[str]) -> None:
+        """Until the folders to be watched are others."""
+        changes = awatch(
+            *sorted(folders),
+            watch_filter=None,
+            recursive=False,
+            rust_timeout=max(1, round(min(self._reload, RESCAN) * 1000)),
+            yield_on_timeout=True,
+        )
+        async with aclosing(changes):
+            async for _ in changes:
+                await self._refresh()
+                if self._folders() != folders:
+                    return
+
+    def _folders(self) -> frozenset[str]:
+        """A ConfigMap's file is a link: what changes is the folder that it leads through."""
+        places = (os.path.abspath(self.path), os.path.realpath(self.path))
+        folders = frozenset(os.path.dirname(place) for place in places)
+        return frozenset(folder for folder in folders if os.path.isdir(folder))
+
+    async def _refresh(self) -> None:
+        if signature((self.path,)) == self._seen:
+            return
+        if self._take(await asyncio.to_thread(self._look)):
+            logger.info("%s has changed, read again", self.path)
+            self._on_change(frozenset((file_key(self.path),)))
+
+    def _look(self) -> tuple[Signature, str | OSError, T_co | None]:
+        """The signature is from before the reading: what changes meanwhile is read once more."""
+        seen = signature((self.path,))
+        try:
+            text = read(self.path)
+        except OSError as error:
+            return seen, error, None
+        return seen, text, None if text == self._text else self._read(text)
+
+    def _take(self, looked: tuple[Signature, str | OSError, T_co | None]) -> bool:
+        """Whether the file says something else now."""
+        self._seen, text, value = looked
+        if isinstance(text, OSError):
+            self._complain(text)
+            return False
+        self._problem = ""
+        if self._seen and self._seen[0]:
+            self.changed_at = self._seen[0][0] / 1e9
+        if value is None:
+            return False
+        self._text, self._value = text, value
+        return True
+
+    def _complain(self, error: OSError) -> None:
+        problem = error.strerror or str(error)
+        if problem != self._problem:
+            self._problem = problem
+            logger.warning("%s: %s; going on with what was last read", self.path, problem)
+
+
+def read(path: str) -> str:
+    """The text of a file, octets that are no UTF-8 surrogate-escaped. Raises ``OSError``."""
+    try:
+        with open(path, "rb") as file:
+            octets = file.read(MAX_BYTES + 1)
+    except ValueError as error:  # a NUL character in the path
+        raise OSError(str(error)) from error
+    if len(octets) > MAX_BYTES:
+        raise OSError(f"is larger than {MAX_BYTES} bytes")
+    return octets.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
