@@ -1,17 +1,23 @@
 """Whole messages by dnslib: requests that ``question`` does not read itself.
 
-Such are requests with records besides the OPT (IXFR, TSIG), compressed or odd names. dnslib is for
-correctness here; the usual request never comes this way.
+Such are requests with records besides the OPT (IXFR, TSIG) or odd names. dnslib is for correctness
+here; the usual request never comes this way. Names are skipped and not followed: of all owners only
+the OPT's matters, which is the root. dnslib would follow each pointer anew, so that one message of
+64 KiB could hold the server for seconds, and it refuses labels that are not UTF-8.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from dnslib.dns import DNSHeader
 from dnslib.label import DNSBuffer
 from msgspec import Struct
 
 from kdns.wire.constants import Type
-from kdns.wire.names import BadNameError, to_wire
+from kdns.wire.names import MAX_LABEL, BadNameError
+
+_POINTER: Final = 0xC0
 
 
 class Undecodable(Struct, frozen=True):
@@ -24,6 +30,7 @@ class Decoded(Struct, frozen=True):
     """The parts of a request that matter; those of the OPT record are 0 and empty without one."""
 
     qname: bytes
+    """As it stands there. Before it is nothing that a pointer could lead to: with one it is no name."""
     qtype: int
     qclass: int
     opt_records: int = 0
@@ -64,5 +71,13 @@ def _decode(buffer: DNSBuffer) -> Decoded:
 
 
 def _name(buffer: DNSBuffer) -> bytes:
-    labels: tuple[bytes, ...] = buffer.decode_name().label
-    return to_wire(tuple([label.decode("latin-1") for label in labels]))
+    """The octets of a name as they stand there, up to the root or a pointer (RFC 1035 section 4.1.4)."""
+    start: int = buffer.offset
+    while size := buffer.get(1)[0]:
+        if size > MAX_LABEL:
+            buffer.get(1)
+            if size < _POINTER:
+                raise BadNameError("a label is longer than 63 octets")
+            break
+        buffer.get(size)
+    return bytes(buffer.data[start : buffer.offset])

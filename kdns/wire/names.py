@@ -66,11 +66,11 @@ def _split(text: str, origin: Name) -> tuple[list[str], bool]:
 
 
 def _unescape(text: str) -> tuple[list[str], bool]:
+    if not text.isascii():
+        raise BadNameError(f"{text!r} has characters outside ASCII; write them as \\DDD")
     if "\\" not in text:
         absolute = text.endswith(".")
         labels = (text[:-1] if absolute else text).split(".")
-        if not text.isascii():
-            raise BadNameError(f"{text!r} has characters outside ASCII; write them as \\DDD")
         return labels, absolute
     labels, label, at, absolute = [], "", 0, False
     while at < len(text):
@@ -115,12 +115,15 @@ def to_wire(name: Name, suffix: bytes = b"\0") -> bytes:
 
     Raises ``BadNameError`` when the result would exceed 255 octets or a label is empty or over 63.
     """
-    wire = b"".join([bytes((len(label),)) + label.encode("latin-1") for label in name]) + suffix
-    if len(wire) > MAX_NAME or not all(0 < len(label) <= MAX_LABEL for label in name):
-        raise BadNameError(
-            f"{to_text(name)[:60]!r} is not a domain name: a label or it is too long"
-        )
-    return wire
+    if all(0 < len(label) <= MAX_LABEL for label in name):
+        try:
+            parts = [bytes((len(label),)) + label.encode("latin-1") for label in name]
+        except UnicodeEncodeError:
+            raise BadNameError(f"{name!r} has characters that no octet stands for") from None
+        wire = b"".join(parts) + suffix
+        if len(wire) <= MAX_NAME:
+            return wire
+    raise BadNameError(f"{to_text(name)[:60]!r} is not a domain name: a label or it is too long")
 
 
 def from_wire(wire: bytes) -> Name:
