@@ -1,6 +1,7 @@
 # make run     serve the example cluster on 127.0.0.1:1053, with dig lines to try
 # make test    set everything up and run the tests
 # make check   lint, types, import contracts, tests: what CI runs
+# make bench   measure kdns beside CoreDNS, Knot and a bare echo (ROW=name: only that)
 # make setup   only .venv with the kdns command in it
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -8,7 +9,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run setup test check lint programs lock clean
+.PHONY: run setup test check lint bench programs lock clean
 .DEFAULT_GOAL := run
 
 run: $(READY)
@@ -28,6 +29,12 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Only on loopback, each load bounded in time; bench/RESULTS.md and its chart are written at the end.
+bench: $(READY) programs
+	@$(BIN)/python -c "import matplotlib" 2>/dev/null || $(BIN)/python -m pip install -q \
+	  --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	$(BIN)/python -m bench $(ROW)
+
 # What tests run beside kdns: dig and Knot from the system, a control plane and CoreDNS from Go modules.
 programs:
 	tests/programs.sh
@@ -36,6 +43,8 @@ lock: $(READY)
 	$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --extra dev pyproject.toml \
 	  -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --extra bench pyproject.toml \
+	  -c requirements-dev.lock -o requirements-bench.lock
 
 $(READY): requirements-dev.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "kdns needs Python 3.11 or newer; name one by PYTHON=..." >&2; exit 1; }

@@ -1,0 +1,172 @@
+"""How soon a change is answered, while questions go on: both servers watch one change at one time."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from contextlib import ExitStack
+from functools import partial
+from statistics import median, quantiles
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from bench import cluster, load
+from bench.cluster import NAMESPACE, SMALL
+from bench.lab import Lab
+from bench.load import Background, Load
+from bench.rounds import Bar, Measured, NotRunError
+from bench.rows import Row
+from bench.rows.queries import hot_names
+from bench.servers import SELF, Server
+from tests.cluster.rest import Api
+
+Change: TypeAlias = Literal["created", "deleted"]
+
+CHANGES: Final = 300
+RATE: Final = 2000
+"""Questions per second at each server meanwhile."""
+_PATIENCE: Final = 5.0
+_PAUSE: Final = 0.0001
+"""Seconds between two questions, the resolution of the figures."""
+_NXDOMAIN: Final = 3
+_A_TAIL: Final = 4
+_AT_MOST: Final = 150.0
+"""Seconds that the loads beside may last: more than the changes take."""
+
+
+class _Poll:
+    """One asker: asks the same question until the answer is as expected."""
+
+    def __init__(self, server: Server) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.connect((SELF, server.port))
+        self.socket.setblocking(False)
+        self.number = 0
+
+    def ask(self, question: bytes) -> None:
+        self.number = (self.number + 1) & 0xFFFF
+        self.socket.send(self.number.to_bytes(2, "big") + question)
+
+    def says(self, expected: bytes) -> bool | None:
+        """Whether the answer is as expected; None while there is none."""
+        try:
+            reply = self.socket.recv(4096)
+        except BlockingIOError:
+            return None
+        if reply[:2] != self.number.to_bytes(2, "big"):
+            return None
+        if not expected:
+            return reply[3] & 0xF == _NXDOMAIN
+        return reply[3] & 0xF == 0 and reply[-_A_TAIL:] == expected
+
+
+def _question(name: str) -> bytes:
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return bytes.fromhex("0100 0001 0000 0000 0000") + labels + bytes.fromhex("00 0001 0001")
+
+
+def _wait(polls: list[_Poll], question: bytes, expected: bytes) -> list[float]:
+    """Ask all until each says what is expected; seconds from now until each did."""
+    start = time.perf_counter()
+    took = [0.0] * len(polls)
+    waiting = dict(enumerate(polls))
+    with selectors.DefaultSelector() as selector:
+        for at, poll in waiting.items():
+            selector.register(poll.socket, selectors.EVENT_READ, at)
+            poll.ask(question)
+        while waiting:
+            if time.perf_counter() - start > _PATIENCE:
+                raise NotRunError(f"a change was not answered within {_PATIENCE:g} s")
+            for key, _ in selector.select(0.1):
+                right = waiting[key.data].says(expected) if key.data in waiting else None
+                if right:
+                    took[key.data] = time.perf_counter() - start
+                    selector.unregister(waiting.pop(key.data).socket)
+                elif right is not None:
+                    time.sleep(_PAUSE)
+                    waiting[key.data].ask(question)
+    return took
+
+
+class Latencies(Struct, frozen=True):
+    """Seconds for each change, of kdns and of the peer."""
+
+    kdns: list[float]
+    peer: list[float]
+
+
+_done: Final[dict[Change, Latencies]] = {}
+
+
+def _latencies(lab: Lab) -> dict[Change, Latencies]:
+    """Create and delete Services beside the load, once for all rows."""
+    if not _done:
+        lab.grow(SMALL)
+        both = [lab.server("kdns", "kubeadm"), lab.server("coredns", "kubeadm")]
+        hot = load.write(lab.path("hot"), hot_names())
+        with ExitStack() as ended:
+            for server in both:
+                beside = Load(hot, (), _AT_MOST, RATE)
+                ended.enter_context(Background(beside, server.port, lab.path("load.log")))
+            _done.update(_change_all(lab.plane.api, [_Poll(server) for server in both]))
+    return _done
+
+
+def _change_all(api: Api, polls: list[_Poll]) -> dict[Change, Latencies]:
+    made: dict[Change, Latencies] = {"created": Latencies([], []), "deleted": Latencies([], [])}
+    for at in range(CHANGES):
+        manifest = cluster.service(1_000_000 + at)
+        name = manifest["metadata"]["name"]
+        question = _question(f"{name}.{cluster.DOMAIN}")
+        _wait(polls, question, b"")  # asked before it exists, as it happens in life
+        address = api.create(manifest)["spec"]["clusterIP"]
+        created = _wait(polls, question, socket.inet_aton(address))
+        api.delete("Service", NAMESPACE, name)
+        deleted = _wait(polls, question, b"")
+        _note(made["created"], created)
+        _note(made["deleted"], deleted)
+    return made
+
+
+def _note(latencies: Latencies, took: list[float]) -> None:
+    latencies.kdns.append(took[0])
+    latencies.peer.append(took[1])
+
+
+def _quantile(change: Change, percent: int, lab: Lab, bar: Bar) -> Measured:
+    both = _latencies(lab)[change]
+    ours, theirs = (_parts(seconds, percent) for seconds in (both.kdns, both.peer))
+    ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
+    whole = [_percentile(seconds, percent) * 1e3 for seconds in (both.kdns, both.peer)]
+    return Measured(
+        f"ms, p{percent}", (whole[0],), (whole[1],), (whole[0] / whole[1],), (_spread(ratios),)
+    )
+
+
+def _spread(ratios: list[float]) -> str:
+    return f"in thirds of the changes {min(ratios):.2f}-{max(ratios):.2f}"
+
+
+def _parts(seconds: list[float], percent: int) -> list[float]:
+    size = len(seconds) // 3
+    return [_percentile(seconds[at : at + size], percent) for at in (0, size, 2 * size)]
+
+
+def _percentile(seconds: list[float], percent: int) -> float:
+    return median(seconds) if percent == 50 else quantiles(seconds, n=100)[percent - 1]
+
+
+def _row(change: Change, percent: int) -> Row:
+    title = {"created": "Service created to right answer", "deleted": "deleted to NXDOMAIN"}[change]
+    return Row(
+        f"{change}-p{percent}",
+        f"{title}, during {RATE:,} questions/s",
+        "CoreDNS",
+        Bar(1.5, True),
+        partial(_quantile, change, percent),
+    )
+
+
+ROWS: Final = tuple(_row(change, p) for change in ("created", "deleted") for p in (50, 99))
