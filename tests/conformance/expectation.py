@@ -108,12 +108,12 @@ def _lines(value: object) -> str:
 
 def _chain(answer: list[str]) -> list[str]:
     """A CNAME stands before the records of its target (RFC 1034 section 3.6.2; stub resolvers rely on it)."""
-    seen: set[str] = set()
+    seen: list[str] = []
     for line in answer:
         owner, _, rdtype, target = line.split(maxsplit=3)
-        if rdtype == "CNAME" and target.lower() in seen:
+        if rdtype == "CNAME" and target.lower() in seen[1:]:  # the first is where a loop closes
             return [f"order: {owner} CNAME stands after the records of {target}"]
-        seen.add(owner.lower())
+        seen.append(owner.lower())
     return []
 
 
