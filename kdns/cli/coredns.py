@@ -30,7 +30,10 @@ def run(args: list[str]) -> int:
     from kdns.cli.serve import serve
 
     return serve(
-        lambda: read(options.conf, options.port), quiet=options.quiet, pidfile=options.pidfile
+        lambda: read(options.conf, options.port),
+        quiet=options.quiet,
+        pidfile=options.pidfile,
+        workers=options.workers,
     )
 
 
@@ -84,6 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-plugins", "--plugins", action="store_true", help="list the directives")
     parser.add_argument("-quiet", "--quiet", action="store_true", help="no lines at start and end")
+    parser.add_argument(
+        "-workers",
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that answer; not known to CoreDNS (1)",
+    )
     parser.add_argument("-version", "--version", action="store_true", help="show the version")
     return parser
 

@@ -13,6 +13,9 @@ from kdns.cli import logs
 from kdns.config import flags
 from kdns.config.tree import ConfigError, ServerBlock
 
+MAX_WORKERS: Final = 64
+"""Each holds the whole cluster; more than the cores of a machine serve nothing."""
+
 EXAMPLES: Final = """\
 examples:
   kdns serve --manifests examples/cluster --zones zones --shortnames default
@@ -98,12 +101,19 @@ def _add_operation(group: argparse._ArgumentGroup) -> None:
         group.add_argument(
             f"--{name}", default="", metavar="HOST:PORT", help=f"serve /{name} (default: off)"
         )
+    group.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that answer, each with the whole cluster in memory (default: %(default)s)",
+    )
     group.add_argument("--pidfile", default="", metavar="FILE", help="write the process ID there")
 
 
 def run(options: argparse.Namespace) -> int:
     blocks = flags.to_blocks(read(options))
-    return serve(lambda: blocks, pidfile=options.pidfile)
+    return serve(lambda: blocks, pidfile=options.pidfile, workers=options.workers)
 
 
 def read(options: argparse.Namespace) -> flags.ServeFlags:
@@ -137,11 +147,17 @@ def _kubeconfig(options: argparse.Namespace) -> str:
 
 
 def serve(
-    load: Callable[[], tuple[ServerBlock, ...]], *, quiet: bool = False, pidfile: str = ""
+    load: Callable[[], tuple[ServerBlock, ...]],
+    *,
+    quiet: bool = False,
+    pidfile: str = "",
+    workers: int = 1,
 ) -> int:
     """Run the server until it is told to stop. ``load`` gives its configuration, again at a reload."""
     from kdns.server.lifecycle import Server
 
+    if not 1 <= workers <= MAX_WORKERS:
+        raise ConfigError(f"--workers: expected 1 to {MAX_WORKERS}, not {workers}")
     blocks = load()
     debug = any(next(block.named("debug"), None) for block in blocks)
     logs.set_up(debug=debug)
@@ -150,7 +166,7 @@ def serve(
             Path(pidfile).write_text(f"{os.getpid()}\n")
         except OSError as error:
             raise ConfigError(f"cannot write {pidfile!r}: {error.strerror}") from error
-    server = Server(load, quiet=quiet)
+    server = Server(load, quiet=quiet, workers=workers)
     try:
         return server.run_forever()
     finally:

@@ -28,7 +28,8 @@ from prometheus_client.core import (
 )
 
 from kdns import __version__
-from kdns.metrics import families
+from kdns.metrics import exported, families
+from kdns.metrics.exported import Exported
 from kdns.metrics.families import Family
 from kdns.metrics.meters import Cell, Histogram, Meter
 
@@ -71,6 +72,8 @@ class Metrics:
         self._histograms: defaultdict[Family, dict[Labels, Histogram]] = defaultdict(dict)
         self._sources: dict[Family, Callable[[], Samples]] = {}
         self._before: list[Callable[[], None]] = []
+        self._processes: dict[int, Exported] = {}
+        self._ended: Exported = {}
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(self))
         ProcessCollector(registry=self._registry)
@@ -145,6 +148,21 @@ class Metrics:
         """Call ``fold`` at the start of every scrape, so that kept replies report their hits."""
         self._before.append(fold)
 
+    def export(self) -> Exported:
+        """Figures for the main process to ``absorb``."""
+        for fold in self._before:
+            fold()
+        return exported.export(self.collect())
+
+    def absorb(self, process: int, figures: Exported) -> None:
+        """Add a worker's figures to what is exposed; the latest ones count."""
+        self._processes[process] = figures
+
+    def forget(self, process: int) -> None:
+        """A worker is gone; what it counted stays counted."""
+        gone = self._processes.pop(process, {})
+        self._ended = exported.add(self._ended, exported.ended(gone))
+
     def expose(self) -> bytes:
         """The text exposition format, version 0.0.4."""
         for fold in self._before:
@@ -153,6 +171,12 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """What ``expose`` writes, as values. A family without any series is left out."""
+        others = self._ended
+        for figures in self._processes.values():
+            others = exported.add(others, figures)
+        return exported.combine(self._collect_own(), others) if others else self._collect_own()
+
+    def _collect_own(self) -> Iterator[Metric]:
         yield from _from_meters(self._meters.values())
         for family in families.FAMILIES:
             if family.kind == "histogram":

@@ -27,32 +27,57 @@ Changed = Callable[[set[Key]], None]
 
 
 class Cluster:
-    """One source and what it keeps."""
+    """An index and how current it is. Somebody hands it changes."""
 
     def __init__(self, access: Access) -> None:
         self.index = Index()
         self.status = SourceStatus(describe(access))
         self.changed: Changed | None = None
         """Told the keys of each change, once answers are made from the index."""
-        self._task: asyncio.Task[None] | None = None
-        make = ApiServer if isinstance(access, ApiAccess) else Manifests
-        self._source: ApiServer | Manifests = make(access, self.status, self._apply)  # type: ignore[arg-type]
 
-    def _apply(self, change: Change) -> None:
+    def apply(self, change: Change) -> bool:
+        """Take a change in; whether anything is different now."""
         keys = self.index.apply(change, time())
         if keys and self.changed is not None:
             self.changed(keys)
+        return bool(keys)
 
     async def open(self) -> None:
         """Read what must be right at start. Raises ``AccessError`` or ``ManifestError``."""
+
+    def start(self, changed: Changed) -> None:
+        """Follow changes from now on."""
+        self.changed = changed
+
+    async def stop(self) -> None:
+        """End; the index stays as it is."""
+
+
+class WatchedCluster(Cluster):
+    """A cluster with a source of its own. ``forward`` is given the changes that made a difference."""
+
+    def __init__(self, access: Access, forward: Callable[[Cluster, Change], None]) -> None:
+        super().__init__(access)
+        self._forward = forward
+        self._task: asyncio.Task[None] | None = None
+        self._source: ApiServer | Manifests
+        if isinstance(access, ApiAccess):
+            self._source = ApiServer(access, self.status, self._take)
+        else:
+            self._source = Manifests(access, self.status, self._take)
+
+    def _take(self, change: Change) -> None:
+        if self.apply(change) and self.changed is not None:
+            self._forward(self, change)
+
+    async def open(self) -> None:
         if isinstance(self._source, ApiServer):
             await self._source.open()
         else:
             await asyncio.to_thread(self._source.load)
 
     def start(self, changed: Changed) -> None:
-        """Follow changes from now on."""
-        self.changed = changed
+        super().start(changed)
         if self._task is None:
             self._task = asyncio.create_task(self._source.run(), name=self.status.name)
             self._task.add_done_callback(self._ended)
@@ -64,11 +89,10 @@ class Cluster:
             logger.critical("%s: watching ended: %r", self.status.name, error, exc_info=error)
 
     async def stop(self) -> None:
-        """End the source; the index stays as it is."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        elif isinstance(self._source, ApiServer):
+        if isinstance(self._source, ApiServer):
             await self._source.close()
 
 
@@ -89,10 +113,10 @@ def merge(wanted: Iterable[Access]) -> dict[Access, Access]:
 
 
 class Clusters:
-    """All clusters in use, by access."""
+    """All clusters in use, by access, in the order of ``merge``."""
 
-    def __init__(self, changed: Changed) -> None:
-        self._changed = changed
+    def __init__(self, changed: Changed, make: Callable[[Access], Cluster]) -> None:
+        self._changed, self._make = changed, make
         self._running: dict[Access, Cluster] = {}
 
     def __iter__(self) -> Iterator[Cluster]:
@@ -106,12 +130,21 @@ class Clusters:
         """
         clusters: dict[Access, Cluster] = {}
         for base, access in merge(wanted).items():
-            cluster = self._running.get(access)
-            if cluster is None:
-                cluster = Cluster(access)
-                await cluster.open()
-            clusters[base] = cluster
+            clusters[base] = self._running.get(access) or self._make(access)
+        try:
+            for cluster in clusters.values():
+                if cluster not in self:
+                    await cluster.open()
+        except BaseException:
+            await self.discard(clusters)
+            raise
         return clusters
+
+    async def discard(self, clusters: Mapping[Access, Cluster]) -> None:
+        """End what ``prepare`` made and nobody is going to use."""
+        for cluster in clusters.values():
+            if cluster not in self:
+                await cluster.stop()
 
     async def commit(self, wanted: Iterable[Access], clusters: Mapping[Access, Cluster]) -> None:
         """Run exactly these from now on."""

@@ -11,25 +11,22 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterable
-from time import time
+from collections.abc import Callable
 from typing import Final
 
 from kdns import __version__
+from kdns.config.access import Access
 from kdns.config.tree import ConfigError, ServerBlock
+from kdns.listeners.health_probe import probe_forever
 from kdns.listeners.http import HttpListener
-from kdns.metrics import Metrics, families
+from kdns.metrics import families
 from kdns.plugins import errors, health
-from kdns.plugins.kubernetes.stage import STALE_AFTER
-from kdns.server import exports
-from kdns.server.clusters import Clusters
-from kdns.server.generation import Generation, plan, wanted_clusters
+from kdns.server.clusters import Cluster, WatchedCluster
+from kdns.server.core import Core, cancel
+from kdns.server.errors import UNUSABLE, as_config_error
+from kdns.server.generation import Generation
 from kdns.server.pages import Pages
-from kdns.server.sockets import Sockets
-from kdns.sources.documents import ManifestError
-from kdns.sources.transport import AccessError
-from kdns.sources.zone_loading import ZoneFileError
-from kdns.wire.message import Key
+from kdns.server.workers import Workers
 from kdns.wire.names import to_text
 
 logger: Final = logging.getLogger("kdns.server")
@@ -44,36 +41,42 @@ Load = Callable[[], tuple[ServerBlock, ...]]
 
 
 class Server:
-    """The whole server. ``load`` reads the configuration, at the start and again at each reload."""
+    """The whole server. ``load`` reads the configuration, at the start and again at each reload.
 
-    def __init__(self, load: Load, *, quiet: bool = False) -> None:
+    ``workers`` counts the processes that answer, this one among them.
+    """
+
+    def __init__(self, load: Load, *, quiet: bool = False, workers: int = 1) -> None:
         self.load, self.quiet = load, quiet
-        self.metrics = Metrics()
-        self.sockets = Sockets()
-        self.clusters = Clusters(self.sockets.drop)
+        self.core = Core(self._make_cluster, shared_port=workers > 1)
+        self.workers = Workers(workers - 1, self.core)
         self.http = HttpListener()
-        self.pages = Pages(self.metrics)
-        self.generation: Generation | None = None
+        self.pages = Pages(self.core.metrics)
         self.started = asyncio.Event()
         self._stop = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
-        self._zone_tasks: list[asyncio.Task[None]] = []
-        self._stale: set[str] = set()
-        self._synced: set[str] = set()
-        exports.register(self.metrics, self.sockets, self.clusters, lambda: self.generation)
+        self._probe: asyncio.Task[None] | None = None
+
+    def _make_cluster(self, access: Access) -> Cluster:
+        return WatchedCluster(access, self.workers.forward)
+
+    @property
+    def generation(self) -> Generation | None:
+        """The configuration in use."""
+        return self.core.generation
 
     def run_forever(self) -> int:
         """Run until a signal says stop and return the exit status. Raises ``ConfigError``."""
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(self.run())
 
     async def run(self) -> int:
         """Start, serve until ``stop``, drain. Raises ``ConfigError`` when it cannot start."""
         try:
-            await self._apply(self.load())
-        except _UNUSABLE as error:
-            raise _as_config_error(error) from error
+            await self._start()
+        except UNUSABLE as error:
+            raise as_config_error(error) from error
         self._handle_signals()
         self._tasks.append(asyncio.create_task(self._watch_sources()))
         self._announce()
@@ -90,65 +93,61 @@ class Server:
         """Take a new configuration over; on failure everything stays as it was."""
         async with self._reloading:
             try:
-                await self._apply(self.load())
-            except _UNUSABLE as error:
-                self.metrics.count(families.RELOAD_FAILED)
+                blocks = self.load()
+                await self._apply(blocks)
+            except UNUSABLE as error:
+                self.core.metrics.count(families.RELOAD_FAILED)
                 logger.error("reload failed, going on as before: %s", error)
                 return False
+            self.workers.configure(blocks)
             logger.info("reloaded")
             return True
 
     # ---- one configuration into use
 
+    async def _start(self) -> None:
+        blocks = self.load()
+        if self.workers.size and any(key.port == 0 for block in blocks for key in block.keys):
+            raise ConfigError("several workers need a port that is not 0")
+        await self._apply(blocks)
+        if self.workers.size:
+            await self.workers.start(blocks)
+
     async def _apply(self, blocks: tuple[ServerBlock, ...]) -> None:
-        plans = plan(blocks)
-        wanted = list(wanted_clusters(plans))
-        clusters = await self.clusters.prepare(wanted)
-        generation = Generation(plans, clusters, self.metrics, self._zones_changed)
-        await asyncio.to_thread(generation.load_zones)
-        opened = await self.sockets.open(generation.responders)
+        prepared = await self.core.prepare(blocks)
         try:
-            await self.http.serve(self.pages.endpoints(generation))
+            await self.http.serve(self.pages.endpoints(prepared.generation))
         except ConfigError:
-            await asyncio.gather(*(endpoint.drain(0) for endpoint in opened))
+            await self.core.discard(prepared)
             raise
         # Nothing can fail from here on.
-        self.generation = generation
-        await self.sockets.commit(opened, generation.responders)
-        await self.clusters.commit(wanted, clusters)
-        await self._follow_zones(generation)
-        for text in (text for planned in plans for text in planned.warnings):
-            logger.warning("%s", text)
+        await self.core.commit(prepared)
+        await self._probe_health(prepared.generation)
+        for planned in prepared.generation.plans:
+            for text in planned.warnings:
+                logger.warning("%s", text)
 
-    async def _follow_zones(self, generation: Generation) -> None:
-        before = self._zone_tasks
-        self._zone_tasks = [asyncio.create_task(s.run()) for s in generation.zone_stores]
-        self._zone_tasks += [asyncio.create_task(f.run()) for f in generation.text_files.all]
-        await _cancel(before)
-
-    def _zones_changed(self, keys: frozenset[Key]) -> None:
-        self.sockets.drop(keys)
+    async def _probe_health(self, generation: Generation) -> None:
+        if self._probe is not None:
+            await cancel([self._probe])
+        address = next((s.address for s in _health(generation)), None)
+        if address is not None:
+            probing = probe_forever(address.host, address.port, self.core.metrics)
+            self._probe = asyncio.create_task(probing)
 
     # ---- while running
 
     async def _watch_sources(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            self._look_at_sources()
-
-    def _look_at_sources(self) -> None:
-        """Notice what became stale or current again: answers say so, so kept ones must go."""
-        now = time()
-        stale = {c.status.name for c in self.clusters if c.status.age(now) >= STALE_AFTER}
-        if stale != self._stale:
-            self._stale = stale
-            self.sockets.clear()
+            self.core.look_at_sources()
+            self.workers.send_status()
 
     def _announce(self) -> None:
-        if self.quiet or self.generation is None:
+        if self.quiet:
             return
         logger.info("kdns %s, python %s", __version__, sys.version.split()[0])
-        for endpoint in self.sockets:
+        for endpoint in self.core.sockets:
             zones = sorted(endpoint.responder.zones, key=lambda zone: zone[::-1])
             logger.info("listening on %s for %s", endpoint.address, ", ".join(map(to_text, zones)))
 
@@ -169,41 +168,26 @@ class Server:
 
     async def _shut_down(self) -> None:
         self.pages.stop()
-        lameduck = self._lameduck()
+        lameduck = max((s.lameduck for s in _health(self.generation)), default=0.0)
         if lameduck:
             logger.info("stopping: going on for %gs (lameduck)", lameduck)
             await asyncio.sleep(lameduck)
-        cut = await self.sockets.drain(DRAIN)
+        cut, _ = await asyncio.gather(self.core.stop(DRAIN), self.workers.stop(DRAIN))
         if cut:
             logger.warning("%d questions were cut off", cut)
-        await _cancel([*self._tasks, *self._zone_tasks])
-        await self.clusters.stop()
+        await cancel([*self._tasks, *([self._probe] if self._probe else [])])
         await self.http.close()
         errors.flush()
         if not self.quiet:
             logger.info("stopped")
 
-    def _lameduck(self) -> float:
-        plans = self.generation.plans if self.generation else ()
-        settings = [planned.first("health") for planned in plans]
-        return max((s.lameduck for s in settings if isinstance(s, health.Settings)), default=0.0)
+
+def _health(generation: Generation | None) -> list[health.Settings]:
+    found = [planned.first("health") for planned in generation.plans] if generation else []
+    return [settings for settings in found if isinstance(settings, health.Settings)]
 
 
-_UNUSABLE: Final = (ConfigError, AccessError, ManifestError, ZoneFileError)
-
-
-def _as_config_error(error: Exception) -> ConfigError:
-    return error if isinstance(error, ConfigError) else ConfigError(str(error))
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """A datagram costs uvloop a quarter of what it costs asyncio's own loop; not for Windows."""
     if sys.platform == "win32":
         return None

@@ -27,8 +27,8 @@ _NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 class Endpoint:
     """One address. What is kept belongs to its responder: another one, and all is forgotten."""
 
-    def __init__(self, site: Site, responder: Responder) -> None:
-        self.site = site
+    def __init__(self, site: Site, responder: Responder, shared_port: bool) -> None:
+        self.site, self.shared_port = site, shared_port
         self.caches: dict[Transport, PacketCache] = {"udp": PacketCache(), "tcp": PacketCache()}
         self.udp: udp.UdpListener | None = None
         self.tcp = tcp.TcpListener(self.caches["tcp"], self.respond)
@@ -52,9 +52,10 @@ class Endpoint:
                 self.site.host,
                 self.site.port,
                 lambda: udp.UdpListener(self.caches["udp"], self.respond),
+                self.shared_port,
             )
             undo.callback(self.udp.close)
-            sock = tcp.bind(self.site.host, self.udp.port)
+            sock = tcp.bind(self.site.host, self.udp.port, self.shared_port)
             undo.callback(sock.close)
             await self.tcp.start(sock)
             undo.pop_all()
@@ -74,9 +75,10 @@ class Endpoint:
 
 
 class Sockets:
-    """All addresses in use."""
+    """All addresses in use. With ``shared_port`` other processes can bind them too."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared_port: bool = False) -> None:
+        self._shared_port = shared_port
         self._endpoints: dict[Site, Endpoint] = {}
 
     def __iter__(self) -> Iterator[Endpoint]:
@@ -91,7 +93,7 @@ class Sockets:
         try:
             for site, responder in responders.items():
                 if site not in self._endpoints:
-                    endpoint = Endpoint(site, responder)
+                    endpoint = Endpoint(site, responder, self._shared_port)
                     if await self._open(endpoint, responders):
                         opened.append(endpoint)
         except BaseException:

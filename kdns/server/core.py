@@ -1,0 +1,106 @@
+"""What answers questions in one process: sockets, clusters, and the generation in use.
+
+The main process and each worker have one; they differ in where their clusters' changes come from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from time import time
+
+from msgspec import Struct
+
+from kdns.config.access import Access
+from kdns.config.tree import ServerBlock
+from kdns.metrics import Metrics
+from kdns.plugins.kubernetes.stage import STALE_AFTER
+from kdns.server import exports
+from kdns.server.clusters import Cluster, Clusters
+from kdns.server.generation import Generation, plan, wanted_clusters
+from kdns.server.sockets import Endpoint, Sockets
+from kdns.wire.message import Key
+
+
+class Prepared(Struct):
+    """A configuration that is ready to be put in the place of the running one."""
+
+    generation: Generation
+    wanted: list[Access]
+    clusters: Mapping[Access, Cluster]
+    opened: list[Endpoint]
+
+
+class Core:
+    """``make_cluster`` decides where changes come from; ``shared_port`` lets others bind as well."""
+
+    def __init__(
+        self, make_cluster: Callable[[Access], Cluster], *, shared_port: bool = False
+    ) -> None:
+        self.metrics = Metrics()
+        self.sockets = Sockets(shared_port=shared_port)
+        self.clusters = Clusters(self.sockets.drop, make_cluster)
+        self.generation: Generation | None = None
+        self._zone_tasks: list[asyncio.Task[None]] = []
+        self._stale: set[str] = set()
+        exports.register(self.metrics, self.sockets, self.clusters, lambda: self.generation)
+
+    async def prepare(self, blocks: Iterable[ServerBlock]) -> Prepared:
+        """Build all of a configuration, bind its addresses; what runs is not touched.
+
+        Raises ``ConfigError``, ``AccessError``, ``ManifestError`` or ``ZoneFileError``.
+        """
+        plans = plan(blocks)
+        wanted = list(wanted_clusters(plans))
+        clusters = await self.clusters.prepare(wanted)
+        try:
+            generation = Generation(plans, clusters, self.metrics, self._zones_changed)
+            await asyncio.to_thread(generation.load_zones)
+            opened = await self.sockets.open(generation.responders)
+        except BaseException:
+            await self.clusters.discard(clusters)
+            raise
+        return Prepared(generation, wanted, clusters, opened)
+
+    async def discard(self, prepared: Prepared) -> None:
+        """Give back what ``prepare`` took."""
+        await asyncio.gather(*(endpoint.drain(0) for endpoint in prepared.opened))
+        await self.clusters.discard(prepared.clusters)
+
+    async def commit(self, prepared: Prepared) -> None:
+        """Answer by it from now on."""
+        self.generation = prepared.generation
+        await self.sockets.commit(prepared.opened, prepared.generation.responders)
+        await self.clusters.commit(prepared.wanted, prepared.clusters)
+        before = self._zone_tasks
+        generation = prepared.generation
+        followed = [store.run() for store in generation.zone_stores]
+        followed += [file.run() for file in generation.text_files.all]
+        self._zone_tasks = [asyncio.create_task(run) for run in followed]
+        await cancel(before)
+
+    def look_at_sources(self) -> None:
+        """Notice what became stale or current again: answers say so, so kept ones must go."""
+        now = time()
+        stale = {c.status.name for c in self.clusters if c.status.age(now) >= STALE_AFTER}
+        if stale != self._stale:
+            self._stale = stale
+            self.sockets.clear()
+
+    async def stop(self, seconds: float) -> int:
+        """Answer what was asked, at most so long, and end; return how many were cut off."""
+        cut = await self.sockets.drain(seconds)
+        await cancel(self._zone_tasks)
+        await self.clusters.stop()
+        return cut
+
+    def _zones_changed(self, keys: frozenset[Key]) -> None:
+        self.sockets.drop(keys)
+
+
+async def cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their end."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
