@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from kdns.records.index import Index
@@ -13,7 +14,7 @@ from kdns.records.services import endpoint_label, pack
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Key, Record
-from kdns.wire.names import to_wire
+from kdns.wire.names import BadNameError, to_wire
 
 # The peer's values: secondaries of the zone see the same SOA from either server.
 _REFRESH: Final = 7200
@@ -46,9 +47,14 @@ class NameServers:
         self.index, self.view, self.local = index, view, local
 
     def keys(self) -> tuple[Key, ...]:
-        """What the name servers depend on; their Services are met through the local addresses."""
-        services = {(ns, name) for ns, name, *_ in self._through_services()}
-        return (*(("ip", a) for a in self.local), *(("svc", *service) for service in services))
+        """What the name servers depend on: also Services that are not there yet, or not exposed."""
+        keys: dict[Key, None] = {}
+        for address in self.local:
+            keys["ip", address] = None
+            for piece in self.index.slices_at(address):
+                keys["ns", piece.namespace] = None
+                keys["svc", piece.namespace, piece.service] = None
+        return tuple(keys)
 
     def records(self, zone: bytes, owner: bytes) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
         """The NS records and their addresses, each once."""
@@ -67,17 +73,16 @@ class NameServers:
         found = [a for *_, service, _, _ in self._through_services() for a in service.cluster_ips]
         return list(dict.fromkeys(found or self.local))
 
-    def _targets(self, zone: bytes) -> Iterator[tuple[bytes, str]]:
-        through = list(self._through_services())
-        for namespace, name, service, label, address in through:
+    def _targets(self, zone: bytes) -> list[tuple[bytes, str]]:
+        """Names with their addresses."""
+        found = []
+        for namespace, name, service, label, address in self._through_services():
             labels = (name, namespace, "svc")
-            if service.headless:
-                yield to_wire((label, *labels), zone), address
-            for cluster_ip in service.cluster_ips:
-                yield to_wire(labels, zone), cluster_ip
-        if not through:
-            for address in self.local:
-                yield to_wire(NAME_SERVER, zone), address
+            with suppress(BadNameError):  # a host name that is no label: nothing that can be told
+                if service.headless:
+                    found.append((to_wire((label, *labels), zone), address))
+                found += [(to_wire(labels, zone), each) for each in service.cluster_ips]
+        return found or [(to_wire(NAME_SERVER, zone), address) for address in self.local]
 
     def _through_services(self) -> Iterator[tuple[str, str, Service, str, str]]:
         """Namespace, name, Service, endpoint label and address of each endpoint that is this server."""

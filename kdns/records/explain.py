@@ -21,6 +21,9 @@ from kdns.wire.message import Key
 LIMIT: Final = 200
 """Bytes of text: dig prints it on one line, and a reply without EDNS padding stays below 512."""
 
+_ESCAPED: Final = {code: f"\\{code:03d}" for code in (*range(32), *range(127, 160))}
+"""A label may hold control characters, which must not reach anybody's terminal."""
+
 _NAMED: Final = 3  # how many names a text lists before it says "…"
 
 
@@ -72,8 +75,10 @@ def _full(asked: Asked) -> str:
 
 
 def _cut(text: str) -> str:
-    encoded = text.encode()
-    return text if len(encoded) <= LIMIT else encoded[: LIMIT - 3].decode(errors="ignore") + "…"
+    encoded = text.translate(_ESCAPED).encode(errors="replace")
+    if len(encoded) > LIMIT:
+        encoded = encoded[: LIMIT - 3].decode(errors="ignore").encode() + "…".encode()
+    return encoded.decode()
 
 
 def _list(names: list[str]) -> str:
@@ -83,20 +88,17 @@ def _list(names: list[str]) -> str:
 def _no_service(index: Index, view: View, asked: Asked) -> tuple[str, tuple[Key, ...]]:
     namespace, name = asked.namespace, asked.service
     text = f"no Service {name} in namespace {namespace}"
-    keys: tuple[Key, ...] = (("named", name),)
     if name in {"*", "any"}:
-        return text + "; wildcards ended with CoreDNS 1.9", keys
+        return text + "; wildcards ended with CoreDNS 1.9", ()
+    keys: tuple[Key, ...] = (("named", name), ("namespaces",), ("svc", name, asked.endpoint))
     # redis.prod with default.svc appended by a search list arrives as endpoint redis of Service prod
     other = index.service(name, asked.endpoint) if asked.endpoint else None
     if other is not None and is_exposed(index, view, name):
         hint = f"; a search list has appended to {asked.endpoint}.{name}, which exists (ndots)"
-        return text + hint, (*keys, ("svc", name, asked.endpoint), ("ns", name))
+        return text + hint, keys
     elsewhere = [ns for ns in index.namespaces_with(name) if is_exposed(index, view, ns)]
     if elsewhere:
-        return (
-            text + f"; there is one in {_list(sorted(elsewhere))}",
-            (*keys, *(("ns", ns) for ns in elsewhere)),
-        )
+        return text + f"; there is one in {_list(sorted(elsewhere))}", keys
     near = get_close_matches(name, _some(index.services.get(namespace, {})), n=_NAMED, cutoff=0.75)
     return text + (f"; did you mean {_list(near)}?" if near else ""), (*keys, ("names", namespace))
 

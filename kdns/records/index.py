@@ -149,7 +149,7 @@ class Index:
             case Namespace(name):
                 if name not in self.namespaces:
                     self.namespaces[name] = item
-                    keys.add(("ns", name))
+                    keys.update((("ns", name), ("namespaces",)))
 
     def _remove(self, kind: Kind, key: Id, keys: set[Key]) -> None:
         match kind:
@@ -161,7 +161,7 @@ class Index:
                 self._remove_pod(key, keys)
             case Kind.NAMESPACE:
                 if self.namespaces.pop(key[1], None):
-                    keys.add(("ns", key[1]))
+                    keys.update((("ns", key[1]), ("namespaces",)))
 
     # ---- Services
 
@@ -264,7 +264,10 @@ class Index:
                 del holders[address]
         alone = (key,)  # one tuple for all addresses of an object: most have a single holder
         for address in now - was:
-            holders[address] = (*holders[address], key) if address in holders else alone
+            # In order, so that the first of several does not depend on who came first.
+            holders[address] = (
+                tuple(sorted((*holders[address], key))) if address in holders else alone
+            )
 
     def _count(self, old: Iterable[str], new: Iterable[str], keys: set[Key]) -> None:
         """Keep count of the addresses below each reverse prefix, for the empty non-terminals."""

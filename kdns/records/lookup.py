@@ -149,6 +149,8 @@ def _dashed(label: str) -> IPv4Address | IPv6Address | None:
         address = IPv6Address(label.replace("-", ":"))
     except ValueError:
         return None
+    if address.scope_id is not None:
+        return None
     return address.ipv4_mapped or address
 
 
@@ -166,6 +168,8 @@ def _reverse(index: Index, view: View, zone: Name, name: Name, qname: bytes, qty
         return nxdomain(asked, Reason.NO_NAME_AT_ADDRESS, key, needs=needs)
     keys, targets = _names_at(index, view, address)
     if not targets:
+        if len(keys) > 1:  # what has the address is not exposed, as far as is known
+            needs = (*needs, Kind.NAMESPACE)
         return nxdomain(asked, Reason.NO_NAME_AT_ADDRESS, *keys, needs=needs)
     if qtype != Type.PTR:
         return nodata(asked, *keys)

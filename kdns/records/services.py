@@ -66,7 +66,7 @@ def service_records(
     if service.external_name:
         return _external(view, subject, service, below)
     if view.ignore_empty and not service.headless and _is_empty(index, service):
-        return _absent(Reason.NO_READY_ENDPOINT, _SLICES)
+        return _no_endpoints(view)
     if view.zonal and service.headless and below[-1:] == ("_zone",):
         return _zonal(index, view, subject, service, below)
     if len(below) > 2:
@@ -78,6 +78,12 @@ def service_records(
 
 def _is_empty(index: Index, service: Service) -> bool:
     return next(index.ready(service.namespace, service.name), None) is None
+
+
+def _no_endpoints(view: View) -> Outcome:
+    if not view.endpoints:  # as with the peer, a Service is then as good as empty
+        return _absent(Reason.ENDPOINTS_NOT_WATCHED)
+    return _absent(Reason.NO_READY_ENDPOINT, _SLICES)
 
 
 def _absent(reason: Reason, needs: tuple[Kind, ...] = ()) -> Outcome:
@@ -130,13 +136,13 @@ def _cluster(view: View, subject: Subject, service: Service) -> Outcome:
 def _headless(index: Index, view: View, subject: Subject, service: Service) -> Outcome:
     asked = subject.asked
     if not view.endpoints:
-        return _absent(Reason.ENDPOINTS_NOT_WATCHED)
+        return _unwatched(subject, service)
     ready = list(index.ready(service.namespace, service.name))
     found = list(_locations(ready, asked, view))
     if found:
         return _records(view, subject, found)
     if asked.endpoint:
-        return _missing_endpoint(index, subject, service, ready)
+        return _missing_endpoint(subject, service, ready)
     if asked.port is not None and ready:
         return _missing_port(subject, _ports(piece for piece, _ in ready))
     # "If there are no ready endpoints … the server must return NXDOMAIN" (section 2.4.1)
@@ -184,15 +190,25 @@ def _missing_port(subject: Subject, ports: Iterable[Port]) -> Outcome:
 
 
 def _missing_endpoint(
-    index: Index, subject: Subject, service: Service, ready: list[tuple[Slice, Endpoint]]
+    subject: Subject, service: Service, ready: list[tuple[Slice, Endpoint]]
 ) -> Outcome:
-    """No such endpoint; but ``_tcp`` is an empty non-terminal above the SRV names (RFC 8020)."""
-    protocol = subject.asked.endpoint.removeprefix("_")
-    if protocol in _PROTOCOLS:
-        ports = _ports(piece for piece, _ in ready) if service.headless else service.ports
-        if any(port.protocol == protocol and port.name for port in ports):
-            return _empty(Reason.EMPTY_NON_TERMINAL)
+    ports = _ports(piece for piece, _ in ready) if service.headless else service.ports
+    if _is_above_ports(subject, ports):
+        return _empty(Reason.EMPTY_NON_TERMINAL)
     return _absent(Reason.NO_SUCH_ENDPOINT, _SLICES)
+
+
+def _unwatched(subject: Subject, service: Service) -> Outcome:
+    """The option ``noendpoints``; names of a ClusterIP Service's ports exist without endpoints."""
+    if not service.headless and _is_above_ports(subject, service.ports):
+        return _empty(Reason.EMPTY_NON_TERMINAL)
+    return _absent(Reason.ENDPOINTS_NOT_WATCHED)
+
+
+def _is_above_ports(subject: Subject, ports: Iterable[Port]) -> bool:
+    """Whether the name is such as ``_tcp``: an empty non-terminal above SRV names (RFC 8020)."""
+    protocol = subject.asked.endpoint.removeprefix("_")
+    return protocol in _PROTOCOLS and any(p.protocol == protocol and p.name for p in ports)
 
 
 def _ports(pieces: Iterable[Slice]) -> Iterator[Port]:
