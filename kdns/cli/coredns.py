@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -47,9 +48,15 @@ def read(path: str, port: int) -> tuple[ServerBlock, ...]:
     if not path and not Path(DEFAULT_FILE).exists():
         return corefile.default_blocks(port)
     path = path or DEFAULT_FILE
-    text = sys.stdin.read() if path == "stdin" else files.read(path)
+    text = _standard_input() if path == "stdin" else files.read(path)
     blocks = corefile.parse(text, path, load=files.load, environment=os.environ, port=port)
     return blocks or corefile.default_blocks(port)
+
+
+@cache
+def _standard_input() -> str:
+    """There is only one time to read it; the configuration is read again at the start and at reloads."""
+    return sys.stdin.read()
 
 
 EXAMPLES: Final = """\
@@ -93,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="processes that answer; not known to CoreDNS (1)",
+        help="processes that answer, not known to CoreDNS (default: %(default)s)",
     )
     parser.add_argument("-version", "--version", action="store_true", help="show the version")
     return parser
