@@ -2,7 +2,8 @@
 
 An entry is found by the whole request without its message ID, so everything that can shape the reply
 (flags, letter case, EDNS) is part of the key. It depends on the keys of its Answer and goes the moment
-one of them changes; nothing here is ever guessed to be fresh.
+one of them changes; nothing here is ever guessed to be fresh. One whose bytes are right for a time only
+(a TTL counts down) goes at that time's end.
 
 Bounded: the oldest entry that was not asked for again since its last turn makes room (second chance),
 so a flood of names that are asked once passes through while what is in use stays.
@@ -10,12 +11,13 @@ so a flood of names that are asked once passes through while what is in use stay
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Iterable
-from itertools import cycle, repeat
+from itertools import count, cycle, repeat
 from typing import Final, Protocol
 
-from kdns.wire.message import Key
+from kdns.wire.message import FOREVER, Key
 
 MAX_ENTRIES: Final = 32768
 """A kept reply and its bookkeeping take about 1 KiB, so this is some 32 MiB at the most."""
@@ -58,13 +60,15 @@ class PacketCache:
         self.misses = self.drops = self.evictions = self._hits = 0
         self._dependents: dict[Key, dict[bytes, None]] = {}
         self._turns: deque[Entry] = deque()
+        self._ends: list[tuple[float, int, Entry]] = []
+        self._kept = count()
 
     @property
     def hits(self) -> int:
         return self._hits + sum(entry.hits - entry.folded for entry in self.entries.values())
 
-    def keep(self, entry: Entry) -> None:
-        """Keep a reply under its request."""
+    def keep(self, entry: Entry, until: float = FOREVER) -> None:
+        """Keep a reply under its request, until ``expire`` is told of that time."""
         old = self.entries.pop(entry.request, None)
         if old is not None:
             self._forget(old)
@@ -72,6 +76,8 @@ class PacketCache:
             self._evict()
         self.entries[entry.request] = entry
         self._turns.append(entry)
+        if until != FOREVER:
+            heapq.heappush(self._ends, (until, next(self._kept), entry))
         for key in entry.keys:
             self._dependents.setdefault(key, {})[entry.request] = None
 
@@ -81,7 +87,20 @@ class PacketCache:
             for request in tuple(self._dependents.get(key, ())):
                 self.drops += 1
                 self._forget(self.entries.pop(request))
-        if len(self._turns) > 2 * self.max_entries:  # the dropped ones never came to their turn
+        self._tidy()
+
+    def expire(self, now: float) -> float | None:
+        """Forget what was kept until now or earlier; return when the next one ends."""
+        ends = self._ends
+        while ends and ends[0][0] <= now:
+            entry = heapq.heappop(ends)[2]
+            if self.entries.get(entry.request) is entry:
+                self._forget(self.entries.pop(entry.request))
+        self._tidy()
+        return ends[0][0] if ends else None
+
+    def _tidy(self) -> None:
+        if len(self._turns) > 2 * self.max_entries:  # the forgotten ones never came to their turn
             self._turns = deque(self.entries.values())
 
     def clear(self) -> None:
@@ -91,6 +110,7 @@ class PacketCache:
         self.entries.clear()
         self._dependents.clear()
         self._turns.clear()
+        self._ends.clear()
 
     def fold(self) -> None:
         """Report the hits since the last time."""

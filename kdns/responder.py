@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from asyncio import TimerHandle, get_running_loop
 from collections.abc import Awaitable, Coroutine, Generator
 from functools import partial
 from time import perf_counter, time
@@ -30,6 +31,8 @@ from kdns.wire.question import Rejected, parse
 
 logger: Final = logging.getLogger("kdns.responder")
 
+_OTHER_CLASSES: Final = frozenset({"chaos", "forward", "whoami"})
+
 TCP_IDLE: Final = 100
 """Tenths of a second that an idle TCP connection is kept: what RFC 7828 lets an asker know."""
 
@@ -45,6 +48,9 @@ class Served(Struct, frozen=True):
     meter: Meter
     observers: tuple[Observer, ...] = ()
     directives: tuple[str, ...] = ()
+    recursion_available: bool = False
+    """Whether any name can be asked for: a ``forward`` covers the root. Stub resolvers and dnsmasq
+    want to see RA, on authoritative answers too."""
 
     @property
     def rotates(self) -> bool:
@@ -54,7 +60,7 @@ class Served(Struct, frozen=True):
     @property
     def other_classes(self) -> bool:
         """Whether a directive answers for classes besides IN."""
-        return "chaos" in self.directives or "whoami" in self.directives
+        return not _OTHER_CLASSES.isdisjoint(self.directives)
 
 
 class Request(Struct, frozen=True, gc=False):
@@ -75,6 +81,7 @@ class Responder:
         self.dropped = metrics.meter(server, DROPPED)
         self.caches: dict[Transport, PacketCache] = {}
         self.secret = secrets.token_bytes(16)
+        self._timers: dict[PacketCache, tuple[float, TimerHandle]] = {}
 
     def find(self, name: Name) -> Served | None:
         """The server block with the longest zone that holds the name."""
@@ -138,13 +145,15 @@ class Responder:
         options = self._options(query)
         if options:
             answer = replace(answer, options=(*answer.options, *options), keep_until=0.0)
+        if served is not None and served.recursion_available and not answer.recursion_available:
+            answer = replace(answer, recursion_available=True)
         encoded = encode(query, answer)
         meter = served.meter if served else self.dropped
         size = len(encoded.body) + 2
         query_class = meter.classify(query, answer, len(request.data), size)
         seconds = perf_counter() - request.started
         query_class.observe(seconds)
-        kept = answer.keep_until == FOREVER
+        kept = bool(answer.keep_until)
         if served is not None:
             for observer in served.observers:
                 if observer.wants(query, answer):
@@ -167,7 +176,27 @@ class Responder:
             return
         rotations = MAX_ROTATIONS if served and served.rotates else 1
         bodies = encoded.rotations(rotations)
-        cache.keep(Entry(request.data[2:], bodies, answer.keys, query_class))
+        query_class.replayed = answer.replayed
+        entry = Entry(request.data[2:], bodies, answer.keys, query_class)
+        cache.keep(entry, answer.keep_until)
+        if answer.keep_until != FOREVER:
+            self._expire_later(cache, answer.keep_until)
+
+    def _expire_later(self, cache: PacketCache, until: float) -> None:
+        """One timer per cache, for the entry that ends first."""
+        running = self._timers.get(cache)
+        if running is not None:
+            if running[0] <= until:
+                return
+            running[1].cancel()
+        timer = get_running_loop().call_later(until - time(), self._expire, cache)
+        self._timers[cache] = (until, timer)
+
+    def _expire(self, cache: PacketCache) -> None:
+        del self._timers[cache]
+        until = cache.expire(time())
+        if until is not None:
+            self._expire_later(cache, until)
 
     def _options(self, query: Query) -> list[tuple[int, bytes]]:
         """EDNS options that belong to the exchange and not to the answer."""

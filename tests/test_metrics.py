@@ -277,6 +277,7 @@ SHARED = sorted(
     for family in families.FAMILIES
     if family.name.startswith("coredns_") and "kubernetes" not in family.name
     if family is not families.RELOAD_VERSION  # there only after a first reload
+    if not family.name.startswith(("coredns_cache", "coredns_proxy"))  # where there is an upstream
 )
 
 

@@ -91,6 +91,114 @@ RELOAD_VERSION: Final = Family(
     labels=("hash", "value"),
 )
 
+# Forwarding, and the cache of the answers.
+PROXY_DURATION: Final = Family(
+    *("coredns_proxy_request_duration_seconds", "histogram", "Seconds until an upstream replied."),
+    labels=("proxy_name", "to", "rcode"),
+    buckets=TIME_BUCKETS,
+)
+PROXY_CHECK_FAILURES: Final = Family(
+    *("coredns_proxy_healthcheck_failures_total", "counter", "Failed health checks."),
+    labels=("proxy_name", "to"),
+)
+PROXY_KEPT: Final = Family(
+    "coredns_proxy_conn_cache_hits_total",
+    "counter",
+    "Questions sent over a connection that was kept.",
+    labels=("proxy_name", "to", "proto"),
+)
+PROXY_OPENED: Final = Family(
+    "coredns_proxy_conn_cache_misses_total",
+    "counter",
+    "Questions sent over a new connection or socket.",
+    labels=("proxy_name", "to", "proto"),
+)
+FORWARD_BROKEN: Final = Family(
+    *("coredns_forward_healthcheck_broken_total", "counter", "Questions while all were down."),
+)
+FORWARD_REJECTS: Final = Family(
+    "coredns_forward_max_concurrent_rejects_total",
+    "counter",
+    "Questions refused because too many were under way.",
+)
+FORWARD_HEDGED: Final = Family(
+    "kdns_forward_hedged_total",
+    "counter",
+    "Questions for which a second upstream was asked, the first being slow.",
+)
+ANSWERS_KEPT: Final = Family(
+    *("coredns_cache_entries", "gauge", "Answers in the cache."),
+    labels=("server", "type", "zones", "view"),
+)
+ANSWER_HITS: Final = Family(
+    *("coredns_cache_hits_total", "counter", "Questions answered from the cache."),
+    labels=("server", "type", "zones", "view"),
+)
+ANSWER_MISSES: Final = Family(
+    *("coredns_cache_misses_total", "counter", "Questions that the cache had no answer to."),
+    labels=("server", "zones", "view"),
+)
+ANSWER_REQUESTS: Final = Family(
+    *("coredns_cache_requests_total", "counter", "Questions that came to the cache."),
+    labels=("server", "zones", "view"),
+)
+ANSWER_PREFETCHES: Final = Family(
+    *("coredns_cache_prefetch_total", "counter", "Answers fetched anew before their end."),
+    labels=("server", "zones", "view"),
+)
+ANSWER_DROPS: Final = Family(
+    *("coredns_cache_drops_total", "counter", "Answers that did not fit their question."),
+    labels=("server", "zones", "view"),
+)
+ANSWERS_STALE: Final = Family(
+    *("coredns_cache_served_stale_total", "counter", "Questions answered after the answer's end."),
+    labels=("server", "zones", "view"),
+)
+ANSWER_EVICTIONS: Final = Family(
+    *("coredns_cache_evictions_total", "counter", "Answers that made room for others."),
+    labels=("server", "type", "zones", "view"),
+)
+
+# Other directives.
+HOSTS_ENTRIES: Final = Family(
+    *("coredns_hosts_entries", "gauge", "Entries of hosts files and of inline lines."),
+    labels=("hostsfile",),
+)
+HOSTS_CHANGED: Final = Family(
+    "coredns_hosts_reload_timestamp_seconds", "gauge", "When the hosts file in use was changed."
+)
+TEMPLATE_MATCHES: Final = Family(
+    *("coredns_template_matches_total", "counter", "Questions that a template matched."),
+    labels=("server", "zone", "view", "class", "type"),
+)
+LOCALHOST_REQUESTS: Final = Family(
+    "coredns_local_localhost_requests_total", "counter", "Questions for names at localhost."
+)
+AUTOPATH_SUCCESS: Final = Family(
+    *("coredns_autopath_success_total", "counter", "Questions whose search path was walked."),
+    labels=("server",),
+)
+DNS64_TRANSLATED: Final = Family(
+    *("coredns_dns64_requests_translated_total", "counter", "Questions answered by translation."),
+    labels=("server",),
+)
+ACL_ALLOWED: Final = Family(
+    *("coredns_acl_allowed_requests_total", "counter", "Questions that acl let pass."),
+    labels=("server", "view"),
+)
+ACL_BLOCKED: Final = Family(
+    *("coredns_acl_blocked_requests_total", "counter", "Questions that acl had refused."),
+    labels=("server", "zone", "view"),
+)
+ACL_FILTERED: Final = Family(
+    *("coredns_acl_filtered_requests_total", "counter", "Questions given an empty answer by acl."),
+    labels=("server", "zone", "view"),
+)
+ACL_DROPPED: Final = Family(
+    *("coredns_acl_dropped_requests_total", "counter", "Questions that acl left without reply."),
+    labels=("server", "zone", "view"),
+)
+
 # The Kubernetes API.
 PROGRAMMING_DURATION: Final = Family(
     "coredns_kubernetes_dns_programming_duration_seconds",

@@ -15,6 +15,7 @@ The number of classes is bounded: exact sizes only enter sums, the key has their
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from typing import Final
 
 from kdns.metrics.families import SIZE_BUCKETS, TIME_BUCKETS
@@ -70,15 +71,19 @@ class Cell:
 class QueryClass:
     """What a question and its answer are to the counters. Good for as long as the bytes are."""
 
-    __slots__ = ("cell", "meter", "request_size", "response_size")
+    __slots__ = ("cell", "meter", "replayed", "request_size", "response_size")
 
     def __init__(self, meter: Meter, cell: Cell, request_size: int, response_size: int) -> None:
         self.meter, self.cell = meter, cell
+        self.replayed: Callable[[int], None] | None = None
+        """Who else is told of hits: the stage whose answer it was."""
         self.request_size, self.response_size = request_size, response_size
 
     def hits(self, count: int) -> None:
         """``count`` more questions were answered with a kept reply."""
         self.meter.add(self, count)
+        if self.replayed is not None:
+            self.replayed(count)
 
     def took(self, seconds: float) -> None:
         """A sample: a hit was served in so many seconds."""

@@ -14,21 +14,32 @@ from msgspec import Struct
 
 from kdns.config.tree import ConfigError, Option, ServerBlock
 from kdns.plugins import (
+    acl,
+    any,  # noqa: A004  (the directive's name)
     auto,
     bind,
+    bufsize,
     chaos,
     debug,
+    dns64,
     errors,
     file,
+    forward,
+    header,
     health,
     hosts,
     kubernetes,
     loadbalance,
+    local,
     log,
+    metadata,
+    minimal,
+    nsid,
     prometheus,
     ready,
     root,
     shortnames,
+    template,
     whoami,
 )
 from kdns.plugins.interface import Context, Handler
@@ -103,26 +114,39 @@ ORDER: Final = (
 """Every directive of CoreDNS 1.15, and ``shortnames``, which completes names before autopath would."""
 
 SUPPORTED: Final[dict[str, ModuleType]] = {
+    "acl": acl,
+    "any": any,
     "auto": auto,
     "bind": bind,
+    "bufsize": bufsize,
     "chaos": chaos,
     "debug": debug,
+    "dns64": dns64,
     "errors": errors,
     "file": file,
+    "forward": forward,
+    "header": header,
     "health": health,
     "hosts": hosts,
     "kubernetes": kubernetes,
     "loadbalance": loadbalance,
+    "local": local,
     "log": log,
+    "metadata": metadata,
+    "minimal": minimal,
+    "nsid": nsid,
     "prometheus": prometheus,
     "ready": ready,
     "root": root,
     "shortnames": shortnames,
+    "template": template,
     "whoami": whoami,
 }
 
 _GONE: Final = {"proxy": "forward", "federation": "", "kubernetai": "kubernetes", "upstream": ""}
-_REPEATABLE: Final = frozenset({"auto", "bind", "file", "log", "root"})
+_REPEATABLE: Final = frozenset(
+    {"acl", "auto", "bind", "file", "forward", "header", "log", "rewrite", "root", "template"}
+)
 
 
 class Plan(Struct, frozen=True):
@@ -159,8 +183,15 @@ def plan(block: ServerBlock) -> Plan:
             first = directives[0].location
             directives[1].fail(f"is there already ({first}); a server block takes it once")
         if directives:
-            settings[name] = tuple(SUPPORTED[name].parse(directive) for directive in directives)
+            settings[name] = _settings(SUPPORTED[name], directives)
     return Plan(block, settings)
+
+
+def _settings(module: ModuleType, directives: Sequence[Option]) -> tuple[object, ...]:
+    """One for each directive, or one for all where they act together (``combine``)."""
+    found = tuple(module.parse(directive) for directive in directives)
+    combine = getattr(module, "combine", None)
+    return (combine(found),) if combine else found
 
 
 def _check_known(directive: Option) -> None:

@@ -115,6 +115,8 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
         except Exception as error:
             report(query, str(error) or type(error).__name__, error)
             return Answer(Rcode.SERVFAIL, authoritative=False, keep_until=0.0)
+        if reply.failure and query.transport != "internal":
+            report(query, reply.failure)
         if not reply.handled and query.transport != "internal":
             report(query, UNHANDLED)
         return reply

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Protocol, TypeAlias, TypeVar
 
 from kdns.config.access import Access
 from kdns.config.tree import ServerBlock
+from kdns.metrics import Metrics
 from kdns.records.index import Index
 from kdns.records.zone import Zone
 from kdns.status import SourceStatus
+from kdns.upstream.pool import Pool
 from kdns.wire.message import Answer, Key, Query
 from kdns.wire.names import Name
 
@@ -59,6 +61,20 @@ class Context(Protocol):
     """What a stage may ask of the server while the chain is built. One per server block."""
 
     block: ServerBlock
+    metrics: Metrics
+    server: str
+    """What the block is called in the series' label ``server``."""
+    pools: list[Pool]
+    """The upstreams of the block's ``forward`` directives, once they are known."""
+
+    def prepare(self, work: Callable[[], None]) -> None:
+        """Have blocking work done before any question is answered; it may raise ``ConfigError``."""
+
+    def run(self, service: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Have it run while the chain is in use: it is cancelled at the end."""
+
+    def on_change(self, forget: Callable[[Iterable[Key]], None]) -> None:
+        """Have ``forget`` called with the keys of every change, for who keeps answers."""
 
     def cluster(self, access: Access) -> tuple[Index, SourceStatus]:
         """The index that the source of ``access`` keeps; equal access, same index."""

@@ -39,7 +39,7 @@ class Core:
     ) -> None:
         self.metrics = Metrics()
         self.sockets = Sockets(shared_port=shared_port)
-        self.clusters = Clusters(self.sockets.drop, make_cluster)
+        self.clusters = Clusters(self._changed, make_cluster)
         self.generation: Generation | None = None
         self._zone_tasks: list[asyncio.Task[None]] = []
         self._stale: set[str] = set()
@@ -54,7 +54,7 @@ class Core:
         wanted = list(wanted_clusters(plans))
         clusters = await self.clusters.prepare(wanted)
         try:
-            generation = Generation(plans, clusters, self.metrics, self._zones_changed)
+            generation = Generation(plans, clusters, self.metrics, self._changed)
             await asyncio.to_thread(generation.load_zones)
             opened = await self.sockets.open(generation.responders)
         except BaseException:
@@ -73,10 +73,7 @@ class Core:
         await self.sockets.commit(prepared.opened, prepared.generation.responders)
         await self.clusters.commit(prepared.wanted, prepared.clusters)
         before = self._zone_tasks
-        generation = prepared.generation
-        followed = [store.run() for store in generation.zone_stores]
-        followed += [file.run() for file in generation.text_files.all]
-        self._zone_tasks = [asyncio.create_task(run) for run in followed]
+        self._zone_tasks = [asyncio.create_task(run) for run in prepared.generation.running]
         await cancel(before)
 
     def look_at_sources(self) -> None:
@@ -94,7 +91,10 @@ class Core:
         await self.clusters.stop()
         return cut
 
-    def _zones_changed(self, keys: frozenset[Key]) -> None:
+    def _changed(self, keys: Iterable[Key]) -> None:
+        """Forget every answer that was made from what changed."""
+        if self.generation is not None:
+            self.generation.forget(keys)
         self.sockets.drop(keys)
 
 

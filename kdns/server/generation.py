@@ -6,7 +6,7 @@ that cannot be used changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from time import time
 from typing import Final, TypeAlias, TypeVar
 
@@ -17,7 +17,7 @@ from kdns.config.access import Access
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Key, ServerBlock
 from kdns.metrics import Metrics
-from kdns.plugins import bind, chain, kubernetes, log, shortnames
+from kdns.plugins import bind, chain, forward, kubernetes, log, shortnames
 from kdns.plugins.chain import Plan
 from kdns.plugins.interface import Handler, Observer
 from kdns.records.index import Index
@@ -28,7 +28,9 @@ from kdns.sources.textfiles import TextFile
 from kdns.sources.zone_folder import Folder, Listing, NamedFiles
 from kdns.sources.zonefiles import OnChange, ZoneFiles
 from kdns.status import SourceStatus
+from kdns.upstream.pool import Pool
 from kdns.wire.message import Answer, Query
+from kdns.wire.message import Key as DependencyKey
 from kdns.wire.names import Name, to_text
 
 T = TypeVar("T")
@@ -72,20 +74,40 @@ class TextFiles:
         return file
 
 
+class Services:
+    """What the stages of a generation have done for them, all blocks together."""
+
+    def __init__(self) -> None:
+        self.preparations: list[Callable[[], None]] = []
+        self.running: list[Callable[[], Coroutine[None, None, None]]] = []
+        self.forgetful: list[Callable[[Iterable[DependencyKey]], None]] = []
+
+
 class BlockContext:
     """What the stages of one server block may ask for (``plugins.interface.Context``)."""
 
     def __init__(
         self,
         block: ServerBlock,
-        clusters: Mapping[Access, Cluster],
-        add_zones: Callable[[Listing, float], ZoneFiles],
-        text_files: TextFiles,
+        server: str,
+        generation: Generation,
     ) -> None:
-        self.block, self.text_files = block, text_files
-        self.clusters, self.add_zones = clusters, add_zones
+        self.block, self.server = block, server
+        self.metrics, self.services = generation.metrics, generation.services
+        self.text_files = generation.text_files
+        self.clusters, self.add_zones = generation.clusters, generation.add_zones
+        self.pools: list[Pool] = []
         self.responder: Responder | None = None
         self._local: tuple[str, ...] | None = None
+
+    def prepare(self, work: Callable[[], None]) -> None:
+        self.services.preparations.append(work)
+
+    def run(self, service: Callable[[], Coroutine[None, None, None]]) -> None:
+        self.services.running.append(service)
+
+    def on_change(self, forget: Callable[[Iterable[DependencyKey]], None]) -> None:
+        self.services.forgetful.append(forget)
 
     def cluster(self, access: Access) -> tuple[Index, SourceStatus]:
         cluster = self.clusters[replace(access, pods=False)]
@@ -138,7 +160,8 @@ class Generation:
         self.plans, self.clusters = plans, clusters
         self.zone_stores: list[ZoneFiles] = []
         self.text_files = TextFiles(changed)
-        self._metrics, self._changed = metrics, changed
+        self.services = Services()
+        self.metrics, self._changed = metrics, changed
         built = [self._build(planned) for planned in plans]
         self.responders: dict[Site, Responder] = {}
         for block in built:
@@ -152,32 +175,53 @@ class Generation:
             store.load()
         for file in self.text_files.all:
             file.load()
+        for work in self.services.preparations:
+            work()
+
+    @property
+    def running(self) -> Iterator[Coroutine[None, None, None]]:
+        """What is to run while this generation is in use."""
+        yield from (store.run() for store in self.zone_stores)
+        yield from (file.run() for file in self.text_files.all)
+        yield from (service() for service in self.services.running)
+
+    def forget(self, keys: Iterable[DependencyKey]) -> None:
+        """Tell the stages that keep answers of a change."""
+        for forget in self.services.forgetful:
+            forget(keys)
 
     def _build(self, planned: Plan) -> Built:
-        context = BlockContext(planned.block, self.clusters, self._add_zones, self.text_files)
+        hosts = _hosts(planned)
+        server = _server(hosts[0], planned.block.keys[0].port)
+        context = BlockContext(planned.block, server, self)
         handler = chain.build(planned, context)
         logs = [s for s in planned.settings.get("log", ()) if isinstance(s, log.Settings)]
         observers = (log.observe(*logs),) if logs else ()
-        return Built(planned, context, handler, observers, _hosts(planned))
+        return Built(planned, context, handler, observers, hosts)
 
-    def _add_zones(self, listing: Listing, reload: float) -> ZoneFiles:
+    def add_zones(self, listing: Listing, reload: float) -> ZoneFiles:
         store = ZoneFiles(listing, reload, self._changed)
         self.zone_stores.append(store)
         return store
 
     def _serve(self, block: Built, key: Key, site: Site) -> None:
-        server = f"dns://{'' if site.host in ANY_HOSTS else site.host}:{site.port}"
+        server = _server(site.host, site.port)
         responder = self.responders.get(site)
         if responder is None:
-            responder = self.responders[site] = Responder(server, {}, self._metrics)
+            responder = self.responders[site] = Responder(server, {}, self.metrics)
         block.context.responder = responder
         responder.zones[key.zone] = Served(
             zone=key.zone,
             handler=block.handler,
-            meter=self._metrics.meter(server, to_text(key.zone)),
+            meter=self.metrics.meter(server, to_text(key.zone)),
             observers=block.observers,
             directives=block.plan.order,
+            recursion_available=forward.covers_root(block.plan.settings.get("forward", ())),
         )
+
+
+def _server(host: str, port: int) -> str:
+    return f"dns://{'' if host in ANY_HOSTS else host}:{port}"
 
 
 def _hosts(planned: Plan) -> tuple[str, ...]:

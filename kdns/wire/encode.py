@@ -171,9 +171,16 @@ def _flags(query: Query, answer: Answer) -> int:
         flags |= Flag.AA
     if answer.recursion_available:
         flags |= Flag.RA
+    if answer.authenticated and _may_authenticate(query):
+        flags |= Flag.AD
     if answer.truncated:
         flags |= Flag.TC
     return flags
+
+
+def _may_authenticate(query: Query) -> bool:
+    """RFC 6840 sections 5.7 and 5.8: AD is for who asked with DO or AD."""
+    return bool(query.flags & Flag.AD) or (query.edns is not None and query.edns.dnssec_ok)
 
 
 def _opt(query: Query, answer: Answer, limit: int, payload: int) -> bytes:

@@ -6,9 +6,11 @@ An ``Answer`` says what it depends on (``keys``), so that whoever keeps it knows
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kdns.wire.constants import Flag, Rcode
 from kdns.wire.names import Name
@@ -91,6 +93,8 @@ class Answer(Struct, frozen=True):
     additional: tuple[Record, ...] = ()
     authoritative: bool = True
     recursion_available: bool = False
+    authenticated: bool = False
+    """Whether an upstream says to have validated it (RFC 4035 section 3.2.3)."""
     recursion_desired: bool | None = None
     """What the reply's RD bit says; None for what the question said (RFC 1035 section 4.1.1)."""
     truncated: bool = False
@@ -105,7 +109,31 @@ class Answer(Struct, frozen=True):
     """The reply is cut to this even where the asker takes larger datagrams (``bufsize``)."""
     silent: bool = False
     """Nothing is sent at all (``acl`` with ``drop``)."""
+    fetched: bool = False
+    """Came from another server, so it holds for as long as its TTLs say: what ``cache`` is for."""
+    failure: str = ""
+    """What went wrong while the answer was looked for, for the log (``errors``)."""
+    replayed: Callable[[int], None] | None = None
+    """Told how often the same bytes were sent again."""
     plugin: str = ""
     """The directive that answered, for ``coredns_dns_responses_total{plugin}``."""
     handled: bool = True
     """False only from the end of a chain: no plugin took the question."""
+
+
+def echoed(query: Query, answer: Answer) -> Answer:
+    """With the question's name in the asker's letter case, whoever had asked for it before.
+
+    RFC 4343 section 4.1: names compare without case, and replies are expected to keep the asker's.
+    """
+    qname = query.qname
+    if all(record.owner == qname for record in answer.answer):
+        return answer
+    folded = qname.lower()
+    records = tuple(
+        replace(record, owner=qname)
+        if record.owner != qname and record.owner.lower() == folded
+        else record
+        for record in answer.answer
+    )
+    return replace(answer, answer=records)

@@ -1,0 +1,11 @@
+"""Asking other name servers.
+
+``client``   one exchange over UDP;
+``streams``  TCP and TLS connections, kept for the next question;
+``health``   what is known of how an upstream does;
+``pool``     several upstreams: which to ask, when to ask another, one exchange per question;
+``probes``   asking after the health of one that failed, until it is well again;
+``resolv``   which upstreams a resolv.conf or a host name stands for.
+
+Nothing here knows of server blocks or of what an answer is used for.
+"""

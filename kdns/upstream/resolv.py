@@ -1,0 +1,79 @@
+"""Which upstreams a ``resolv.conf`` names, and which a host name stands for. Blocking: for a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from ipaddress import ip_address
+from typing import Final
+
+from kdns.config.addresses import Address
+from kdns.upstream.client import UpstreamError, ask
+from kdns.wire import names
+from kdns.wire.constants import Flag, Type
+from kdns.wire.message import Query
+
+MAX_BYTES: Final = 1024 * 1024
+TIMEOUT: Final = 2.0
+"""Seconds for each question to a ``resolver``."""
+
+
+class ResolvError(Exception):
+    """A file or name that gives no upstream; the text says why."""
+
+
+def nameservers(path: str) -> list[str]:
+    """The addresses of its ``nameserver`` lines, as written. Raises ``ResolvError``.
+
+    What is no address is passed over, as the C library does.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read(MAX_BYTES).decode("utf-8", "replace")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ResolvError(
+            f"{path!r} is no address and cannot be read as a file: {reason}"
+        ) from error
+    words = [line.split("#")[0].split(";")[0].split() for line in text.splitlines()]
+    found = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
+    return [server for server in found if is_address(server)]
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IP address, maybe with an IPv6 scope."""
+    try:
+        ip_address(text.partition("%")[0] if ":" in text else text)
+    except ValueError:
+        return False
+    return True
+
+
+def addresses(host: str, resolvers: tuple[Address, ...] = ()) -> list[str]:
+    """The addresses of a host, by the system or by these resolvers. Raises ``ResolvError``."""
+    if resolvers:
+        return asyncio.run(_ask(host, resolvers))
+    try:
+        found = socket.getaddrinfo(host.rstrip(".") + ".", None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        raise ResolvError(f"host {host!r} cannot be resolved: {error}") from error
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+async def _ask(host: str, resolvers: tuple[Address, ...]) -> list[str]:
+    wire = names.wire_from_text(host.rstrip(".") + ".")
+    problem = "no addresses"
+    for resolver in resolvers:
+        found: list[str] = []
+        for rtype in (Type.A, Type.AAAA):
+            query = Query(wire, names.from_wire(wire), rtype, flags=Flag.RD, transport="internal")
+            try:
+                async with asyncio.timeout(TIMEOUT):
+                    response = await ask(resolver, query)
+            except (UpstreamError, TimeoutError) as error:
+                problem = f"{resolver}: {str(error) or 'no reply'}"
+                continue
+            found += [str(ip_address(r.rdata)) for r in response.answer if r.rtype == rtype]
+        if found:
+            return found
+    raise ResolvError(f"host {host!r} cannot be resolved: {problem}")
