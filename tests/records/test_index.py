@@ -94,7 +94,7 @@ def test_nothing_is_left_behind(state: tuple[Object, ...], changes: list[Change]
         index.apply(change, now=2)
     for kind in Kind:
         index.apply(Replaced(kind, ()), now=3)
-    assert {name: getattr(index, name) for name in INSIDE} == dict.fromkeys(INSIDE, {})
+    assert {name: getattr(index, name) for name in INSIDE} == {name: {} for name in INSIDE}
 
 
 @settings(deadline=None)
@@ -107,7 +107,7 @@ def test_one_by_one_leaves_nothing_behind_either(state: tuple[Object, ...], rand
     random.shuffle(order)  # type: ignore[attr-defined]
     for item in order:
         index.apply(Gone(*probes.identity(item)), now=3)
-    assert {name: getattr(index, name) for name in INSIDE} == dict.fromkeys(INSIDE, {})
+    assert {name: getattr(index, name) for name in INSIDE} == {name: {} for name in INSIDE}
 
 
 @given(probes.states, probes.changes)
