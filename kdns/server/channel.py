@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -134,8 +135,10 @@ class Channel:
         return cls(*await asyncio.open_unix_connection(sock=sock))
 
     def send(self, message: Message) -> bool:
-        """Queue a message; False, and the channel is closed, when the other side does not read."""
+        """Queue a message; False when the other side is gone, or does not read and is given up."""
         data = _encoder.encode(message)
+        if self._writer.is_closing():
+            return False
         if self._writer.transport.get_write_buffer_size() + len(data) > MAX_UNREAD:
             self._writer.transport.abort()
             return False
@@ -152,8 +155,9 @@ class Channel:
             return
 
     async def drain(self) -> None:
-        """Wait until what was queued is on its way."""
-        await self._writer.drain()
+        """Wait until what was queued is on its way, or there is nobody to read it."""
+        with suppress(ConnectionError):
+            await self._writer.drain()
 
     def close(self) -> None:
         self._writer.close()

@@ -73,20 +73,26 @@ class Server:
 
     async def run(self) -> int:
         """Start, serve until ``stop``, drain. Raises ``ConfigError`` when it cannot start."""
-        try:
-            await self._start()
-        except UNUSABLE as error:
-            raise as_config_error(error) from error
         self._handle_signals()
-        self._tasks.append(asyncio.create_task(self._watch_sources()))
-        self._announce()
-        self.started.set()
-        await self._stop.wait()
+        starting = asyncio.create_task(self._start())
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            try:
+                starting.result()
+            except UNUSABLE as error:
+                stopping.cancel()
+                raise as_config_error(error) from error
+            self._tasks.append(asyncio.create_task(self._watch_sources()))
+            self._announce()
+            self.started.set()
+        await stopping
+        starting.cancel()
         await self._shut_down()
         return 0
 
     def stop(self) -> None:
-        """Begin to stop; ``run`` returns once that is done."""
+        """Begin to stop, also during the start; ``run`` returns once that is done."""
         self._stop.set()
 
     async def reload(self) -> bool:
@@ -109,9 +115,10 @@ class Server:
         blocks = self.load()
         if self.workers.size and any(key.port == 0 for block in blocks for key in block.keys):
             raise ConfigError("several workers need a port that is not 0")
-        await self._apply(blocks)
-        if self.workers.size:
-            await self.workers.start(blocks)
+        async with self._reloading:
+            await self._apply(blocks)
+            if self.workers.size:
+                await self.workers.start(blocks)
 
     async def _apply(self, blocks: tuple[ServerBlock, ...]) -> None:
         prepared = await self.core.prepare(blocks)

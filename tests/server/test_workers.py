@@ -1,0 +1,184 @@
+"""Several processes on one address: same answers, changes passed on, deaths survived, figures added up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rcode
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.cluster.processes import free_port
+
+ASKERS: Final = 24
+"""Each from a port of its own: all of them reaching one of two processes has odds of 1 in 8 million."""
+
+SERVICE: Final = """\
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: default}}
+spec: {{clusterIP: {address}, ports: [{{name: http, port: 80}}]}}
+"""
+
+
+class Running:
+    """A server with two processes, on a folder of manifests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port, self.http = folder, free_port(), free_port()
+        (folder / "web.yaml").write_text(SERVICE.format(name="web", address="10.96.1.1"))
+        command = [sys.executable, "-m", "kdns", "serve", "--manifests", str(folder)]
+        command += ["--listen", f"127.0.0.1:{self.port}", "--metrics", f"127.0.0.1:{self.http}"]
+        self.log = folder.with_suffix(".log")
+        with self.log.open("w") as output:
+            self.process = subprocess.Popen(
+                [*command, "--workers", "2"], stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def ask(self, name: str) -> set[str]:
+        """All answers that the processes give."""
+        query = dns.message.make_query(f"{name}.default.svc.cluster.local", "A")
+        found = set()
+        for _ in range(ASKERS):
+            try:
+                reply = dns.query.udp(query, "127.0.0.1", port=self.port, timeout=0.5)
+            except dns.exception.Timeout:
+                return {"silence"}
+            texts = [item.to_text() for rrset in reply.answer for item in rrset]
+            found.add(" ".join([dns.rcode.to_text(reply.rcode()), *texts]))
+        return found
+
+    def wait_until_up(self) -> None:
+        """The line comes when all processes serve."""
+        wait_for(lambda: "listening on" in self.log.read_text(), "the start")
+        assert self.ask("web") == {"NOERROR 10.96.1.1"}
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(15)
+        print(self.log.read_text())
+        return status
+
+    def children(self) -> list[int]:
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(number) for number in path.read_text().split()]
+
+    def requests(self) -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=2) as page:
+            families = text_string_to_metric_families(page.read().decode())
+        return sum(
+            sample.value
+            for family in families
+            if family.name == "coredns_dns_requests"
+            for sample in family.samples
+        )
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass  # nobody answers yet
+        time.sleep(0.02)
+    pytest.fail(f"not within {seconds} s: {what}")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Running]:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("SO_REUSEPORT spreads datagrams over processes on Linux only")
+    running = Running(tmp_path)
+    try:
+        running.wait_until_up()
+        yield running
+    finally:
+        status = running.end()
+    assert status == 0
+
+
+def test_all_processes_answer_and_all_questions_are_counted(server: Running) -> None:
+    wait_for(lambda: len(server.children()) == 1, "one worker beside the main process")
+    before = ASKERS
+    wait_for(lambda: server.requests() >= before, "figures of both processes")
+    server.ask("web")
+    wait_for(lambda: server.requests() % ASKERS == 0, "every question counted once")
+
+
+def test_a_change_reaches_every_process(server: Running) -> None:
+    assert server.ask("new") == {"NXDOMAIN"}
+    (server.folder / "new.yaml").write_text(SERVICE.format(name="new", address="10.96.1.2"))
+    wait_for(lambda: server.ask("new") == {"NOERROR 10.96.1.2"}, "the new Service everywhere")
+    (server.folder / "new.yaml").unlink()
+    wait_for(lambda: server.ask("new") == {"NXDOMAIN"}, "no such Service anywhere")
+
+
+def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(server: Running) -> None:
+    wait_for(lambda: server.requests() >= ASKERS, "the figures of the first questions")
+    [child] = server.children()
+    os.kill(child, signal.SIGKILL)
+    wait_for(lambda: server.children() not in ([], [child]), "a new worker")
+    assert server.requests() >= ASKERS
+    wait_for(lambda: server.ask("web") == {"NOERROR 10.96.1.1"}, "answers from the new one")
+
+
+def test_workers_end_with_the_main_process(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    try:
+        running.wait_until_up()
+        [child] = running.children()
+    finally:
+        running.process.kill()
+        running.process.wait(5)
+    wait_for(lambda: not Path(f"/proc/{child}").exists(), "the orphan's end")
+
+
+def test_told_to_stop_while_the_workers_start(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    wait_for(lambda: bool(running.children()), "the beginning of the start")
+    assert running.end() == 0
+
+
+def test_several_workers_need_a_fixed_port(tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(SERVICE.format(name="web", address="10.96.1.1"))
+    command = [sys.executable, "-m", "kdns", "serve", "--manifests", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--listen", "127.0.0.1:0", "--workers", "2"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "kdns: several workers need a port that is not 0\n"
+
+
+def test_an_address_in_use_is_an_error_at_start(tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(SERVICE.format(name="web", address="10.96.1.1"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "kdns", "serve", "--manifests", str(tmp_path)]
+        done = subprocess.run(
+            [*command, "--listen", f"127.0.0.1:{port}", "--workers", "2"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == f"kdns: cannot listen on 127.0.0.1:{port}: Address already in use\n"
