@@ -6,6 +6,8 @@ Each has:
     a frozen value, what the directive says;
 ``parse(directive) -> Settings``
     raises ``ConfigError`` with file and line;
+``combine(settings_of_all) -> Settings``
+    only where several directives of a server block act as one list;
 ``wrap(settings, next_handler, context) -> Handler``
     only where the directive takes part in answering: a stage of the chain.
 

@@ -114,6 +114,8 @@ class ErrorCode(IntEnum):
     OTHER = 0
     STALE_ANSWER = 3
     NOT_READY = 14
+    BLOCKED = 15
+    FILTERED = 17
     PROHIBITED = 18
     STALE_NXDOMAIN = 19
     NOT_AUTHORITATIVE = 20

@@ -7,6 +7,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from kdns.metrics import Samples, families
 from kdns.plugins.file import served_zones
 from kdns.plugins.hosts.settings import Settings
 from kdns.plugins.hosts.table import Table, read
@@ -33,6 +34,7 @@ class Hosts:
         self.file: Followed[Table] = context.text_file(self.path, settings.reload, make)
         self.inline = make(settings.inline)
         self.keys = frozenset((file_key(self.path),))
+        context.metrics.read(families.HOSTS_ENTRIES, self._sizes)
 
     async def answer(self, query: Query) -> Answer:
         if query.qtype == Type.PTR:
@@ -48,6 +50,9 @@ class Hosts:
         elif self._exists(query.name) and not (covered and self.settings.other_types_pass):
             return self._found(())
         return await self._pass_on(query) if covered else self._missing(query)
+
+    def _sizes(self) -> Samples:
+        return [((self.path,), len(self.file.value) + len(self.inline))]
 
     def _tables(self) -> tuple[Table, Table]:
         return self.file.value, self.inline

@@ -1,0 +1,186 @@
+"""``acl [ZONES…] { allow|block|filter|drop [type TYPES…] [net NETWORKS…] }``: who may ask what.
+
+All ``acl`` directives of a server block are one list: ``allow`` ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.config.tree import Option
+from kdns.metrics import families
+from kdns.plugins.file import parse_zones, served_zones
+from kdns.plugins.interface import Context, Handler
+from kdns.plugins.zones import longest_match
+from kdns.wire.constants import ErrorCode, Rcode
+from kdns.wire.message import Answer, ExtendedError, Query
+from kdns.wire.names import Name, to_text
+from kdns.wire.scalars import type_number
+
+NAME: Final = "acl"
+ACTIONS: Final = ("allow", "block", "filter", "drop")
+SECTIONS: Final = ("type", "net")
+EVERYTHING: Final = "*"
+_COUNTERS: Final = {
+    "allow": families.ACL_ALLOWED,
+    "block": families.ACL_BLOCKED,
+    "filter": families.ACL_FILTERED,
+    "drop": families.ACL_DROPPED,
+}
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+
+class Policy(Struct, frozen=True):
+    """A line: what is done with which types from which networks."""
+
+    action: str
+    types: frozenset[int] = frozenset()
+    """Empty for all."""
+    networks: tuple[Network, ...] | None = None
+    """None for all."""
+
+
+class Rule(Struct, frozen=True):
+    """A directive."""
+
+    zones: tuple[Name, ...]
+    """Empty for those of the server block."""
+    policies: tuple[Policy, ...]
+
+
+class Settings(Struct, frozen=True):
+    """What the directives of a server block say, in order."""
+
+    rules: tuple[Rule, ...]
+
+
+def parse(directive: Option) -> Settings:
+    """Raises ``ConfigError``."""
+    policies = tuple(_policy(option) for option in directive.options)
+    return Settings((Rule(parse_zones(directive, directive.args), policies),))
+
+
+def combine(settings: tuple[Settings, ...]) -> Settings:
+    return Settings(tuple(rule for one in settings for rule in one.rules))
+
+
+def _policy(option: Option) -> Policy:
+    action = option.name.lower()
+    if action not in ACTIONS:
+        option.fail(f"unknown action of acl; expected {', '.join(ACTIONS)}")
+    words: dict[str, list[str]] = {section: [] for section in SECTIONS}
+    for section, more in _sections(option):
+        words[section] += more
+    types, networks = (found if EVERYTHING not in found else [] for found in words.values())
+    return Policy(
+        action,
+        _types(option, types),
+        tuple(_network(option, word) for word in networks) or None,
+    )
+
+
+def _sections(option: Option) -> Iterator[tuple[str, list[str]]]:
+    words = list(option.args)
+    while words:
+        section = words.pop(0).lower()
+        if section not in SECTIONS:
+            option.fail(f"expected type or net, found {section!r}")
+        end = next((at for at, w in enumerate(words) if w.lower() in SECTIONS), len(words))
+        if not end:
+            option.fail(f"nothing stands after {section}")
+        yield section, words[:end]
+        del words[:end]
+
+
+def _types(option: Option, words: list[str]) -> frozenset[int]:
+    try:
+        return frozenset(type_number(word) for word in words)
+    except ValueError as error:
+        option.fail(str(error))
+
+
+def _network(option: Option, word: str) -> Network:
+    try:
+        return ip_network(word, strict=False)
+    except ValueError:
+        option.fail(f"{word!r} is not a network, expected one like 10.0.0.0/8")
+
+
+def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
+    return Guard(settings, next_handler, context).answer
+
+
+class Guard:
+    """The stage: the first policy that matches decides; what none matches may be asked."""
+
+    def __init__(self, settings: Settings, next_handler: Handler, context: Context) -> None:
+        self.next, self.context = next_handler, context
+        self.rules = tuple(
+            (served_zones(rule.zones, context), rule.policies) for rule in settings.rules
+        )
+
+    async def answer(self, query: Query) -> Answer:
+        if not query.client:  # the server's own question
+            return await self.next(query)
+        zone, action, by_address = self._decide(query, address_of(query.client))
+        self._count(zone, action)
+        if action == "allow":
+            answer = await self.next(query)
+        else:
+            answer = _REPLIES[action](query)
+        return replace(answer, keep_until=0.0) if by_address else answer
+
+    def _decide(self, query: Query, address: IPv4Address | IPv6Address) -> tuple[Name, str, bool]:
+        """The zone and the action, and whether another asker might be treated otherwise."""
+        by_address = False
+        for zones, policies in self.rules:
+            zone = longest_match(zones, query.name)
+            if zone is None:
+                continue
+            for policy in policies:
+                if policy.types and query.qtype not in policy.types:
+                    continue
+                by_address = by_address or policy.networks is not None
+                if _holds(policy.networks, address):
+                    return zone, policy.action, by_address
+        return (), "allow", by_address
+
+    def _count(self, zone: Name, action: str) -> None:
+        labels = () if action == "allow" else (to_text(zone),)
+        self.context.metrics.count(_COUNTERS[action], self.context.server, *labels, "")
+
+
+def address_of(client: str) -> IPv4Address | IPv6Address:
+    """The asker; a dual-stack socket shows IPv4 as mapped into IPv6."""
+    address = ip_address(client.partition("%")[0])
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def _holds(networks: tuple[Network, ...] | None, address: IPv4Address | IPv6Address) -> bool:
+    return networks is None or any(address in network for network in networks)
+
+
+def _blocked(query: Query) -> Answer:
+    return _say(query, Rcode.REFUSED, ErrorCode.BLOCKED)
+
+
+def _filtered(query: Query) -> Answer:
+    return _say(query, Rcode.NOERROR, ErrorCode.FILTERED)
+
+
+def _dropped(query: Query) -> Answer:
+    return Answer(silent=True, keep_until=0.0, plugin=NAME)
+
+
+def _say(query: Query, rcode: int, code: int) -> Answer:
+    errors = (ExtendedError(code),) if query.wants_reason else ()
+    return Answer(rcode, authoritative=False, errors=errors, plugin=NAME)
+
+
+_REPLIES: Final = {"block": _blocked, "filter": _filtered, "drop": _dropped}

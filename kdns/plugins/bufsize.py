@@ -1,0 +1,48 @@
+"""``bufsize [SIZE]``: no datagram longer than this, even to who would take it (DNS flag day 2020)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.config.tree import Option
+from kdns.plugins.interface import Context, Handler
+from kdns.wire.message import Answer, Query
+
+DEFAULT: Final = 1232  # octets
+SIZES: Final = range(512, 4097)  # octets; the peer's bounds
+
+
+class Settings(Struct, frozen=True):
+    """What the directive says."""
+
+    size: int = DEFAULT
+    """Octets of the DNS message."""
+
+
+def parse(directive: Option) -> Settings:
+    """Raises ``ConfigError``."""
+    for option in directive.options:
+        option.fail("bufsize has no options")
+    if not directive.args:
+        return Settings()
+    text = directive.one()
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) in SIZES):
+        directive.fail(f"takes octets from {SIZES[0]} to {SIZES[-1]}, got {text!r}")
+    return Settings(int(text))
+
+
+def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
+    """Lower the size that later stages, and upstreams, are told; and that of the reply."""
+    size = settings.size
+
+    async def answer(query: Query) -> Answer:
+        if query.edns is None or query.edns.payload_size <= size:
+            return await next_handler(query)
+        lowered = replace(query, edns=replace(query.edns, payload_size=size))
+        reply = await next_handler(lowered)
+        return replace(reply, payload_limit=min(size, reply.payload_limit))
+
+    return answer

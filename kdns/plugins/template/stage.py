@@ -1,0 +1,148 @@
+"""The stage that answers with records made from templates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec.structs import replace
+
+from kdns.metrics import families
+from kdns.plugins.file import served_zones
+from kdns.plugins.interface import Context, Handler
+from kdns.plugins.template.go_template import Template, compile_template
+from kdns.plugins.template.records import record
+from kdns.plugins.template.settings import SECTIONS, Settings, compiled
+from kdns.plugins.template.values import Fields
+from kdns.plugins.zones import longest_match
+from kdns.wire.constants import Class, ErrorCode, Flag, Rcode, Type, class_name, type_name
+from kdns.wire.message import FOREVER, Answer, ExtendedError, Query, Record
+from kdns.wire.names import Name, from_wire, to_text
+
+NAME: Final = "template"
+MAX_HOPS: Final = 10
+
+_PER_ASKER: Final = frozenset({"Remote", "Message", "Meta"})
+"""Fields that differ between askers, or between two questions of the same one."""
+
+
+def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
+    return Stage(settings, next_handler, context).answer
+
+
+class Stage:
+    """One directive: which questions are its own, and what they are answered."""
+
+    def __init__(self, settings: Settings, next_handler: Handler, context: Context) -> None:
+        self.settings, self.next, self.context = settings, next_handler, context
+        self.zones = served_zones(settings.zones, context)
+        self.patterns = compiled(settings)
+        self.sections: dict[str, tuple[Template, ...]] = {
+            section: tuple(compile_template(text) for text in getattr(settings, section))
+            for section in SECTIONS
+        }
+        fields = {f for group in self.sections.values() for each in group for f in each.fields}
+        self.keep_until = FOREVER if fields.isdisjoint(_PER_ASKER) else 0.0
+
+    async def answer(self, query: Query) -> Answer:
+        zone = longest_match(self.zones, query.name)
+        if zone is None or not self._concerns(query):
+            return await self.next(query)
+        name = to_text(query.name)
+        for pattern in self.patterns:
+            if match := pattern.search(name):
+                data = self._data(query, zone, match)
+                labels = (self.context.server, to_text(zone), "", data["Class"], data["Type"])
+                self.context.metrics.count(families.TEMPLATE_MATCHES, *map(str, labels))
+                return await self._say(query, data)
+        if self.settings.fallthrough.covers(query.name):
+            return await self.next(query)
+        return _failure(query, "no pattern of template matches the name, nor is there fallthrough")
+
+    def _concerns(self, query: Query) -> bool:
+        qclass, qtype = self.settings.qclass, self.settings.qtype
+        any_class = Class.ANY in {qclass, query.qclass}
+        any_type = Type.ANY in {qtype, query.qtype}
+        return (any_class or qclass == query.qclass) and (any_type or qtype == query.qtype)
+
+    async def _say(self, query: Query, data: Fields) -> Answer:
+        if self.settings.rcode == Rcode.SERVFAIL:
+            return _failure(query, "the configuration says so (template)")
+        answer = Answer(
+            rcode=self.settings.rcode,
+            authority=_records(self.sections["authority"], data),
+            additional=_records(self.sections["additional"], data),
+            keep_until=self.keep_until,
+            plugin=NAME,
+        )
+        if self.settings.error and query.wants_reason:
+            answer = replace(answer, errors=(self.settings.error,))
+        for one in _records(self.sections["answer"], data):
+            answer = replace(answer, answer=(*answer.answer, one))
+            answer = await self._follow(query, answer, one)
+        return answer
+
+    async def _follow(self, query: Query, answer: Answer, one: Record) -> Answer:
+        """Where an alias leads, through the whole server."""
+        wanted = query.qtype in {Type.A, Type.AAAA} and one.rtype == Type.CNAME
+        if not wanted or query.hops >= MAX_HOPS:
+            return answer
+        found = await self.context.resolve(
+            replace(
+                query,
+                qname=one.rdata,
+                name=from_wire(one.rdata),
+                transport="internal",
+                hops=query.hops + 1,
+            )
+        )
+        return replace(
+            answer,
+            answer=(*answer.answer, *found.answer),
+            truncated=found.truncated,
+            keys=answer.keys | found.keys,
+            keep_until=min(answer.keep_until, found.keep_until),
+        )
+
+    def _data(self, query: Query, zone: Name, match: re.Match[str]) -> Fields:
+        groups = ["" if group is None else group for group in (match[0], *match.groups())]
+        named = {name: groups[at] for name, at in match.re.groupindex.items()}
+        qclass = query.qclass if query.qclass != Class.ANY else self.settings.qclass
+        qtype = query.qtype if query.qtype != Type.ANY else self.settings.qtype
+        question = Fields(Name=to_text(query.name), Qtype=query.qtype, Qclass=query.qclass)
+        return Fields(
+            Zone=to_text(zone),
+            Name=question["Name"],
+            Regex=match.re.pattern,
+            Match=groups,
+            Group={**{str(at): group for at, group in enumerate(groups)}, **named},
+            Class=class_name(qclass),
+            Type=type_name(qtype),
+            Message=_message(query, question),
+            Question=question,
+            Remote=query.client,
+            Var={},
+            Meta=lambda label: "",
+        )
+
+
+def _message(query: Query, question: Fields) -> Fields:
+    return Fields(
+        Id=query.message_id,
+        Opcode=query.opcode,
+        RecursionDesired=query.recursion_desired,
+        CheckingDisabled=bool(query.flags & Flag.CD),
+        AuthenticatedData=bool(query.flags & Flag.AD),
+        Question=[question],
+    )
+
+
+def _records(templates: Iterable[Template], data: Fields) -> tuple[Record, ...]:
+    """Raises ``TemplateError``, which costs this answer."""
+    return tuple([record(template.execute(data)) for template in templates])
+
+
+def _failure(query: Query, text: str) -> Answer:
+    errors = (ExtendedError(ErrorCode.OTHER, text),) if query.wants_reason else ()
+    return Answer(Rcode.SERVFAIL, authoritative=False, errors=errors, plugin=NAME)

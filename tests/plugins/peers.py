@@ -1,0 +1,121 @@
+"""CoreDNS and kdns side by side with one Corefile: what each says to the same questions.
+
+Corefiles need nothing but files, so there is no network and no cluster. ``FOLDER`` in them stands for
+the folder of the test.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import dns.edns
+import dns.exception
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import pytest
+
+from tests.cluster import programs
+from tests.cluster.processes import Process, free_dns_port, wait_until
+
+SECONDS: Final = 3.0
+START_SECONDS: Final = 20.0
+SILENCE: Final = "no reply"
+
+
+class Peers:
+    """Both servers, running."""
+
+    def __init__(self, corefile: str, folder: Path) -> None:
+        coredns = programs.find(programs.COREDNS)
+        if coredns is None:
+            pytest.skip(programs.reason(programs.COREDNS))
+        path = folder / "Corefile"
+        path.write_text(corefile.replace("FOLDER", str(folder)))
+        commands = {"coredns": [str(coredns)], "kdns": [sys.executable, "-m", "kdns"]}
+        self.ports = {name: free_dns_port() for name in commands}
+        self.processes = {
+            name: Process(
+                [*command, "-conf", str(path), "-dns.port", str(self.ports[name])],
+                folder / f"{name}.log",
+            )
+            for name, command in commands.items()
+        }
+        for name, process in self.processes.items():
+            process.wait_ready(partial(self._answers, name), START_SECONDS)
+
+    def _answers(self, name: str) -> bool:
+        query = dns.message.make_query("started.invalid.", "A")
+        try:
+            dns.query.tcp(query, "127.0.0.1", 1.0, self.ports[name])
+        except (OSError, EOFError, dns.exception.DNSException):
+            return False
+        return True
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.stop()
+
+    def ask(self, name: str, question: str) -> str:
+        """What a server says to ``NAME TYPE [+edns] [+tcp] [+nsid] [+norec]``, in short."""
+        return reply(self.ports[name], question)
+
+    def both(self, question: str) -> tuple[str, str]:
+        """kdns's and CoreDNS's answer."""
+        return self.ask("kdns", question), self.ask("coredns", question)
+
+    def differences(self, questions: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """The questions that the two do not agree on, with both answers."""
+        said = {question: self.both(question) for question in questions}
+        return {question: pair for question, pair in said.items() if pair[0] != pair[1]}
+
+
+def check(peers: Peers, questions: Iterable[str], intended: Mapping[str, str]) -> None:
+    """Everything is the same but ``intended``, by question; and that list holds nothing more."""
+    found = peers.differences(questions)
+    unexpected = {q: found[q] for q in found.keys() - intended.keys()}
+    lines = [f"{q}\n    kdns    {a}\n    coredns {b}" for q, (a, b) in unexpected.items()]
+    assert not lines, "\n".join(lines)
+    assert found.keys() == intended.keys(), "no difference any more"
+
+
+def reply(port: int, question: str) -> str:
+    name, rdtype, *extra = question.split()
+    rdclass = "CH" if "+ch" in extra else "IN"
+    query = dns.message.make_query(name, rdtype, rdclass)
+    if "+norec" in extra:
+        query.flags &= ~dns.flags.RD
+    for size in [int(word.removeprefix("+edns=")) for word in extra if word.startswith("+edns=")]:
+        query.use_edns(0, payload=size)
+    if "+nsid" in extra:
+        query.use_edns(0, payload=1232, options=[dns.edns.NSIDOption(b"")])
+    send = dns.query.tcp if "+tcp" in extra else dns.query.udp
+    try:
+        answer = send(query, "127.0.0.1", SECONDS, port, one_rr_per_rrset=True)
+    except dns.exception.Timeout:
+        return SILENCE
+    return in_short(answer)
+
+
+def in_short(answer: dns.message.Message) -> str:
+    """Rcode, flags, size told by EDNS, NSID, then the sections, each sorted."""
+    flags = [flag for flag in ("AA", "TC", "RD", "RA") if answer.flags & dns.flags.Flag[flag]]
+    head = [dns.rcode.to_text(answer.rcode()), *flags]
+    if answer.edns >= 0:
+        head.append(f"edns={answer.payload}")
+    head += [f"nsid={o.to_text()}" for o in answer.options if o.otype == dns.edns.OptionType.NSID]
+    sections = (("", answer.answer), ("ns ", answer.authority), ("+ ", answer.additional))
+    records = [
+        sorted(f"{mark}{rrset.to_text().lower()}" for rrset in section)
+        for mark, section in sections
+    ]
+    return "; ".join([" ".join(head), *(record for section in records for record in section)])
+
+
+__all__ = ["Peers", "check", "in_short", "reply", "wait_until"]
