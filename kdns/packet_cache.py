@@ -6,7 +6,8 @@ one of them changes; nothing here is ever guessed to be fresh. One whose bytes a
 (a TTL counts down) goes at that time's end.
 
 Bounded: the oldest entry that was not asked for again since its last turn makes room (second chance),
-so a flood of names that are asked once passes through while what is in use stays.
+so a flood of names that are asked once passes through while what is in use stays. An insertion looks
+at a few entries only; when these are all in use, nothing is kept that time.
 """
 
 from __future__ import annotations
@@ -68,12 +69,17 @@ class PacketCache:
         return self._hits + sum(entry.hits - entry.folded for entry in self.entries.values())
 
     def keep(self, entry: Entry, until: float = FOREVER) -> None:
-        """Keep a reply under its request, until ``expire`` is told of that time."""
+        """Keep a reply under its request, until ``expire`` is told of that time.
+
+        Not when there is no room and all that is looked at for it is in use: what is asked again then
+        comes again.
+        """
         old = self.entries.pop(entry.request, None)
         if old is not None:
             self._forget(old)
-        while len(self.entries) >= self.max_entries:
-            self._evict()
+        self._tidy()
+        if len(self.entries) >= self.max_entries and not self._evict():
+            return
         self.entries[entry.request] = entry
         self._turns.append(entry)
         if until != FOREVER:
@@ -100,8 +106,12 @@ class PacketCache:
         return ends[0][0] if ends else None
 
     def _tidy(self) -> None:
-        if len(self._turns) > 2 * self.max_entries:  # the forgotten ones never came to their turn
+        """Let go of forgotten entries that neither came to their turn nor to their end."""
+        if len(self._turns) > 2 * self.max_entries:
             self._turns = deque(self.entries.values())
+        if len(self._ends) > 2 * self.max_entries:
+            self._ends = [end for end in self._ends if self.entries.get(end[2].request) is end[2]]
+            heapq.heapify(self._ends)
 
     def clear(self) -> None:
         """Forget all."""
@@ -123,19 +133,19 @@ class PacketCache:
             entry.folded = entry.hits
             self._hits += fresh
 
-    def _evict(self) -> None:
+    def _evict(self) -> bool:
+        """Forget the first entry in turn that was not used since its last turn, if it is near."""
         for _ in range(MAX_CHANCES):
             entry = self._turns.popleft()
             if self.entries.get(entry.request) is not entry:
                 continue  # dropped meanwhile
             if entry.hits == entry.seen:
-                break
+                self.evictions += 1
+                self._forget(self.entries.pop(entry.request))
+                return True
             entry.seen = entry.hits
             self._turns.append(entry)
-        else:
-            entry = next(iter(self.entries.values()))
-        self.evictions += 1
-        self._forget(self.entries.pop(entry.request))
+        return False
 
     def _forget(self, entry: Entry) -> None:
         self._report(entry)
