@@ -17,6 +17,7 @@ from kdns.config.access import Access, ApiAccess
 from kdns.records.index import Index
 from kdns.records.objects import Change
 from kdns.sources.apiserver import ApiServer
+from kdns.sources.connection import ObserveRequest
 from kdns.sources.manifests import Manifests
 from kdns.status import SourceStatus
 from kdns.wire.message import Key
@@ -54,15 +55,20 @@ class Cluster:
 
 
 class WatchedCluster(Cluster):
-    """A cluster with a source of its own. ``forward`` is given the changes that made a difference."""
+    """A cluster with a source of its own.
 
-    def __init__(self, access: Access, forward: Callable[[Cluster, Change], None]) -> None:
+    ``forward`` is given the changes that made a difference, ``observe`` the requests to an API server.
+    """
+
+    def __init__(
+        self, access: Access, forward: Callable[[Cluster, Change], None], observe: ObserveRequest
+    ) -> None:
         super().__init__(access)
         self._forward = forward
         self._task: asyncio.Task[None] | None = None
         self._source: ApiServer | Manifests
         if isinstance(access, ApiAccess):
-            self._source = ApiServer(access, self.status, self._take)
+            self._source = ApiServer(access, self.status, self._take, observe=observe)
         else:
             self._source = Manifests(access, self.status, self._take)
 

@@ -21,7 +21,7 @@ def register(
     generation: Callable[[], Generation | None],
 ) -> None:
     """Tell ``metrics`` where to find everything that is not counted by itself."""
-    metrics.before_scrape(sockets.fold)
+    metrics.before_scrape(lambda: _report(sockets, generation()))
     metrics.read_watches(lambda: [cluster.status for cluster in clusters], time)
     metrics.read(families.INDEX_OBJECTS, lambda: list(_sizes(clusters)))
     _register_caches(metrics, sockets)
@@ -29,6 +29,12 @@ def register(
     metrics.read(families.PLUGIN_ENABLED, lambda: list(_plugins(generation())))
     metrics.read(families.ZONE_SERIAL, lambda: list(_serials(generation())))
     metrics.read(families.ZONE_FILE_FAILURES, lambda: list(_failures(generation())))
+
+
+def _report(sockets: Sockets, generation: Generation | None) -> None:
+    sockets.fold()  # first: it tells the stages of the hits that they did not see
+    if generation is not None:
+        generation.report()
 
 
 def _register_caches(metrics: Metrics, sockets: Sockets) -> None:

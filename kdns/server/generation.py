@@ -80,6 +80,7 @@ class Services:
     def __init__(self) -> None:
         self.preparations: list[Callable[[], None]] = []
         self.running: list[Callable[[], Coroutine[None, None, None]]] = []
+        self.reporting: list[Callable[[], None]] = []
         self.forgetful: list[Callable[[Iterable[DependencyKey]], None]] = []
 
 
@@ -108,6 +109,9 @@ class BlockContext:
 
     def on_change(self, forget: Callable[[Iterable[DependencyKey]], None]) -> None:
         self.services.forgetful.append(forget)
+
+    def on_scrape(self, report: Callable[[], None]) -> None:
+        self.services.reporting.append(report)
 
     def cluster(self, access: Access) -> tuple[Index, SourceStatus]:
         cluster = self.clusters[replace(access, pods=False)]
@@ -184,6 +188,11 @@ class Generation:
         yield from (store.run() for store in self.zone_stores)
         yield from (file.run() for file in self.text_files.all)
         yield from (service() for service in self.services.running)
+
+    def report(self) -> None:
+        """Have the stages hand over what they counted."""
+        for report in self.services.reporting:
+            report()
 
     def forget(self, keys: Iterable[DependencyKey]) -> None:
         """Tell the stages that keep answers of a change."""

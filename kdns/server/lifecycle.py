@@ -12,6 +12,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from time import time
 from typing import Final
 
 from kdns import __version__
@@ -21,10 +22,12 @@ from kdns.listeners.health_probe import probe_forever
 from kdns.listeners.http import HttpListener
 from kdns.metrics import families
 from kdns.plugins import errors, health
+from kdns.records.objects import Change
 from kdns.server.clusters import Cluster, WatchedCluster
 from kdns.server.core import Core, cancel
 from kdns.server.errors import UNUSABLE, as_config_error
 from kdns.server.generation import Generation
+from kdns.server.latency import record_programming, request_observer
 from kdns.server.pages import Pages
 from kdns.server.workers import Workers
 from kdns.wire.names import to_text
@@ -59,7 +62,11 @@ class Server:
         self._probe: asyncio.Task[None] | None = None
 
     def _make_cluster(self, access: Access) -> Cluster:
-        return WatchedCluster(access, self.workers.forward)
+        return WatchedCluster(access, self._forward, request_observer(self.core.metrics))
+
+    def _forward(self, cluster: Cluster, change: Change) -> None:
+        self.workers.forward(cluster, change)
+        record_programming(self.core.metrics, cluster.index, change, time())
 
     @property
     def generation(self) -> Generation | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from kdns.config.access import ApiAccess
 from kdns.records.objects import Change
 from kdns.sources import kubeconfig
-from kdns.sources.connection import Connection
+from kdns.sources.connection import Connection, ObserveRequest
 from kdns.sources.resources import watched
 from kdns.sources.transport import AccessError, TransportError
 from kdns.sources.watch import Limits
@@ -43,9 +43,11 @@ class ApiServer:
         emit: Callable[[Change], None],
         limits: Limits | None = None,
         timing: Timing | None = None,
+        observe: ObserveRequest | None = None,
     ) -> None:
         self._status = status
-        self._connection = Connection(partial(_client, access), kubeconfig.paths(access.kubeconfig))
+        files = kubeconfig.paths(access.kubeconfig)
+        self._connection = Connection(partial(_client, access), files, observe)
         limits = limits or Limits()
         context = Context(
             transport=self._connection,

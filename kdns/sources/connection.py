@@ -10,7 +10,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from time import perf_counter
+from typing import Any, Final, Protocol, TypeAlias
 
 import aiohttp
 
@@ -44,6 +45,10 @@ class Client(Protocol):
     ) -> Any: ...
 
     async def close(self) -> None: ...
+
+
+ObserveRequest: TypeAlias = Callable[[str, str, float], None]
+"""Told of each request: status code or ``<error>``, host and port, seconds until the headers came."""
 
 
 class Session:
@@ -80,9 +85,15 @@ class Connection:
     loaded again. Watches that run on go on with the session they began with.
     """
 
-    def __init__(self, make: Callable[[], Awaitable[Client]], files: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Awaitable[Client]],
+        files: Sequence[Path],
+        observe: ObserveRequest | None = None,
+    ) -> None:
         """``make`` raises ``AccessError`` or ``TransportError``; ``files`` are what it reads."""
         self._make = make
+        self._observe = observe
         self._files = files
         self._modified: tuple[float, ...] = ()
         self._session: Session | None = None
@@ -126,15 +137,23 @@ class Connection:
         except AccessError as error:
             raise TransportError(str(error)) from error
         async with session.use() as client:
+            started = perf_counter()
             try:
                 response = await _send(client, path, parameters, patience)
             except _FAILURES as error:
+                self._report("<error>", started)
                 await self._suspect(session, error)
                 raise _failure(error, patience) from error
+            self._report(str(response.status), started)
             try:
                 yield AiohttpReply(response)
             finally:
                 _abandon(response)
+
+    def _report(self, code: str, started: float) -> None:
+        if self._observe is not None:
+            host = self._address.partition("://")[2] or self._address
+            self._observe(code, host, perf_counter() - started)
 
     async def _current(self) -> Session:
         async with self._loading:
