@@ -146,10 +146,6 @@ ANSWER_PREFETCHES: Final = Family(
     *("coredns_cache_prefetch_total", "counter", "Answers fetched anew before their end."),
     labels=("server", "zones", "view"),
 )
-ANSWER_DROPS: Final = Family(
-    *("coredns_cache_drops_total", "counter", "Answers that did not fit their question."),
-    labels=("server", "zones", "view"),
-)
 ANSWERS_STALE: Final = Family(
     *("coredns_cache_served_stale_total", "counter", "Questions answered after the answer's end."),
     labels=("server", "zones", "view"),

@@ -16,9 +16,12 @@ from kdns.config.tree import ConfigError, Option, ServerBlock
 from kdns.plugins import (
     acl,
     any,  # noqa: A004  (the directive's name)
+    rewrite,
+)
     auto,
     bind,
     bufsize,
+    cache,
     chaos,
     debug,
     dns64,
@@ -119,6 +122,7 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
     "auto": auto,
     "bind": bind,
     "bufsize": bufsize,
+    "cache": cache,
     "chaos": chaos,
     "debug": debug,
     "dns64": dns64,
@@ -137,6 +141,7 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
     "nsid": nsid,
     "prometheus": prometheus,
     "ready": ready,
+    "rewrite": rewrite,
     "root": root,
     "shortnames": shortnames,
     "template": template,

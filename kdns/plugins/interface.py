@@ -76,6 +76,9 @@ class Context(Protocol):
     def on_change(self, forget: Callable[[Iterable[Key]], None]) -> None:
         """Have ``forget`` called with the keys of every change, for who keeps answers."""
 
+    def on_scrape(self, report: Callable[[], None]) -> None:
+        """Have ``report`` called before the metrics are read, for who counts by itself."""
+
     def cluster(self, access: Access) -> tuple[Index, SourceStatus]:
         """The index that the source of ``access`` keeps; equal access, same index."""
 

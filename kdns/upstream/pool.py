@@ -240,7 +240,7 @@ class Pool:
 
 def _identity(query: Query) -> object:
     """What makes two questions the same to an upstream."""
-    flags = query.flags & (Flag.RD | Flag.AD | Flag.CD)
+    flags = query.flags & (Flag.RD | Flag.CD)
     dnssec_ok = query.edns.dnssec_ok if query.edns else None
     return (query.name, query.qtype, query.qclass, flags, dnssec_ok, passed_options(query))
 

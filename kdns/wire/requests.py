@@ -20,7 +20,7 @@ _QUESTION: Final = Layout("!HH")
 _OPT: Final = Layout("!BHHIH")
 _OPTION: Final = Layout("!HH")
 
-_PASSED_FLAGS: Final = Flag.RD | Flag.AD | Flag.CD
+_PASSED_FLAGS: Final = Flag.RD | Flag.CD
 _OWN_OPTIONS: Final = frozenset(
     {EdnsOption.COOKIE, EdnsOption.TCP_KEEPALIVE, EdnsOption.PADDING, EdnsOption.EXTENDED_ERROR}
 )
@@ -35,7 +35,10 @@ def passed_options(query: Query) -> tuple[tuple[int, bytes], ...]:
 
 def encode(query: Query, message_id: int) -> bytes:
     """The request. It has an OPT record where the asker's had one: some old servers know none."""
-    header = _HEADER.pack(message_id, query.flags & _PASSED_FLAGS, 1, 0, 0, query.edns is not None)
+    # AD asks to be told whether the answer was validated (RFC 6840 section 5.7); who is told on is
+    # decided for each asker.
+    flags = query.flags & _PASSED_FLAGS | Flag.AD
+    header = _HEADER.pack(message_id, flags, 1, 0, 0, query.edns is not None)
     question = query.qname + _QUESTION.pack(query.qtype, query.qclass)
     if query.edns is None:
         return header + question

@@ -1,0 +1,232 @@
+"""The stage that answers from what is kept, and keeps what the next stages fetch.
+
+A hit's bytes are good until the second in which a TTL counts down, so the packet cache serves most of
+them; it reports how many, and they are counted here as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from math import ceil
+from time import monotonic
+from typing import Final
+
+from msgspec.structs import replace
+
+from kdns.metrics import families
+from kdns.metrics.families import Family
+from kdns.plugins.cache.kinds import Keepable, aged, capped, classify, with_ttl
+from kdns.plugins.cache.settings import Settings
+from kdns.plugins.cache.store import Identity, Item, Store, identity
+from kdns.plugins.interface import Context, Handler
+from kdns.plugins.zones import longest_match
+from kdns.wire.constants import ErrorCode, Rcode, Type
+from kdns.wire.message import Answer, ExtendedError, Query, echoed
+from kdns.wire.names import to_text
+
+NAME: Final = "cache"
+
+MAX_REFRESHES: Final = 1024
+"""Refreshes under way at one time; beyond that what is kept simply ends."""
+
+_SERIES: Final = {
+    "request": (families.ANSWER_REQUESTS, ""),
+    "miss": (families.ANSWER_MISSES, ""),
+    "success": (families.ANSWER_HITS, "success"),
+    "denial": (families.ANSWER_HITS, "denial"),
+    "stale": (families.ANSWERS_STALE, ""),
+    "prefetch": (families.ANSWER_PREFETCHES, ""),
+}
+
+_TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
+_GOOD: Final = frozenset({Rcode.NOERROR, Rcode.NXDOMAIN})
+
+
+def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
+    return Cache(settings, next_handler, context).answer
+
+
+class Cache:
+    """The stage of one ``cache``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        next_handler: Handler,
+        context: Context,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.settings, self.next, self.context = settings, next_handler, context
+        self.zones = settings.zones or tuple(key.zone for key in context.block.keys)
+        self.clock = clock
+        self.store = Store(settings, clock)
+        self.refreshes: set[asyncio.Task[bool]] = set()
+        self.counted: Counter[str] = Counter()
+        self._entries: Counter[str] = Counter()
+        self._evictions: Counter[str] = Counter()
+        context.on_change(self.store.changes.note)
+        context.on_scrape(self.report)
+        context.run(self._run)
+
+    async def answer(self, query: Query) -> Answer:
+        if query.qtype in _TRANSFERS or longest_match(self.zones, query.name) is None:
+            return await self.next(query)
+        key = identity(query)
+        self.counted["request"] += 1
+        found = self.store.find(key)
+        if found is None:
+            self.counted["miss"] += 1
+            return await self._fetch(query, key)
+        self._count_hits(found.item, 1)
+        if found.stale:
+            return await self._stale(query, key, found.item)
+        if self._is_popular(found.item):
+            self._refresh(query, key, found.item)
+        return self._reply(query, found.item)
+
+    # ---- from the next stages
+
+    async def _fetch(self, query: Query, key: Identity) -> Answer:
+        version = self.store.changes.count
+        answer = await self.next(query)
+        if not answer.fetched:
+            return capped(answer, self.settings)
+        found = classify(query, answer, self.settings)
+        if found is None:
+            return answer
+        if found.kind == "failure":
+            self._keep(query, key, found, version)
+            return answer
+        item = self._keep(query, key, found, version)
+        return echoed(query, item.answer if item else found.answer)
+
+    def _keep(self, query: Query, key: Identity, found: Keepable, version: int) -> Item | None:
+        off = self.settings.success_off if found.kind == "success" else self.settings.denial_off
+        if found.ttl <= 0 or longest_match(off, query.name) is not None:
+            return None
+        return self.store.keep(key, found, version)
+
+    # ---- from what is kept
+
+    def _reply(self, query: Query, item: Item) -> Answer:
+        now = self.clock()
+        age = 0 if self.settings.keep_ttl else int(now) - item.stored
+        if item.shown[0] != age:
+            item.shown = (age, self._aged(item, age))
+        until = item.ends if self.settings.keep_ttl else min(int(now) + 1, item.ends)
+        answer = replace(
+            item.shown[1],
+            keep_until=self.context.now() + until - now,
+            replayed=partial(self._replayed, item),
+        )
+        return echoed(query, answer)
+
+    def _aged(self, item: Item, age: int) -> Answer:
+        answer = replace(item.answer, fetched=False, plugin=NAME)
+        return aged(answer, age) if age else answer
+
+    async def _stale(self, query: Query, key: Identity, item: Item) -> Answer:
+        stale = self.settings.stale
+        assert stale is not None, "nothing is stale without the option"
+        if not self.store.has_failed(key):
+            refresh = self._refresh(query, key, item)
+            if stale.verify and refresh is not None:
+                done, _ = await asyncio.wait({refresh}, timeout=stale.timeout or None)
+                if done and refresh.result() and (found := self.store.find(key)) is not None:
+                    return self._reply(query, found.item)
+        self.counted["stale"] += 1
+        text = f"ended {ceil(self.clock() - item.ends)}s ago; a newer answer is not to be had"
+        return echoed(
+            query,
+            replace(
+                with_ttl(self._aged(item, 0), stale.ttl),
+                errors=(ExtendedError(ErrorCode.STALE_ANSWER, text),),
+                keep_until=0.0,
+            ),
+        )
+
+    # ---- fetching anew
+
+    def _is_popular(self, item: Item) -> bool:
+        """Whether it is asked for often and ends soon (``prefetch``)."""
+        prefetch, now = self.settings.prefetch, self.clock()
+        if prefetch is None:
+            return False
+        if now - item.asked > prefetch.gap:
+            item.hits = 1
+        item.asked = now
+        lifetime = item.ends - item.stored
+        soon = item.ends - now <= ceil(lifetime * prefetch.percentage / 100)
+        return item.hits >= prefetch.amount and soon
+
+    def _refresh(self, query: Query, key: Identity, item: Item) -> asyncio.Task[bool] | None:
+        """Fetch anew; None where that is being done, or has just failed."""
+        if item.refreshing or self.clock() < item.retry or len(self.refreshes) >= MAX_REFRESHES:
+            return None
+        item.refreshing = True
+        self.counted["prefetch"] += 1
+        # It is the server that asks now: nothing of it may depend on who happened to ask.
+        asked = replace(query, transport="internal", client="", client_port=0)
+        task = asyncio.ensure_future(self._refreshed(asked, key, item))
+        self.refreshes.add(task)
+        task.add_done_callback(self.refreshes.discard)
+        return task
+
+    async def _refreshed(self, query: Query, key: Identity, item: Item) -> bool:
+        """Whether there is an answer newer than ``item`` now."""
+        try:
+            good = (await self._fetch(query, key)).rcode in _GOOD
+        finally:
+            item.refreshing = False
+        if not good and self.settings.stale is not None:
+            item.retry = self.clock() + self.settings.stale.recheck
+        found = self.store.find(key)
+        if not good or found is None or found.item is item:
+            return False
+        found.item.hits, found.item.asked = item.hits, item.asked
+        return True
+
+    # ---- counting
+
+    def _count_hits(self, item: Item, count: int) -> None:
+        item.hits += count
+        self.counted["success" if item.kind == "success" else "denial"] += count
+
+    def _replayed(self, item: Item, count: int) -> None:
+        """The packet cache served this hit's bytes again."""
+        self.counted["request"] += count
+        self._count_hits(item, count)
+
+    def report(self) -> None:
+        """Hand over what was counted."""
+        counted, self.counted = self.counted, Counter()
+        for event, count in counted.items():
+            self._count(*_SERIES[event], count)
+        for kind, kept in (("success", self.store.success), ("denial", self.store.denial)):
+            self._show_entries(kind, len(kept))
+            if fresh := kept.evictions - self._evictions[kind]:
+                self._count(families.ANSWER_EVICTIONS, kind, fresh)
+                self._evictions[kind] = kept.evictions
+
+    def _show_entries(self, kind: str, count: int) -> None:
+        self._count(families.ANSWERS_KEPT, kind, count - self._entries[kind])
+        self._entries[kind] = count
+
+    def _count(self, family: Family, kind: str, by: int) -> None:
+        zones = ",".join(map(to_text, self.zones))
+        labels = (self.context.server, *([kind] if kind else ()), zones, "")
+        self.context.metrics.count(family, *labels, by=by)
+
+    async def _run(self) -> None:
+        """At the end, leave nothing behind."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.report()
+            for kind in tuple(self._entries):
+                self._show_entries(kind, 0)
+            for task in tuple(self.refreshes):
+                task.cancel()
