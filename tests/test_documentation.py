@@ -1,0 +1,493 @@
+"""What README, docs/ and examples/try.txt show and say is so: they are run, parsed and compared.
+
+Nothing documented is missing in the program, and nothing in the program is undocumented.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Final, NamedTuple
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import kdns
+from kdns.cli import check, coredns, main, serve
+from kdns.config import corefile
+from kdns.config.tree import ConfigError, Option
+from kdns.metrics import Metrics, families
+from kdns.plugins import log, log_format
+from kdns.plugins.chain import SUPPORTED, Plan
+from kdns.records import explain
+from kdns.server import generation
+from kdns.sources import files
+from tests.cluster.processes import Process
+
+ROOT: Final = Path(__file__).parents[1]
+PAGES: Final = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+CONFIGURATION: Final = ROOT / "docs" / "configuration.md"
+ANSWERS: Final = ROOT / "docs" / "answers.md"
+OPERATION: Final = ROOT / "docs" / "operation.md"
+TRY: Final = ROOT / "examples" / "try.txt"
+
+
+# ---- what is on the pages
+
+
+class Snippet(NamedTuple):
+    """A fenced block."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+class Command(NamedTuple):
+    """A line after ``$`` in a console block, and what it is shown to print."""
+
+    place: str
+    text: str
+    output: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.place
+
+
+def snippets(language: str) -> list[Snippet]:
+    return [s for page in PAGES for s in fenced(page) if s.language == language]
+
+
+def fenced(page: Path) -> Iterator[Snippet]:
+    text = page.read_text()
+    for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield Snippet(page.name, text.count("\n", 0, found.start()) + 1, found[1], found[2])
+
+
+def commands(program: str) -> list[Command]:
+    found = []
+    for snippet in snippets("console"):
+        for part in re.split(r"^\$ ", snippet.text, flags=re.MULTILINE)[1:]:
+            line, *output = part.rstrip("\n").split("\n")
+            text = line.partition("  #")[0].rstrip()
+            if text.split()[0] == program:
+                found.append(Command(str(snippet), text, tuple(output)))
+    return found
+
+
+def sections(page: Path, level: int) -> dict[str, str]:
+    """Text by heading."""
+    mark = "#" * level
+    parts = re.split(rf"^{mark} (.*)$", _prose(page), flags=re.MULTILINE)
+    texts = (
+        re.split(rf"^#{{1,{level}}} ", text, maxsplit=1, flags=re.MULTILINE)[0]
+        for text in parts[2::2]
+    )
+    return dict(zip(parts[1::2], texts, strict=True))
+
+
+def _prose(page: Path) -> str:
+    """Without fenced blocks, whose comments look like headings."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of its tables, without heads."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    found = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return [cells for at, cells in enumerate(found) if not _is_head(found, at)]
+
+
+def _is_head(found: list[list[str]], at: int) -> bool:
+    rule = [set(cells[0]) <= {"-"} and cells[0] != "" for cells in found]
+    return rule[at] or (at + 1 < len(found) and rule[at + 1])
+
+
+def code(cell: str) -> list[str]:
+    return [text.replace("\\|", "|") for text in re.findall(r"`([^`]+)`", cell)]
+
+
+# ---- Corefiles
+
+
+REFUSED: Final = re.compile(r"\s*# refused: (.*)$", re.MULTILINE)
+COREFILES: Final = snippets("corefile")
+
+
+@pytest.mark.parametrize("snippet", COREFILES, ids=str)
+def test_corefiles(snippet: Snippet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    refused = REFUSED.search(snippet.text)
+    if refused is None:
+        assert plan(snippet.text)
+        return
+    with pytest.raises(ConfigError) as caught:
+        plan(REFUSED.sub("", snippet.text))
+    line = snippet.text.count("\n", 0, refused.start(1)) + 1
+    assert refused[1] in str(caught.value)
+    assert str(caught.value).startswith(f"Corefile:{line}: ")
+
+
+def plan(text: str) -> tuple[Plan, ...]:
+    blocks = corefile.parse(text, "Corefile", load=files.load, environment=os.environ)
+    return generation.plan(blocks)
+
+
+def test_cases_that_are_refused_here() -> None:
+    cases = _module(ROOT / "tests" / "config" / "test_coredns_syntax.py").REFUSED_HERE
+    table = rows(sections(CONFIGURATION, 3)["Refused here, accepted by CoreDNS"])
+    assert [cells[0] for cells in table] == [case.name for case in cases]
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+# ---- directives and their options
+
+
+DIRECTIVES: Final = sections(CONFIGURATION, 3)
+WORD: Final = re.compile(r"[a-z_][a-z_0-9]*")
+
+
+def test_directives() -> None:
+    documented = [name for name in DIRECTIVES if re.fullmatch(r"[a-z_0-9]+", name)]
+    assert sorted(documented) == sorted(SUPPORTED)
+
+
+@pytest.mark.parametrize("directive", sorted(SUPPORTED))
+def test_options(directive: str) -> None:
+    if directive not in DIRECTIVES:
+        pytest.fail(f"docs/configuration.md has no section {directive}")
+    documented = set(documented_options(directive))
+    assert documented == options_in_source(directive)
+
+
+@pytest.mark.parametrize("directive", sorted(SUPPORTED.keys() & DIRECTIVES.keys()))
+def test_options_are_shown(directive: str) -> None:
+    """Each in a Corefile, which ``test_corefiles`` tries: accepted ones, and those that are refused."""
+    shown = {
+        option.name for text in corefiles_with(directive) for option in options(text, directive)
+    }
+    assert set(documented_options(directive)) <= shown | _bare(directive)
+
+
+def _bare(directive: str) -> set[str]:
+    """``tls`` of a ``kubernetes`` endpoint and the like are all shown; hosts lines have no name."""
+    return {"ADDRESS"} if directive == "hosts" else set()
+
+
+def documented_options(directive: str) -> Iterator[str]:
+    for cells in rows(DIRECTIVES[directive]):
+        for text in code(cells[0]):
+            if WORD.match(text):
+                yield WORD.match(text)[0]  # type: ignore[index]
+
+
+def corefiles_with(directive: str) -> list[str]:
+    return [s.text for s in COREFILES if s.page == CONFIGURATION.name and directive in s.text]
+
+
+def options(text: str, directive: str) -> Iterator[Option]:
+    """The options of a directive, as far as the text is a Corefile at all."""
+    try:
+        blocks = corefile.parse(REFUSED.sub("", text), load=files.load, environment=os.environ)
+    except ConfigError:
+        return
+    for block in blocks:
+        for one in block.named(directive):
+            yield from one.options
+
+
+def options_in_source(directive: str) -> set[str]:
+    """What the directive's modules look the name of an option up in, or compare it with."""
+    found: set[str] = set()
+    for path in _sources(directive):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        names = vars(importlib.import_module(module))
+        found.update(word for table in _TABLES & names.keys() for word in names[table])
+        for node in ast.walk(ast.parse(path.read_text())):
+            found |= _names_compared(node)
+    return found
+
+
+_TABLES: Final = {"_OPTIONS", "_IGNORED", "_PARSERS", "ACTIONS"}
+
+
+def _sources(directive: str) -> list[Path]:
+    own = ROOT / "kdns" / "plugins" / directive
+    return sorted(own.glob("*.py")) if own.is_dir() else [own.with_suffix(".py")]
+
+
+def _names_compared(node: ast.AST) -> set[str]:
+    found: list[ast.expr | None] = []
+    match node:
+        case ast.Compare(left=ast.Attribute(attr="name"), comparators=compared):
+            found += compared
+        case ast.Match(subject=ast.Attribute(attr="name"), cases=cases):
+            patterns = (each for case in cases for each in ast.walk(case.pattern))
+            found += [each.value for each in patterns if isinstance(each, ast.MatchValue)]
+        case ast.AnnAssign(target=ast.Name("rules"), value=ast.Dict(keys=keys)):
+            found += keys
+        case _:
+            pass
+    constants = (each.value for each in found if isinstance(each, ast.Constant))
+    return {value for value in constants if isinstance(value, str)}
+
+
+def test_placeholders_of_log() -> None:
+    shown = re.findall(r"`(\{[^`/]+\})`", DIRECTIVES["log"])
+    known = {f"{{{name}}}" for name in (*log_format.PLACEHOLDERS, "common", "combined")}
+    assert set(shown) == known
+    assert log.COMBINED.startswith(log.COMMON)
+
+
+# ---- flags and commands
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    if command == "coredns":
+        return coredns._parser()
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    {"serve": serve.add_arguments, "check": check.add_arguments}[command](parser)
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("heading", "command"),
+    [("kdns serve", "serve"), ("CoreDNS flags", "coredns"), ("kdns check", "check")],
+)
+def test_flags(heading: str, command: str) -> None:
+    table = rows(sections(CONFIGURATION, 2)[heading])
+    documented = {text.split()[0] for cells in table for text in code(cells[0]) if text[0] == "-"}
+    known = parser_of(command)._option_string_actions
+    assert documented <= known.keys()
+    undocumented = {a.dest for name, a in known.items() if a.dest != "help"} - {
+        known[name].dest for name in documented
+    }
+    assert undocumented == set()
+
+
+def test_commands_are_documented() -> None:
+    headings = sections(CONFIGURATION, 2)
+    assert [
+        f"kdns {command}" for command in main.COMMANDS if f"kdns {command}" not in headings
+    ] == []
+
+
+@pytest.mark.parametrize("command", commands("kdns"), ids=str)
+def test_command_lines_parse(command: Command) -> None:
+    _, *words = shlex.split(command.text)
+    name = words[0] if words[0] in main.COMMANDS else "coredns"
+    parser_of(name).parse_args(words if name == "coredns" else words[1:])
+
+
+CHECKS: Final = [c for c in commands("kdns") if c.text.startswith("kdns check") and c.output]
+
+
+@pytest.mark.parametrize("command", CHECKS, ids=str)
+def test_checks(
+    command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main.main(shlex.split(command.text)[1:]) == 0
+    assert capsys.readouterr().out.splitlines() == list(command.output)
+
+
+# ---- questions
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The server of ``make run``, on a port of its own."""
+    log_file = tmp_path_factory.mktemp("documentation") / "log"
+    line = next(x for x in (ROOT / "Makefile").read_text().splitlines() if "kdns serve" in x)
+    _, *args = shlex.split(line.strip().removeprefix("@exec "))
+    words = [str(ROOT / word) if (ROOT / word).exists() else word for word in args]
+    server = Process([sys.executable, "-m", "kdns", *words, "--listen", "127.0.0.1:0"], log_file)
+    listening = re.compile(r"listening on 127\.0\.0\.1:(\d+) ")
+    try:
+        server.wait_ready(lambda: bool(listening.search(log_file.read_text())), 20)
+        found = listening.search(log_file.read_text())
+        assert found
+        yield int(found[1])
+    finally:
+        assert server.stop() == 0
+
+
+def run_dig(text: str, port: int) -> list[str]:
+    """Run a command line in a shell, as a reader would; dig is one of the tests' programs."""
+    if shutil.which("dig") is None:
+        assert os.environ.get("CI") != "true", "dig is missing"
+        pytest.skip("dig is missing: transcripts are not compared")
+    assert "@127.0.0.1 -p 1053 " in text
+    line = text.replace("-p 1053 ", f"-p {port} ")
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert ran.stderr == ""
+    return ran.stdout.splitlines()
+
+
+def comparable(lines: Iterable[str]) -> list[str]:
+    """Without what differs from run to run: message IDs, the order of rotating records, folders."""
+    cleaned = (re.sub(r"id: \d+", "id: 0", " ".join(line.split())) for line in lines)
+    return sorted(line.replace(f"{ROOT}/", "") for line in cleaned if line)
+
+
+@pytest.mark.parametrize("command", commands("dig"), ids=str)
+def test_transcripts(command: Command, port: int) -> None:
+    assert command.output
+    assert comparable(run_dig(command.text, port)) == comparable(command.output)
+
+
+LINES: Final = re.findall(r"^ +(dig \S.*?)(?: {3,}(.*))?$", TRY.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("line", "comment"), LINES)
+def test_lines_to_try(line: str, comment: str, port: int) -> None:
+    said = "\n".join(run_dig(line, port))
+    assert len(LINES) >= 5
+    if "not resolve" in comment:
+        assert "status: NXDOMAIN" in said
+        assert "; EDE: " in said
+    else:
+        assert "status: NOERROR" in said
+        assert ";; ANSWER SECTION:" in said
+
+
+def test_reasons() -> None:
+    """Every text that is fixed but for names; the others are shown in transcripts."""
+    told = " ".join(code(_prose(ANSWERS)))
+    for text in explain._FIXED.values():
+        shown = text.replace("{service}", "NAMESPACE/SERVICE")
+        shown = shown.replace("{asked.namespace}", "NAMESPACE")
+        assert shown.replace("{asked.service}", "10-0-0-1") in told
+
+
+# ---- metrics and log lines
+
+
+def counted() -> set[str]:
+    """The families that some code counts; one that is only named is not there for anybody."""
+    used: set[str] = set()
+    for path in (ROOT / "kdns").rglob("*.py"):
+        if path.name != "families.py":
+            used.update(re.findall(r"families\.([A-Z_0-9]+)", path.read_text()))
+    every = {name: f.name for name, f in vars(families).items() if isinstance(f, families.Family)}
+    return {every[name] for name in used & every.keys()} | {f.name for f in families.FROM_METERS}
+
+
+@cache
+def documented_metrics() -> Mapping[str, list[str]]:
+    table = rows(sections(OPERATION, 2)["Metrics"])
+    return {code(cells[0])[0]: cells[1:] for cells in table}
+
+
+def test_metrics() -> None:
+    known = {family.name for family in families.FAMILIES}
+    assert documented_metrics().keys() <= known
+    assert counted() - documented_metrics().keys() == set()
+
+
+@pytest.mark.parametrize("family", families.FAMILIES, ids=lambda family: str(family.name))
+def test_labels(family: families.Family) -> None:
+    if family.name in documented_metrics():
+        kind, labels, _ = documented_metrics()[family.name]
+        assert (kind, tuple(code(labels))) == (family.kind, family.labels)
+
+
+def test_exposed_metrics_are_known() -> None:
+    """What a scrape shows is ours, or of the Prometheus client's that the page names."""
+    known = {family.name.removesuffix("_total") for family in families.FAMILIES}
+    exposed = text_string_to_metric_families(Metrics().expose().decode())
+    others = {metric.name for metric in exposed} - known
+    assert all(re.match(r"process_|python_gc_|python_info", name) for name in others), others
+
+
+def log_formats() -> list[re.Pattern[str]]:
+    formats = []
+    for path in (ROOT / "kdns").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="log" | "logger"))):
+                    texts = (a.value for a in node.args if isinstance(a, ast.Constant))
+                    formats += [_as_pattern(text) for text in texts if isinstance(text, str)]
+                case _:
+                    pass
+    return formats
+
+
+def _as_pattern(text: str) -> re.Pattern[str]:
+    parts = re.split(r"%[.\d]*[sdrgf]", text)
+    return re.compile(".+".join(map(re.escape, parts)))
+
+
+def test_log_lines() -> None:
+    """Each sample is of a line that the program has; one that says nothing by itself counts not."""
+    telling = [pattern for pattern in log_formats() if re.search(r"[a-z]{3}", pattern.pattern)]
+    for cells in rows(sections(OPERATION, 2)["Log"]):
+        (sample,) = code(cells[0])
+        text = re.fullmatch(r"\[(?:INFO|WARNING|ERROR)\] (.*)", sample)
+        assert text, sample
+        assert any(pattern.fullmatch(text[1]) for pattern in telling), sample
+
+
+# ---- links and versions
+
+
+LINK: Final = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
+def test_links(page: Path) -> None:
+    broken = []
+    for path, anchor in LINK.findall(_prose(page)):
+        target = (page.parent / path) if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(f"{path}#{anchor}")
+    assert broken == []
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them from headings."""
+    headings = re.findall(r"^#+ (.*)$", _prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = {path for path, _ in LINK.findall(PAGES[0].read_text())}
+    pages = {str(page.relative_to(ROOT)) for page in PAGES[1:]}
+    assert pages <= linked
+
+
+def test_changelog_has_this_version() -> None:
+    versions = re.findall(r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == kdns.__version__
+
+
+def test_python_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    version = project["requires-python"].removeprefix(">=")
+    assert f"Python {version} or newer" in PAGES[0].read_text()
