@@ -187,8 +187,7 @@ def _names_at(index: Index, view: View, address: str) -> tuple[tuple[Key, ...], 
     for service in index.services_at(address):
         keys.append(("ns", service.namespace))
         if is_exposed(index, view, service.namespace):
-            names = (service.name, service.namespace, "svc", *view.primary)
-            return tuple(keys), [to_wire(names)]
+            return tuple(keys), _pointers(view, service.name, service.namespace)
     targets: dict[bytes, None] = {}
     for piece in index.slices_at(address):
         keys.append(("ns", piece.namespace))
@@ -202,11 +201,16 @@ def _endpoint_names(view: View, piece: Slice, address: str) -> list[bytes]:
     for endpoint in piece.endpoints:
         if endpoint.ready and address in endpoint.addresses:
             label = endpoint_label(endpoint, address, view.endpoint_pod_names)
-            try:
-                names.append(to_wire((label, piece.service, piece.namespace, "svc", *view.primary)))
-            except BadNameError:  # a host name that is no label: nothing that could be asked either
-                continue
+            names += _pointers(view, label, piece.service, piece.namespace)
     return names
+
+
+def _pointers(view: View, *labels: str) -> list[bytes]:
+    """The name in the primary zone; none where one is no label, so that nobody could ask for it."""
+    try:
+        return [to_wire((*labels, "svc", *view.primary))]
+    except BadNameError:
+        return []
 
 
 def zone_wire(qname: bytes, name: Name, zone: Name) -> bytes:

@@ -86,6 +86,8 @@ class Settings(Struct, frozen=True):
 def parse(directive: Option) -> Settings:
     """Read the directive. Raises ``ConfigError`` naming the line that cannot be used."""
     values: dict[str, object] = {"zones": directive.args, "directive": directive}
+    listed = [option.args for option in directive.options if option.name == "namespaces"]
+    values["namespaces"] = frozenset(name for args in listed for name in args)
     warnings: list[str] = []
     for option in directive.options:
         if option.name in _IGNORED:
@@ -173,7 +175,7 @@ def _kubeconfig(option: Option) -> _Values:
 def _namespaces(option: Option) -> _Values:
     if not option.args:
         option.fail("takes at least one namespace")
-    return {"namespaces": frozenset(option.args)}
+    return {}  # as with the peer, several lines add up
 
 
 def _pods(option: Option) -> _Values:
@@ -187,8 +189,8 @@ def _pods(option: Option) -> _Values:
 
 def _ttl(option: Option) -> _Values:
     text = option.one()
-    if not text.isascii() or not text.isdigit() or int(text) > MAX_TTL:
-        option.fail(f"must be a number of seconds from 0 to {MAX_TTL}, not {text!r}")
+    if not text.isascii() or not text.isdigit() or len(text) > 8 or int(text) > MAX_TTL:
+        option.fail(f"must be a number of seconds from 0 to {MAX_TTL}, not {text[:40]!r}")
     return {"ttl": int(text)}
 
 

@@ -96,8 +96,9 @@ class Cluster:
         if at_apex and qtype == Type.SOA:
             return Outcome(answer=(soa(self.index, self.view, qname),), keys=(("serial",),))
         if (at_apex and qtype == Type.NS) or name[: len(name) - len(zone)] == NAME_SERVER:
-            return self._name_servers(qname, zone_wire(qname, name, zone), at_apex, qtype)
-        outcome = lookup(self.index, self.view, zone, qname, name, qtype)
+            outcome = self._name_servers(qname, zone_wire(qname, name, zone), at_apex, qtype)
+        else:
+            outcome = lookup(self.index, self.view, zone, qname, name, qtype)
         if qtype == Type.ANY and outcome.exists and not outcome.answer:
             # RFC 8482 section 4.2: a synthesised HINFO instead of all that there is
             record = Record(qname, Type.HINFO, self.view.ttl, rdata.strings("RFC8482", ""))
