@@ -15,9 +15,7 @@ from msgspec import Struct
 from kdns.config.tree import ConfigError, Option, ServerBlock
 from kdns.plugins import (
     acl,
-    any,  # noqa: A004  (the directive's name)
-    rewrite,
-)
+    any,  # noqa: A004 - the directive's name
     auto,
     bind,
     bufsize,
@@ -40,6 +38,7 @@ from kdns.plugins import (
     nsid,
     prometheus,
     ready,
+    rewrite,
     root,
     shortnames,
     template,

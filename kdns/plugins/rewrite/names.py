@@ -1,0 +1,114 @@
+"""Matching names and making others of them, on their text form: lower case, with the final dot."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from msgspec import Struct
+
+from kdns.plugins import go_regex
+from kdns.wire.names import BadNameError, wire_from_text, wire_to_text
+
+KINDS: Final = ("exact", "prefix", "suffix", "substring", "regex")
+_HOLE: Final = re.compile(r"\{(\d{1,3})\}")
+
+
+class Matcher(Struct, frozen=True):
+    """Which names a rule is for, and how it changes them."""
+
+    kind: str
+    """One of ``KINDS``."""
+    text: str
+    """A regular expression, or text with its final dot: a prefix ends where a label does."""
+
+    def matches(self, name: str) -> bool:
+        return self.rewrite(name, "") is not None
+
+    def rewrite(self, name: str, replacement: str) -> str | None:
+        """The other name; None when this one is not meant."""
+        match self.kind:
+            case "exact":
+                return replacement if name == self.text else None
+            case "prefix":
+                return replacement + name[len(self.text) :] if name.startswith(self.text) else None
+            case "suffix":
+                kept = name.removesuffix(self.text)
+                return kept + replacement if name.endswith(self.text) else None
+            case "substring":
+                return name.replace(self.text, replacement) if self.text in name else None
+            case _:
+                found = _pattern(self.text).search(name)
+                return filled(replacement, found) if found else None
+
+
+@lru_cache(maxsize=1024)
+def _pattern(text: str) -> re.Pattern[str]:
+    return go_regex.compile(text)
+
+
+def filled(replacement: str, match: re.Match[str]) -> str:
+    """With ``{1}`` and the like replaced by the groups; those that there are not stay."""
+
+    def group(hole: re.Match[str]) -> str:
+        number = int(hole[1])
+        return (match[number] or "") if number <= match.re.groups else hole[0]
+
+    return _HOLE.sub(group, replacement)
+
+
+def holes(replacement: str) -> int:
+    """How many different groups a replacement uses."""
+    return len(set(_HOLE.findall(replacement)))
+
+
+def normal(text: str) -> str:
+    """Lower case, with the final dot."""
+    return text.lower() if text.endswith(".") else f"{text.lower()}."
+
+
+class Reverser(Struct, frozen=True):
+    """How names in a reply are changed; those that it is not about stay as they are."""
+
+    matcher: Matcher
+    replacement: str
+    original: bytes
+    """The name that was asked, as the asker wrote it."""
+
+    def __call__(self, wire: bytes) -> bytes:
+        text = wire_to_text(wire)
+        ignore_case = (
+            self.matcher.kind != "regex"
+        )  # RFC 4343; but a pattern says itself what it is for
+        made = self.matcher.rewrite(text.lower() if ignore_case else text, self.replacement)
+        if made is None:
+            return wire
+        try:
+            changed = wire_from_text(made)
+        except BadNameError:
+            return wire
+        return self.original if changed.lower() == self.original.lower() else changed
+
+
+class Remapper(Struct, frozen=True):
+    """The name that a rule made, and all below it, back to the name that was asked."""
+
+    made: bytes
+    """Lower case."""
+    original: bytes
+
+    def __call__(self, wire: bytes) -> bytes:
+        at = len(wire) - len(self.made)
+        if at < 0 or self.made == b"\0" or wire[at:].lower() != self.made:
+            return wire
+        if not _starts_label(wire, at) or at + len(self.original) > 255:
+            return wire
+        return wire[:at] + self.original
+
+
+def _starts_label(wire: bytes, at: int) -> bool:
+    position = 0
+    while position < at:
+        position += wire[position] + 1
+    return position == at
