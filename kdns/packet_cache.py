@@ -26,6 +26,9 @@ MAX_ENTRIES: Final = 32768
 MAX_CHANCES: Final = 16
 """Entries spared in one search for room, so that an insertion costs no more than this."""
 
+NOTED: Final = 1 << 16
+"""Requests told apart where there is no room: an octet each."""
+
 MAX_ROTATIONS: Final = 8
 """Bodies kept of a reply with several addresses; they are sent in turn."""
 
@@ -52,6 +55,28 @@ class Entry:
         self.hits = self.seen = self.folded = 0
 
 
+class AskedBefore:
+    """Remembers roughly what was asked for lately, in little and fixed memory.
+
+    Requests are told apart by their hash (which nobody outside can foresee): two that fall together
+    are taken for one, which lets one in early.
+    """
+
+    def __init__(self) -> None:
+        self._noted, self._count = bytearray(NOTED), 0
+
+    def note(self, request: bytes) -> bool:
+        """Whether it was noted before; from now on it is, until enough others were."""
+        at = hash(request) % NOTED
+        if self._noted[at]:
+            return True
+        self._noted[at] = 1
+        self._count += 1
+        if self._count > NOTED // 4:  # or too many would fall together
+            self._noted, self._count = bytearray(NOTED), 0
+        return False
+
+
 class PacketCache:
     """The replies of one listener. Its maker looks requests up in ``entries`` directly."""
 
@@ -63,10 +88,18 @@ class PacketCache:
         self._turns: deque[Entry] = deque()
         self._ends: list[tuple[float, int, Entry]] = []
         self._kept = count()
+        self._asked = AskedBefore()
 
     @property
     def hits(self) -> int:
         return self._hits + sum(entry.hits - entry.folded for entry in self.entries.values())
+
+    def admits(self, request: bytes) -> bool:
+        """Whether its reply is worth keeping: there is room, or it was asked for before, not long ago.
+
+        So names that are asked once, however many, push nothing out and cost no bookkeeping.
+        """
+        return len(self.entries) < self.max_entries or self._asked.note(request)
 
     def keep(self, entry: Entry, until: float = FOREVER) -> None:
         """Keep a reply under its request, until ``expire`` is told of that time.

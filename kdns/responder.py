@@ -172,12 +172,13 @@ class Responder:
         query_class: QueryClass,
     ) -> None:
         cache = self.caches.get(request.transport)
-        if cache is None:
+        key = request.data[2:]
+        if cache is None or not cache.admits(key):
             return
         rotations = MAX_ROTATIONS if served and served.rotates else 1
         bodies = encoded.rotations(rotations)
         query_class.replayed = answer.replayed
-        entry = Entry(request.data[2:], bodies, answer.keys, query_class)
+        entry = Entry(key, bodies, answer.keys, query_class)
         cache.keep(entry, answer.keep_until)
         if answer.keep_until != FOREVER:
             self._expire_later(cache, answer.keep_until)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdns.packet_cache import MAX_CHANCES, Entry, PacketCache
+from kdns.packet_cache import MAX_CHANCES, NOTED, AskedBefore, Entry, PacketCache
 from kdns.wire.message import FOREVER, Key
 
 
@@ -97,6 +97,21 @@ def test_a_flood_of_names_asked_once_leaves_what_is_in_use() -> None:
                 hit(cache, name)
         cache.keep(entry(f"once-{at}"))
     assert names(cache) >= set(used)
+
+
+def test_without_room_only_what_is_asked_again_is_admitted() -> None:
+    cache = PacketCache(max_entries=2)
+    assert cache.admits(b"a")
+    cache.keep(entry("a"))
+    cache.keep(entry("b"))
+    assert [cache.admits(b"c"), cache.admits(b"c"), cache.admits(b"d")] == [False, True, False]
+
+
+def test_what_was_asked_long_ago_is_forgotten() -> None:
+    """Else the memory of a flood would let everything in for ever."""
+    asked = AskedBefore()
+    again = sum(asked.note(number.to_bytes(8, "big")) for number in range(4 * NOTED))
+    assert again < NOTED  # with nothing forgotten all but NOTED would be taken for known
 
 
 def test_what_is_no_longer_asked_for_makes_room_in_the_end() -> None:

@@ -22,7 +22,11 @@ def zones_of(option: Option, texts: Iterable[str], block: ServerBlock) -> tuple[
 
 def longest_match(zones: Iterable[Name], name: Name) -> Name | None:
     """The zone with most labels that ``name`` lies in."""
-    return max((zone for zone in zones if is_below(name, zone)), key=len, default=None)
+    found = None
+    for zone in zones:
+        if is_below(name, zone) and (found is None or len(zone) > len(found)):
+            found = zone
+    return found
 
 
 class Fallthrough(Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final
 
 from kdns.records.index import Index
@@ -31,13 +32,18 @@ def soa(index: Index, view: View, zone: bytes) -> Record:
 
     RFC 2308 section 5: the negative TTL is the lesser of the record's own TTL and its last field.
     """
+    return _soa(zone, index.serial, view.ttl)
+
+
+@lru_cache(maxsize=256)  # every negative answer has it; a zone is asked for in few letter cases
+def _soa(zone: bytes, serial: int, ttl: int) -> Record:
     data = rdata.soa(
         to_wire(NAME_SERVER, zone),
         to_wire(("hostmaster",), zone),
-        index.serial,
-        (_REFRESH, _RETRY, _EXPIRE, view.ttl),
+        serial,
+        (_REFRESH, _RETRY, _EXPIRE, ttl),
     )
-    return Record(zone, Type.SOA, min(view.ttl, _MAX_SOA_TTL), data)
+    return Record(zone, Type.SOA, min(ttl, _MAX_SOA_TTL), data)
 
 
 class NameServers:

@@ -254,7 +254,7 @@ def _addresses(view: View, subject: Subject, found: list[Location]) -> tuple[Rec
 
 def pack(address: str) -> bytes:
     """The address in network order."""
-    return rdata.aaaa(address) if ":" in address else rdata.a(address)
+    return rdata.aaaa(address) if ":" in address else bytes(map(int, address.split(".")))
 
 
 def _locators(view: View, subject: Subject, found: list[Location]) -> Outcome:

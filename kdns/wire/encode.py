@@ -8,6 +8,7 @@ RFC 3597 section 4 allows it for. The message ID is left out: a kept reply serve
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from struct import Struct as Layout
 from typing import Final
 
@@ -63,8 +64,8 @@ class Encoded(Struct, frozen=True, gc=False):
 class _Writer:
     """The message so far and where its names stand."""
 
-    def __init__(self, query: Query) -> None:
-        self.out = bytearray(12)
+    def __init__(self, query: Query, before: int = 12) -> None:
+        self.out = bytearray(before)
         self.names: dict[bytes, int] = {}
         self.name(query.qname)
         self.out += _QUESTION.pack(query.qtype, query.qclass)
@@ -132,9 +133,11 @@ def encode(query: Query, answer: Answer, max_tcp: int = MAX_MESSAGE) -> Encoded:
     """
     payload = _payload(query, answer)
     limit = max_tcp if query.transport != "udp" else payload
-    writer = _Writer(query)
     opt = _opt(query, answer, limit, payload)
     room = limit - len(opt)
+    if not answer.answer and (body := _negative(query, answer, opt, room)) is not None:
+        return Encoded(body)
+    writer = _Writer(query)
     start = len(writer.out)
     ends = writer.records(answer.answer, room)
     cut = len(ends) < len(answer.answer)
@@ -145,6 +148,34 @@ def encode(query: Query, answer: Answer, max_tcp: int = MAX_MESSAGE) -> Encoded:
     header = _HEADER.pack(flags, 1, len(ends), authorities, additionals + bool(opt))
     body = b"".join((header, writer.out[12:], opt))
     return Encoded(body, _run(answer.answer, start, ends))
+
+
+def _negative(query: Query, answer: Answer, opt: bytes, room: int) -> bytes | None:
+    """A reply that has nothing but the SOA of a zone above the question; None if it has more.
+
+    All names in it are pointers into the question or follow from the zone's, so that one rendering
+    serves for all questions with as much before the zone: what a flood of random names costs.
+    """
+    if len(answer.authority) != 1 or answer.additional:
+        return None
+    soa = answer.authority[0]
+    if soa.rtype != Type.SOA or not soa.owner[0] or not query.qname.endswith(soa.owner):
+        return None
+    section = _soa_below(soa, len(query.qname) - len(soa.owner))
+    question = query.qname + _QUESTION.pack(query.qtype, query.qclass)
+    if 12 + len(question) + len(section) > room:
+        return None
+    header = _HEADER.pack(_flags(query, answer), 1, 0, 1, bool(opt))
+    return b"".join((header, question, section, opt))
+
+
+@lru_cache(maxsize=1024)
+def _soa_below(soa: Record, before: int) -> bytes:
+    """The SOA in a message whose question has so many octets before the SOA's owner."""
+    writer = _Writer(Query(soa.owner, (), Type.SOA), 12 + before)
+    start = len(writer.out)
+    writer.record(soa)
+    return bytes(writer.out[start:])
 
 
 def encode_error(query: Query | None, data: bytes, rcode: int) -> bytes:
@@ -203,7 +234,9 @@ def _option(code: int, value: bytes) -> bytes:
 
 
 def _extended(error: ExtendedError) -> tuple[int, bytes]:
-    return EdnsOption.EXTENDED_ERROR, error.code.to_bytes(2, "big") + error.text.encode(errors="replace")
+    return EdnsOption.EXTENDED_ERROR, error.code.to_bytes(2, "big") + error.text.encode(
+        errors="replace"
+    )
 
 
 def _run(records: tuple[Record, ...], start: int, ends: list[int]) -> Run | None:

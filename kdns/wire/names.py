@@ -129,12 +129,13 @@ def to_wire(name: Name, suffix: bytes = b"\0") -> bytes:
 def from_wire(wire: bytes) -> Name:
     """The lower-case name of an uncompressed wire form. Raises ``BadNameError`` if it is not one."""
     folded = wire.lower().decode("latin-1")  # length octets are below 64: never letters
-    labels, at, end = [], 0, len(folded)
-    while at < end and (size := ord(folded[at])):
+    labels, at, end = [], 0, len(wire)
+    while at < end and (size := wire[at]):
         if size > MAX_LABEL or at + size + 1 >= end:
             raise BadNameError("a label runs past the end of the name")
-        labels.append(folded[at + 1 : at + 1 + size])
-        at += size + 1
+        start = at + 1
+        at = start + size
+        labels.append(folded[start:at])
     if at != end - 1 or end > MAX_NAME:
         raise BadNameError("the name does not end where it should")
     return tuple(labels)

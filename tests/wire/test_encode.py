@@ -207,6 +207,26 @@ def test_names_are_pointers_wherever_they_may_be() -> None:
     assert len(srv.body) == 10 + len(WEB) + 4 + (2 + 10 + 6 + len(target))
 
 
+@pytest.mark.parametrize("labels", range(5), ids=lambda labels: f"soa-{labels}-up")
+@pytest.mark.parametrize("edns", [None, Edns()], ids=["plain", "edns"])
+def test_a_negative_reply(labels: int, edns: Edns | None) -> None:
+    """The SOA of a zone at, above or right above the question, in the asker's letter case."""
+    zone = names.skip(WEB, labels)
+    data = rdata.soa(
+        names.to_wire(("ns", "dns"), zone), names.to_wire(("hostmaster",), zone), 7, (1, 2, 3, 4)
+    )
+    soa = Record(zone, Type.SOA, 5, data)
+    answer = Answer(Rcode.NXDOMAIN, authority=(soa,))
+    for qname in (WEB, names.to_wire(("x",), WEB), names.to_wire(("y" * 63,), WEB)):
+        encoded = encode(question(qname, edns=edns), answer)
+        message = read(encoded)
+        assert flat(message.authority) == expected((soa,))
+        assert octets(message.question[0].name) == qname
+        assert int(message.rcode()) == Rcode.NXDOMAIN
+        assert message.edns == (0 if edns else -1)
+        assert encoded.body.count(zone) == 1, "elsewhere it is a pointer"
+
+
 def test_letter_case_is_never_borrowed() -> None:
     """A pointer to a name in other letter case would change what is echoed (RFC 4343 section 4.1)."""
     lower = WEB.lower()

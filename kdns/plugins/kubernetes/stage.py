@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Final
 
 from msgspec import Struct
@@ -128,7 +129,7 @@ class Cluster:
     def _assemble(self, query: Query, steps: list[Step]) -> Answer:
         last = steps[-1]
         missing = not last.outcome.exists and self._is_certain(last.outcome)
-        keys = frozenset(key for step in steps for key in step.outcome.keys)
+        keys = frozenset(chain.from_iterable([step.outcome.keys for step in steps]))
         errors: tuple[ExtendedError, ...] = ()
         authority: tuple[Record, ...] = ()
         if not last.outcome.answer:
@@ -138,7 +139,7 @@ class Cluster:
             keys |= more
         return Answer(
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
-            answer=tuple([record for step in steps for record in step.outcome.answer]),
+            answer=tuple(chain.from_iterable([step.outcome.answer for step in steps])),
             authority=authority,
             additional=last.outcome.additional,
             errors=(*errors, *self._staleness(query)),
