@@ -11,6 +11,7 @@ in no way short is passed on untouched.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from msgspec import Struct
@@ -22,10 +23,12 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes.stage import Cluster
 from kdns.plugins.zones import Fallthrough, longest_match
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
+from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import MAX_NAME, Name, to_text, to_wire
 
 NAME: Final = "shortnames"
+
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # an RFC 1123 label
 
 NDOTS: Final = 5
 """Names with fewer dots are completed first: what the kubelet writes into a Pod's resolv.conf."""
@@ -56,6 +59,8 @@ def parse(directive: Option) -> Settings:
         else:
             option.fail("not an option of shortnames; these are pods, prefer cluster|outside")
     namespace = directive.args[0].lower() if directive.args else "default"
+    if not _NAMESPACE.fullmatch(namespace):
+        directive.fail(f"expected a namespace, not {namespace[:40]!r}")
     return Settings(namespace, pods, outside_first, directive)
 
 
@@ -88,19 +93,21 @@ class ShortNames:
     async def answer(self, query: Query) -> Answer:
         if not self._is_short(query):
             return await self.next(query)
+        outside = Answer(handled=False)
         if self.settings.outside_first:
             outside = await self.next(query)
             if outside.handled and outside.rcode != Rcode.NXDOMAIN:
                 return outside
-        found, keys, last = await self._complete(query)
-        if found is not None:
-            return found
-        if last.rcode == Rcode.SERVFAIL and len(query.name) == 1:
-            return last
-        outside = await self.next(query)
-        outside = outside if outside.handled else self._nowhere(query, last)
-        kept = 0.0 if self.pods or last.rcode == Rcode.SERVFAIL else outside.keep_until
-        return replace(outside, keys=outside.keys | keys, keep_until=kept)
+        tried, found = await self._complete(query)
+        if found or (tried.rcode == Rcode.SERVFAIL and len(query.name) == 1):
+            answer = tried
+        else:
+            if not self.settings.outside_first:
+                outside = await self.next(query)
+            answer = outside if outside.handled else self._nowhere(query, tried)
+        # What depends on the asker's address must not be kept for others.
+        kept = 0.0 if self.pods else min(tried.keep_until, outside.keep_until)
+        return replace(answer, keys=tried.keys | outside.keys, keep_until=kept)
 
     def _is_short(self, query: Query) -> bool:
         return (
@@ -110,23 +117,22 @@ class ShortNames:
             and longest_match(self.cluster.view.zones, query.name) is None
         )
 
-    async def _complete(self, query: Query) -> tuple[Answer | None, frozenset[Key], Answer]:
-        """The first completion that exists, the keys of those that do not, and the last answer."""
+    async def _complete(self, query: Query) -> tuple[Answer, bool]:
+        """The first completion that exists, or the last that does not; with what all depend on."""
         keys: frozenset[Key] = frozenset()
-        last = Answer(Rcode.NXDOMAIN)
+        kept, last, found = FOREVER, Answer(Rcode.NXDOMAIN), False
         for suffix in self._suffixes(query):
             ending = to_wire(suffix)
             if len(query.qname) - 1 + len(ending) > MAX_NAME:
                 continue
             qname = query.qname[:-1] + ending
-            asked = replace(query, qname=qname, name=query.name + suffix)
-            last = await self.cluster.answer(asked)
-            keys |= last.keys
+            last = await self.cluster.answer(replace(query, qname=qname, name=query.name + suffix))
+            keys, kept = keys | last.keys, min(kept, last.keep_until)
             if last.rcode == Rcode.NOERROR or last.answer:
-                return self._lead_to(query, qname, replace(last, keys=keys)), keys, last
-            if last.rcode == Rcode.SERVFAIL:
+                last, found = self._lead_to(query, qname, last), True
+            if found or last.rcode == Rcode.SERVFAIL:
                 break
-        return None, keys, last
+        return replace(last, keys=keys, keep_until=kept), found
 
     def _suffixes(self, query: Query) -> tuple[Name, ...]:
         """The search list of a Pod in the asker's namespace."""
@@ -139,9 +145,7 @@ class ShortNames:
     def _lead_to(self, query: Query, qname: bytes, answer: Answer) -> Answer:
         record = Record(query.qname, Type.CNAME, self.cluster.view.ttl, qname)
         records = () if query.qtype == Type.CNAME else answer.answer
-        # What depends on the asker's address must not be kept for others.
-        kept = 0.0 if self.pods else answer.keep_until
-        return replace(answer, answer=(record, *records), keep_until=kept, plugin=NAME)
+        return replace(answer, answer=(record, *records), plugin=NAME)
 
     def _nowhere(self, query: Query, last: Answer) -> Answer:
         """Nobody answers for the name: it does not exist, as in a Pod without an upstream."""

@@ -35,12 +35,8 @@ def test_defaults() -> None:
     view = parsed("").view(block("kubernetes"))
     assert view.zones == (("cluster", "local"),)
     assert (view.ttl, view.pods, view.endpoints) == (5, PodMode.DISABLED, True)
-    assert (view.namespaces, view.labelled, view.zonal, view.ignore_empty) == (
-        set(),
-        False,
-        False,
-        False,
-    )
+    assert not view.namespaces
+    assert (view.labelled, view.zonal, view.ignore_empty) == (False, False, False)
     assert found.startup_timeout == 5
 
 

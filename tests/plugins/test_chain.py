@@ -1,0 +1,103 @@
+"""The order of the directives, and what a block is told about those it cannot have."""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+
+import pytest
+
+import kdns.plugins
+from kdns.plugins import chain
+from kdns.plugins.chain import ORDER, SUPPORTED
+from kdns.wire.constants import Rcode
+from tests.plugins.chains import Chain, block, refusal
+
+NOT_DIRECTIVES = {"authority", "chain", "interface", "log_format", "zones"}
+"""Modules beside the directives'; a new one is named here, or is a directive in ``ORDER``."""
+
+
+def modules() -> set[str]:
+    """The modules of the package that have both halves of a directive."""
+    found = set()
+    for info in pkgutil.iter_modules(kdns.plugins.__path__):
+        module = import_module(f"kdns.plugins.{info.name}")
+        if hasattr(module, "parse") and hasattr(module, "Settings"):
+            found.add(info.name)
+    return found
+
+
+def test_every_directive_has_its_place_and_its_module() -> None:
+    assert set(SUPPORTED) <= set(ORDER)
+    assert modules() == set(SUPPORTED), "one module for each directive, and its line in SUPPORTED"
+    assert len(ORDER) == len(set(ORDER))
+
+
+def test_every_directive_can_be_read() -> None:
+    for name, module in SUPPORTED.items():
+        assert module.__name__.split(".")[2] == name
+        assert callable(module.parse)
+
+
+def test_the_peers_order() -> None:
+    """What its users rely on: who answers before whom."""
+    known = "prometheus errors log loadbalance rewrite shortnames autopath cache template hosts"
+    names = [*known.split(), "k8s_external", "kubernetes", "file", "auto", "forward", "whoami"]
+    assert [name for name in ORDER if name in names] == names
+
+
+def test_a_blocks_order() -> None:
+    text = "whoami\nkubernetes a\nerrors\nlog\nhealth\nshortnames"
+    planned = chain.plan(block(text))
+    assert planned.order == ("health", "errors", "log", "shortnames", "kubernetes", "whoami")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("proxy . 1.1.1.1", "2: directive proxy is gone from CoreDNS; use forward"),
+        ("federation x", "2: directive federation is gone from CoreDNS; remove it"),
+        ("upstream", "2: directive upstream is gone from CoreDNS; remove it"),
+        ("kubernetai a", "2: directive kubernetai is gone from CoreDNS; use kubernetes"),
+        ("kubernets a", "2: unknown directive 'kubernets'; did you mean kubernetes?"),
+        ("qqqqqq", f"2: unknown directive 'qqqqqq'; known are {', '.join(sorted(SUPPORTED))}"),
+        (
+            "errors\nerrors",
+            "3: errors: is there already (Corefile:2); a server block takes it once",
+        ),
+        (
+            "whoami\nzzzzzz\nerrors x",
+            f"3: unknown directive 'zzzzzz'; known are {', '.join(sorted(SUPPORTED))}",
+        ),
+        ("errors x", "2: errors: takes no argument but 'stdout', got 'x'"),
+    ],
+)
+def test_messages(text: str, message: str) -> None:
+    assert refusal(text) == message
+
+
+def test_a_directive_that_is_not_there_yet_says_so() -> None:
+    for name in set(ORDER) - set(SUPPORTED):
+        assert refusal(name) == f"2: directive {name} of CoreDNS is not supported yet"
+
+
+def test_some_stand_more_than_once() -> None:
+    planned = chain.plan(block("log\nbind 127.0.0.1\nlog . {\nclass error\n}\nbind ::1"))
+    assert len(planned.settings["log"]) == len(planned.settings["bind"]) == 2
+
+
+def test_warnings_of_all_directives() -> None:
+    (first, second) = chain.plan(block("kubernetes a {\nupstream\nresyncperiod 5m\n}")).warnings
+    assert first.startswith("Corefile:3: kubernetes: upstream ")
+    assert second.startswith("Corefile:4: kubernetes: resyncperiod ")
+
+
+def test_the_end_of_the_chain() -> None:
+    answer = Chain(". {\nerrors\n}").ask("web. A")
+    assert (answer.rcode, answer.handled) == (Rcode.SERVFAIL, False)
+    (error,) = answer.errors
+    assert (error.code, error.text) == (
+        20,
+        "no directive of this server block answers for the name",
+    )
+    assert Chain(". {\nerrors\n}").ask("web. A", edns=None).errors == ()
