@@ -9,7 +9,7 @@ from typing import Final
 from tests.cluster.observation import ZONE, Question
 from tests.cluster.rest import Json
 
-TYPES: Final = ["A", "AAAA", "SRV", "PTR", "TXT", "CNAME", "NS", "SOA", "MX", "HTTPS", "DS", "ANY"]
+TYPES: Final = ["A", "AAAA", "SRV", "PTR", "TXT", "CNAME", "NS", "SOA", "HTTPS", "ANY"]
 _LABEL: Final = range(1, 63)  # one is left for a misspelling
 _FEW: Final = ("A", "SRV", "SOA", "PTR")
 
