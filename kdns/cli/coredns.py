@@ -7,11 +7,14 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kdns import __version__
 from kdns.config import corefile
 from kdns.config.tree import ConfigError, ServerBlock
+
+if TYPE_CHECKING:
+    from kdns.sources.files import Reading
 
 DEFAULT_FILE: Final = "Corefile"
 DEFAULT_PORT: Final = 53
@@ -29,22 +32,27 @@ def run(args: list[str]) -> int:
         print("\n".join(f"dns.{name}" for name in sorted(SUPPORTED)))
         return 0
     from kdns.cli.serve import serve
+    from kdns.sources.configuration import Configuration
 
+    configuration = Configuration(lambda reading: read(options.conf, options.port, reading))
     return serve(
-        lambda: read(options.conf, options.port),
+        configuration.load,
+        changes=configuration.changes,
         quiet=options.quiet,
         pidfile=options.pidfile,
         workers=options.workers,
     )
 
 
-def read(path: str, port: int) -> tuple[ServerBlock, ...]:
+def read(path: str, port: int, reading: Reading | None = None) -> tuple[ServerBlock, ...]:
     """The server blocks of a Corefile; without a file's name, of ``./Corefile`` if there is one.
 
-    Raises ``ConfigError`` for a file that is missing or cannot be used.
+    ``reading`` remembers which files that took. Raises ``ConfigError`` for a file that is missing or
+    cannot be used.
     """
-    from kdns.sources import files
+    from kdns.sources.files import Reading
 
+    files = reading or Reading()
     if not path and not Path(DEFAULT_FILE).exists():
         return corefile.default_blocks(port)
     path = path or DEFAULT_FILE

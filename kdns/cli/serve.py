@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
@@ -149,11 +149,15 @@ def _kubeconfig(options: argparse.Namespace) -> str:
 def serve(
     load: Callable[[], tuple[ServerBlock, ...]],
     *,
+    changes: Callable[[], AsyncIterator[None]] | None = None,
     quiet: bool = False,
     pidfile: str = "",
     workers: int = 1,
 ) -> int:
-    """Run the server until it is told to stop. ``load`` gives its configuration, again at a reload."""
+    """Run the server until it is told to stop. ``load`` gives its configuration, again at a reload.
+
+    ``changes`` tells when that may have become another one.
+    """
     from kdns.server.lifecycle import Server
 
     if not 1 <= workers <= MAX_WORKERS:
@@ -166,7 +170,7 @@ def serve(
             Path(pidfile).write_text(f"{os.getpid()}\n")
         except OSError as error:
             raise ConfigError(f"cannot write {pidfile!r}: {error.strerror}") from error
-    server = Server(load, quiet=quiet, workers=workers)
+    server = Server(load, changes, quiet=quiet, workers=workers)
     try:
         return server.run_forever()
     finally:

@@ -8,14 +8,16 @@ more questions, answer what was asked, end the sources.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from time import time
 from typing import Final
 
 from kdns import __version__
+from kdns.config import printer
 from kdns.config.access import Access
 from kdns.config.tree import ConfigError, ServerBlock
 from kdns.listeners.health_probe import probe_forever
@@ -41,16 +43,23 @@ TICK: Final = 1.0
 """Seconds between looks at whether the sources are current."""
 
 Load = Callable[[], tuple[ServerBlock, ...]]
+Changes = Callable[[], AsyncIterator[None]]
 
 
 class Server:
     """The whole server. ``load`` reads the configuration, at the start and again at each reload.
 
+    ``changes`` tells when that may come to something else; with the directive ``reload`` it is read then.
+
     ``workers`` counts the processes that answer, this one among them.
     """
 
-    def __init__(self, load: Load, *, quiet: bool = False, workers: int = 1) -> None:
-        self.load, self.quiet = load, quiet
+    def __init__(
+        self, load: Load, changes: Changes | None = None, *, quiet: bool = False, workers: int = 1
+    ) -> None:
+        self.load, self.changes, self.quiet = load, changes, quiet
+        self._digest = ""
+        """Of the configuration in use."""
         self.core = Core(self._make_cluster, shared_port=workers > 1)
         self.workers = Workers(workers - 1, self.core)
         self.http = HttpListener()
@@ -60,6 +69,7 @@ class Server:
         self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._probe: asyncio.Task[None] | None = None
+        self.core.metrics.read(families.RELOAD_VERSION, self._version)
 
     def _make_cluster(self, access: Access) -> Cluster:
         return WatchedCluster(access, self._forward, request_observer(self.core.metrics))
@@ -91,6 +101,7 @@ class Server:
                 stopping.cancel()
                 raise as_config_error(error) from error
             self._tasks.append(asyncio.create_task(self._watch_sources()))
+            self._tasks.append(asyncio.create_task(self._watch_configuration()))
             self._announce()
             self.started.set()
         await stopping
@@ -102,11 +113,13 @@ class Server:
         """Begin to stop, also during the start; ``run`` returns once that is done."""
         self._stop.set()
 
-    async def reload(self) -> bool:
+    async def reload(self, *, if_different: bool = False) -> bool:
         """Take a new configuration over; on failure everything stays as it was."""
         async with self._reloading:
             try:
                 blocks = self.load()
+                if if_different and digest(blocks) == self._digest:
+                    return True  # a comment, white space, or what failed was taken back
                 await self._apply(blocks)
             except UNUSABLE as error:
                 self.core.metrics.count(families.RELOAD_FAILED)
@@ -135,6 +148,7 @@ class Server:
             await self.core.discard(prepared)
             raise
         # Nothing can fail from here on.
+        self._digest = digest(blocks)
         await self.core.commit(prepared)
         await self._probe_health(prepared.generation)
         for planned in prepared.generation.plans:
@@ -156,6 +170,22 @@ class Server:
             await asyncio.sleep(TICK)
             self.core.look_at_sources()
             self.workers.send_status()
+
+    async def _watch_configuration(self) -> None:
+        """``reload``: a changed Corefile is taken over at once."""
+        if self.changes is None:
+            return
+        async for _ in self.changes():
+            if self._reloads:
+                await self.reload(if_different=True)
+
+    @property
+    def _reloads(self) -> bool:
+        plans = self.generation.plans if self.generation else ()
+        return any("reload" in planned.settings for planned in plans)
+
+    def _version(self) -> list[tuple[tuple[str, ...], float]]:
+        return [(("sha512", self._digest), 1)] if self._reloads else []
 
     def _announce(self) -> None:
         if self.quiet:
@@ -194,6 +224,12 @@ class Server:
         errors.flush()
         if not self.quiet:
             logger.info("stopped")
+
+
+def digest(blocks: Iterable[ServerBlock]) -> str:
+    """SHA-512 of what a configuration says, however it is written."""
+    text = printer.to_text(blocks)
+    return hashlib.sha512(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _health(generation: Generation | None) -> list[health.Settings]:

@@ -7,11 +7,66 @@ from __future__ import annotations
 
 import glob
 import os
-from typing import Final
+from typing import Final, TypeAlias
 
 from kdns.config.tree import ConfigError, Location
 
+Signature: TypeAlias = tuple[tuple[str, tuple[int, int, int] | None], ...]
+"""Paths, each with time of change, size and inode; None for one that is not there."""
+
 MAX_BYTES: Final = 4 * 1024 * 1024  # a ConfigMap holds 1 MiB; this also ends reading /dev/zero
+
+
+class Reading:
+    """Reads as ``read`` and ``load`` do, and remembers what, to notice when that would be different."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Signature] = {}
+
+    def read(self, path: str) -> str:
+        """See the function ``read``."""
+        self._seen[path] = _look(path)  # before it is read: what changes meanwhile counts
+        return read(path)
+
+    def load(self, pattern: str, importing_file: str) -> list[tuple[str, str]]:
+        """See the function ``load``."""
+        path = _path(pattern, importing_file)
+        self._seen[path] = _look(path)
+        return load(pattern, importing_file)
+
+    def changed(self) -> bool:
+        """Whether something was written, came or went since the last call."""
+        before, self._seen = self._seen, {path: _look(path) for path in self._seen}
+        return self._seen != before
+
+    @property
+    def folders(self) -> frozenset[str]:
+        """Where what changes can be seen: a ConfigMap's file is a link into another folder."""
+        places = [p for path in self._seen for p in (os.path.abspath(path), os.path.realpath(path))]
+        folders = {os.path.dirname(place) for place in places}
+        return frozenset(folder for folder in folders if os.path.isdir(folder))
+
+
+def _look(path: str) -> Signature:
+    """What tells cheaply that a file, or the files of a pattern, may be different."""
+    paths = sorted(glob.glob(_escape(path))) if _is_pattern(path) else [path]
+    return tuple((path, _stat(path)) for path in paths)
+
+
+def _stat(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _path(pattern: str, importing_file: str) -> str:
+    return os.path.normpath(os.path.join(os.path.dirname(importing_file), pattern))
+
+
+def _is_pattern(path: str) -> bool:
+    return "*" in path or "?" in path
 
 
 def load(pattern: str, importing_file: str) -> list[tuple[str, str]]:
@@ -21,8 +76,8 @@ def load(pattern: str, importing_file: str) -> list[tuple[str, str]]:
     may match nothing (hidden files never). Raises ``ConfigError`` for a named file that is missing, and for
     one that cannot be read.
     """
-    path = os.path.normpath(os.path.join(os.path.dirname(importing_file), pattern))
-    if "*" in pattern or "?" in pattern:
+    path = _path(pattern, importing_file)
+    if _is_pattern(pattern):
         return [(match, read(match)) for match in sorted(glob.glob(_escape(path)))]
     return [(path, read(path))]
 
