@@ -31,7 +31,7 @@ from kdns.config import corefile
 from kdns.config.tree import ConfigError
 from kdns.metrics import Metrics, families
 from kdns.plugins import log, log_format
-from kdns.plugins.chain import SUPPORTED, Plan
+from kdns.plugins.chain import ORDER, SUPPORTED, Plan
 from kdns.records import explain
 from kdns.server import generation
 from kdns.sources import files
@@ -176,6 +176,25 @@ WORD: Final = re.compile(r"[a-z_][a-z_0-9]*")
 def test_directives() -> None:
     documented = [name for name in DIRECTIVES if re.fullmatch(r"[a-z_0-9]+", name)]
     assert sorted(documented) == sorted(SUPPORTED)
+
+
+def test_directives_that_are_not_there() -> None:
+    assert set(code(DIRECTIVES["Not there"])) == set(ORDER) - SUPPORTED.keys()
+
+
+def test_corefiles_of_distributions() -> None:
+    """Those that the README names are accepted, and no other is."""
+    (named,) = re.findall(r"the Corefiles as they are: ([^.]*)\.", PAGES[0].read_text())
+    found = (ROOT / "tests" / "config" / "corefiles").glob("*.Corefile")
+    accepted = {path.stem for path in found if _is_accepted(path.read_text())}
+    assert set(named.lower().replace(",", "").split()) == accepted
+
+
+def _is_accepted(text: str) -> bool:
+    try:
+        return bool(plan(text))
+    except ConfigError:
+        return False
 
 
 @pytest.mark.parametrize("directive", sorted(SUPPORTED))
