@@ -132,6 +132,14 @@ class ControlPlane:
     def resume_apiserver(self) -> None:
         _running(self._apiserver, "kube-apiserver").resume()
 
+    def revive(self) -> None:
+        """Undo what a test that failed half-way has left paused or killed."""
+        if self._apiserver is not None and self._apiserver.running:
+            self._apiserver.resume()
+            self.wait_ready()
+        else:
+            self.start_apiserver()
+
     def compact_etcd(self) -> int:
         """Forget the history: what is older than the revision returned can no longer be watched."""
         revision = self.revision()

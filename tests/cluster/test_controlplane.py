@@ -153,12 +153,13 @@ def test_after_compaction_an_old_watch_is_gone(plane: ControlPlane) -> None:
 def test_a_restored_snapshot_goes_back_in_time(plane: ControlPlane) -> None:
     plane.api.apply([service("before")])
     snapshot = plane.snapshot()
-    plane.api.apply([service("after")])
+    # More of them than what an API server writes by itself when it starts.
+    plane.api.apply(service(f"after-{number}") for number in range(30))
     late = plane.revision()
     plane.restore(snapshot)
     assert plane.revision() < late
     assert plane.api.get("Service", NAMESPACE, "before") is not None
-    assert plane.api.get("Service", NAMESPACE, "after") is None
+    assert plane.api.get("Service", NAMESPACE, "after-0") is None
 
 
 def test_the_api_names_what_it_refuses(plane: ControlPlane) -> None:

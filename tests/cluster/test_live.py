@@ -230,6 +230,8 @@ def steady(plane: ControlPlane, kdns: Live) -> Iterator[list[str]]:
     wanted = [plane.api.create(service("steady"))["spec"]["clusterIP"]]
     answers(kdns, "steady", wanted)
     yield wanted
+    plane.revive()
+    kdns.process.resume()
     plane.api.delete("Service", NAMESPACE, "steady")
 
 
