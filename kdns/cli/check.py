@@ -26,7 +26,7 @@ from kdns.metrics import Metrics
 from kdns.plugins.chain import Plan
 from kdns.records.cluster import Selection, assemble
 from kdns.server import generation
-from kdns.server.clusters import Cluster, merge
+from kdns.server.clusters import WatchedCluster, merge
 from kdns.sources import files, zone_loading
 from kdns.sources.documents import ManifestError
 from kdns.sources.manifest_files import SUFFIXES, ManifestFiles
@@ -169,7 +169,10 @@ def _try_start(plans: list[Plan], report: Report) -> None:
     """Build what the server would, and read what it reads at start; no API server is asked."""
     accesses = merge(generation.wanted_clusters(plans))
     try:
-        clusters = {base: Cluster(access) for base, access in accesses.items()}
+        clusters = {
+            base: WatchedCluster(access, lambda *_: None, lambda *_: None)
+            for base, access in accesses.items()
+        }
         built = generation.Generation(tuple(plans), clusters, Metrics(), lambda _: None)
         built.load_zones()
         for access, cluster in clusters.items():
