@@ -22,7 +22,15 @@ import dns.rdatatype
 import dns.rrset
 
 Fault: TypeAlias = Literal[
-    "", "drop", "truncate", "wrong id", "wrong question", "garbage", "garbled", "formerr without question"
+    "",
+    "drop",
+    "truncate",
+    "wrong id",
+    "wrong question",
+    "garbage",
+    "garbled",
+    "formerr without question",
+    "forged first",
 ]
 
 
@@ -33,8 +41,10 @@ class NameServer:
     both with the SOA of ``zone``. Faults can be changed at any time.
     """
 
-    def __init__(self, *records: str, zone: str = "test.", tls: ssl.SSLContext | None = None) -> None:
-        self.records = [dns.rrset.from_text(*record.split(None, 4)) for record in records]
+    def __init__(
+        self, *records: str, zone: str = "test.", tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.records = [_rrset(*record.split(None, 4)) for record in records]
         self.zone, self.tls = zone, tls
         self.minimum, self.soa_ttl = 60, 300
         self.fault: Fault = ""
@@ -71,7 +81,8 @@ class NameServer:
                 continue
             break
         self._threads = [
-            threading.Thread(target=target, daemon=True) for target in (self._serve_udp, self._serve_tcp)
+            threading.Thread(target=target, daemon=True)
+            for target in (self._serve_udp, self._serve_tcp)
         ]
         for thread in self._threads:
             thread.start()
@@ -92,7 +103,8 @@ class NameServer:
         # A blocked call does not notice that its socket was closed: wake it.
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
             waker.sendto(b"", ("127.0.0.1", self.port))
-        self._tcp.shutdown(socket.SHUT_RDWR)
+        if self._tcp.fileno() >= 0:
+            self._tcp.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(5)
         for sock in (self._tcp, self._udp, *self._open):
@@ -106,8 +118,13 @@ class NameServer:
     def hang_up(self) -> None:
         """Close the connections that are open."""
         for connection in self._open:
-            connection.close()
+            connection.shutdown(socket.SHUT_RDWR)
         self._open.clear()
+
+    def refuse_tcp(self) -> None:
+        """Answer over UDP only."""
+        self._tcp.shutdown(socket.SHUT_RDWR)
+        self._tcp.close()
 
     @property
     def asked(self) -> list[dns.message.Message]:
@@ -131,7 +148,7 @@ class NameServer:
             threading.Thread(target=self._reply_udp, args=(question, sender), daemon=True).start()
 
     def _reply_udp(self, question: dns.message.Message, sender: tuple[str, int]) -> None:
-        for data in self._replies(question, 512 if self.fault == "truncate" else 65535, "udp"):
+        for data in self._replies(question, "udp"):
             try:
                 self._udp.sendto(data, sender)
             except OSError:
@@ -159,7 +176,7 @@ class NameServer:
                 while (head := stream.read(2)) and len(head) == 2:
                     question = dns.message.from_wire(stream.read(int.from_bytes(head, "big")))
                     self.tcp.append(question)
-                    for data in self._replies(question, 65535, "tcp"):
+                    for data in self._replies(question, "tcp"):
                         connection.sendall(struct.pack("!H", len(data)) + data)
         except (OSError, ValueError):
             pass
@@ -167,14 +184,27 @@ class NameServer:
             connection.close()
 
     def _replies(
-        self, question: dns.message.Message, size: int, transport: Literal["udp", "tcp"]
+        self, question: dns.message.Message, transport: Literal["udp", "tcp"]
     ) -> Iterable[bytes]:
         self.reached(question)
         if self.delay:
             time.sleep(self.delay)
         if self.fault == "drop":
             return
-        reply = self.answer(question)
+        reply = self._spoiled(self.answer(question), transport)
+        if self.fault == "forged first":
+            forged = self.answer(question)
+            forged.id ^= 0x55
+            forged.set_rcode(dns.rcode.REFUSED)
+            yield forged.to_wire()
+        data = reply.to_wire(max_size=65535)
+        if self.fault == "garbage":
+            data = b"\xff" * 40
+        elif self.fault == "garbled":
+            data = data[:2] + b"\x81\x80\0\1\0\7\0\0\0\0" + b"\xff" * 9
+        yield data
+
+    def _spoiled(self, reply: dns.message.Message, transport: str) -> dns.message.Message:
         if transport == "udp" and self.fault == "truncate":
             reply.flags |= dns.flags.TC
             reply.answer.clear()
@@ -184,25 +214,22 @@ class NameServer:
         elif self.fault == "wrong question":
             reply.question[0].name = dns.name.from_text("other.test.")
         elif self.fault == "formerr without question":
-            reply = dns.message.Message(question.id)
-            reply.flags = dns.flags.QR | dns.flags.from_text("")
+            reply = dns.message.Message(reply.id)
+            reply.flags = dns.flags.QR
             reply.set_rcode(dns.rcode.FORMERR)
-        data = reply.to_wire(max_size=65535)
-        if self.fault == "garbage":
-            data = b"\xff" * 40
-        elif self.fault == "garbled":
-            data = data[:2] + b"\x81\x80\0\1\0\7\0\0\0\0" + b"\xff" * 9
-        yield data
+        return reply
 
     def answer(self, question: dns.message.Message) -> dns.message.Message:
         reply = dns.message.make_response(question)
         reply.flags |= self.flags
         asked = question.question[0]
         if self.rcode is not None:
-            reply.set_rcode(self.rcode)
+            reply.set_rcode(dns.rcode.Rcode(self.rcode))
             return reply
         name = asked.name
-        while (found := self._find(name, dns.rdatatype.CNAME)) and asked.rdtype != dns.rdatatype.CNAME:
+        while (
+            found := self._find(name, dns.rdatatype.CNAME)
+        ) and asked.rdtype != dns.rdatatype.CNAME:
             reply.answer.append(found)
             name = found[0].target
         if (found := self._find(name, asked.rdtype)) is not None:
@@ -220,8 +247,8 @@ class NameServer:
         found = [r for r in self.records if r.name == name and r.rdtype == rdtype]
         if not found:
             return None
-        merged = found[0].copy()
-        merged.name = name
-        for rrset in found[1:]:
-            merged.update(rrset)
-        return merged
+        return dns.rrset.from_rdata_list(name, found[0].ttl, [data for r in found for data in r])
+
+
+def _rrset(name: str, ttl: str, rdclass: str, rdtype: str, data: str) -> dns.rrset.RRset:
+    return dns.rrset.from_text(name, int(ttl), rdclass, rdtype, data)

@@ -61,6 +61,9 @@ class Chain:
     def on_change(self, forget: Callable[[Iterable[Key]], None]) -> None:
         """Nothing changes by itself here."""
 
+    def on_scrape(self, report: Callable[[], None]) -> None:
+        """Nobody scrapes here."""
+
     def zone_files(self, files: Iterable[tuple[Name, str]], reload: float) -> ZoneFiles:
         self.stores.append(ZoneFiles(NamedFiles(files), reload, self.changes.append))
         return self.stores[-1]
