@@ -42,11 +42,12 @@ def nameservers(path: str) -> list[str]:
 
 def is_address(text: str) -> bool:
     """Whether it is an IP address, maybe with an IPv6 scope."""
+    host, scoped, _ = text.partition("%")
     try:
-        ip_address(text.partition("%")[0] if ":" in text else text)
+        version = ip_address(host).version
     except ValueError:
         return False
-    return True
+    return not scoped or version == 6
 
 
 def addresses(host: str, resolvers: tuple[Address, ...] = ()) -> list[str]:
@@ -54,10 +55,18 @@ def addresses(host: str, resolvers: tuple[Address, ...] = ()) -> list[str]:
     if resolvers:
         return asyncio.run(_ask(host, resolvers))
     try:
-        found = socket.getaddrinfo(host.rstrip(".") + ".", None, type=socket.SOCK_DGRAM)
+        found = _system(host.rstrip(".") + ".")  # no search domains
+    except ResolvError:
+        found = _system(host)  # a hosts file knows no final dot
+    return list(dict.fromkeys(found))
+
+
+def _system(host: str) -> list[str]:
+    try:
+        entries = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
         raise ResolvError(f"host {host!r} cannot be resolved: {error}") from error
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return [str(entry[4][0]) for entry in entries]
 
 
 async def _ask(host: str, resolvers: tuple[Address, ...]) -> list[str]:
