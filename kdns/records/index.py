@@ -49,6 +49,7 @@ class Index:
         self._service_slices: dict[Id, dict[str, Slice]] = {}
         self._named: dict[str, tuple[str, ...]] = {}
         self._service_ips: dict[str, tuple[Id, ...]] = {}
+        self._external_ips: dict[str, tuple[Id, ...]] = {}
         self._slice_ips: dict[str, tuple[Id, ...]] = {}
         self._pod_ips: dict[str, tuple[Id, ...]] = {}
         self._prefixes: dict[str, int] = {}
@@ -76,6 +77,11 @@ class Index:
     def services_at(self, address: str) -> Iterator[Service]:
         """The Services with this address among their ClusterIPs."""
         for namespace, name in self._service_ips.get(address, ()):
+            yield self.services[namespace][name]
+
+    def services_outside(self, address: str) -> Iterator[Service]:
+        """The Services that are reached at this address from outside the cluster."""
+        for namespace, name in self._external_ips.get(address, ()):
             yield self.services[namespace][name]
 
     def slices_at(self, address: str) -> Iterator[Slice]:
@@ -177,6 +183,7 @@ class Index:
         keys.add(("svc", new.namespace, new.name))
         self._move(self._service_ips, _id(new), old.cluster_ips if old else (), new.cluster_ips)
         self._count(old.cluster_ips if old else (), new.cluster_ips, keys)
+        self._move_outside(_id(new), outside(old) if old else (), outside(new), keys)
 
     def _remove_service(self, key: Id, keys: set[Key]) -> None:
         namespace, name = key
@@ -193,6 +200,14 @@ class Index:
         keys.update((("names", namespace), ("named", name), ("svc", namespace, name)))
         self._move(self._service_ips, key, old.cluster_ips, ())
         self._count(old.cluster_ips, (), keys)
+        self._move_outside(key, outside(old), (), keys)
+
+    def _move_outside(
+        self, key: Id, old: tuple[str, ...], new: tuple[str, ...], keys: set[Key]
+    ) -> None:
+        if old != new:
+            self._move(self._external_ips, key, old, new)
+            keys.update([("ip", address) for address in {*old} ^ {*new}])
 
     # ---- EndpointSlices
 
@@ -285,6 +300,11 @@ class Index:
                 if prefix not in self._prefixes:
                     keys.add(("prefix", prefix))
                 self._prefixes[prefix] = self._prefixes.get(prefix, 0) + 1
+
+
+def outside(service: Service) -> tuple[str, ...]:
+    """Where a Service is reached from outside the cluster: addresses, and names of load balancers."""
+    return (*service.external_ips, *service.ingress)
 
 
 def _id(item: Object) -> Id:

@@ -125,7 +125,7 @@ def _cluster(view: View, subject: Subject, service: Service) -> Outcome:
     found = [
         Location(address, port)
         for port in ports
-        if _matches(subject.asked, port)
+        if port_matches(subject.asked, port)
         for address in service.cluster_ips
     ]
     if not found:
@@ -158,7 +158,7 @@ def _locations(
             label = endpoint_label(endpoint, address, view.endpoint_pod_names).lower()
             if not asked.endpoint or asked.endpoint == label:
                 for port in ports:
-                    if _matches(asked, port):
+                    if port_matches(asked, port):
                         yield Location(address, port, label)
 
 
@@ -215,7 +215,7 @@ def _ports(pieces: Iterable[Slice]) -> Iterator[Port]:
     return (port for piece in pieces for port in piece.ports)
 
 
-def _matches(asked: Asked, port: Port | None) -> bool:
+def port_matches(asked: Asked, port: Port | None) -> bool:
     """An empty port or protocol label matches any, as with the peer."""
     if not asked.port and not asked.protocol:
         return True

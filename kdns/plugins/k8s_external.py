@@ -1,0 +1,191 @@
+"""``k8s_external [ZONES…] { apex LABEL; ttl SECONDS; headless; fallthrough }``: Services seen from outside.
+
+Answers from the objects of the ``kubernetes`` directive in the same server block.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.config.tree import Option
+from kdns.plugins import kubernetes
+from kdns.plugins.file import parse_zones, served_zones
+from kdns.plugins.interface import Context, Handler
+from kdns.plugins.zones import Fallthrough, longest_match, parse_fallthrough
+from kdns.records.external import External, Found, Shown
+from kdns.records.lookup import zone_wire
+from kdns.wire.constants import Class, ErrorCode, Rcode, Type
+from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
+from kdns.wire.names import BadNameError, Name, from_text, from_wire
+
+NAME: Final = "k8s_external"
+MAX_TTL: Final = 3600  # seconds; the peer's limit
+MAX_CHAIN: Final = 10
+_MAX_REASON: Final = 199
+
+
+class Settings(Struct, frozen=True):
+    """What the directive says."""
+
+    zones: tuple[Name, ...] = ()
+    """Empty for those of the server block."""
+    ttl: int = 5
+    apex: Name = ("dns",)
+    headless: bool = False
+    fallthrough: Fallthrough = Fallthrough()
+    directive: Option = Option(NAME)
+
+
+def parse(directive: Option) -> Settings:
+    """Raises ``ConfigError``."""
+    settings = Settings(parse_zones(directive, directive.args), directive=directive)
+    for option in directive.options:
+        match option.name:
+            case "ttl":
+                settings = replace(settings, ttl=_ttl(option))
+            case "apex":
+                settings = replace(settings, apex=_apex(option))
+            case "headless":
+                settings = replace(settings, headless=True)
+            case "fallthrough":
+                settings = replace(settings, fallthrough=parse_fallthrough(option))
+            case _:
+                option.fail(f"not an option of {NAME}; these are ttl, apex, headless, fallthrough")
+    return settings
+
+
+def _ttl(option: Option) -> int:
+    text = option.one()
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= MAX_TTL):
+        option.fail(f"must be a number of seconds from 0 to {MAX_TTL}, not {text!r}")
+    return int(text)
+
+
+def _apex(option: Option) -> Name:
+    try:
+        apex = from_text(option.one())
+    except BadNameError as error:
+        option.fail(str(error))
+    if not apex:
+        option.fail("takes a label such as dns")
+    return apex
+
+
+def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
+    """Raise ``ConfigError`` when the block has no ``kubernetes`` directive to take Services from."""
+    cluster = next(context.block.named("kubernetes"), None)
+    if cluster is None:
+        settings.directive.fail("needs a kubernetes directive in the same server block")
+    return Stage(settings, kubernetes.parse(cluster), next_handler, context).answer
+
+
+class Stage:
+    """The stage: zone match, look-up, aliases followed through the whole server."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: kubernetes.Settings,
+        next_handler: Handler,
+        context: Context,
+    ) -> None:
+        self.settings, self.next, self.context = settings, next_handler, context
+        self.index, self.status = context.cluster(cluster.access())
+        self.zones = served_zones(settings.zones, context)
+        shown = Shown(self.zones, settings.ttl, settings.apex, settings.headless)
+        local = context.local_addresses()
+        self.external = External(self.index, cluster.view(context.block), shown, local)
+
+    async def answer(self, query: Query) -> Answer:
+        zone = longest_match(self.zones, query.name)
+        if zone is None:
+            return await self.next(query)
+        if query.qclass != Class.IN or query.qtype in {Type.AXFR, Type.IXFR}:
+            return Answer(Rcode.REFUSED, authoritative=False, plugin=NAME)
+        found = self.external.look_up(zone, query.qname, query.name, query.qtype)
+        if not found.exists:
+            if not self.index.synced.issuperset(found.needs):
+                return self._failed(query)
+            if self.settings.fallthrough.covers(query.name):
+                passed = await self.next(query)
+                return replace(passed, keys=passed.keys | frozenset(found.keys))
+        return await self._follow(query, self._say(query, zone, found), found)
+
+    def _say(self, query: Query, zone: Name, found: Found) -> Answer:
+        keys: frozenset[Key] = frozenset(found.keys)
+        authority: tuple[Record, ...] = ()
+        errors: tuple[ExtendedError, ...] = ()
+        if not found.answer:
+            authority = (self.external.soa(zone_wire(query.qname, query.name, zone)),)
+            keys |= {("serial",)}
+            if query.wants_reason and found.why:
+                errors = (ExtendedError(ErrorCode.OTHER, found.why[:_MAX_REASON]),)
+        return Answer(
+            rcode=Rcode.NOERROR if found.exists else Rcode.NXDOMAIN,
+            answer=found.answer,
+            authority=authority,
+            additional=found.additional,
+            errors=errors,
+            keys=keys,
+            keep_until=float("inf") if self.status.synced else 0.0,
+            plugin=NAME,
+        )
+
+    def _failed(self, query: Query) -> Answer:
+        text = f"not synced yet: {self.status.problem}"[:_MAX_REASON]
+        errors = (ExtendedError(ErrorCode.NOT_READY, text),) if query.wants_reason else ()
+        return Answer(
+            Rcode.SERVFAIL, authoritative=False, errors=errors, keep_until=0.0, plugin=NAME
+        )
+
+    async def _follow(self, query: Query, answer: Answer, found: Found) -> Answer:
+        """Aliases of load balancers, and the addresses of what SRV records name."""
+        if query.hops >= MAX_CHAIN:
+            return answer
+        if found.target:
+            answer = await self._chase(query, answer, found.target)
+        for host in found.hosts:
+            for rtype in (Type.A, Type.AAAA):
+                told = await self._ask(query, host, rtype)
+                records = told.answer if told.handled else ()
+                answer = replace(
+                    answer,
+                    additional=(*answer.additional, *records),
+                    keys=answer.keys | told.keys,
+                    keep_until=min(answer.keep_until, told.keep_until),
+                )
+        return answer
+
+    async def _chase(self, query: Query, answer: Answer, target: bytes) -> Answer:
+        """RFC 6604: the rcode is that of the last name, where somebody here answers for it."""
+        told = await self._ask(query, target, query.qtype)
+        answered = told.handled and told.rcode in {Rcode.NOERROR, Rcode.NXDOMAIN}
+        kept = replace(
+            answer,
+            keys=answer.keys | told.keys,
+            keep_until=min(answer.keep_until, told.keep_until),
+        )
+        if not answered:
+            return kept
+        return replace(
+            kept,
+            rcode=told.rcode,
+            answer=(*answer.answer, *told.answer),
+            authority=() if told.answer else told.authority,
+            truncated=told.truncated,
+        )
+
+    async def _ask(self, query: Query, qname: bytes, rtype: int) -> Answer:
+        return await self.context.resolve(
+            replace(
+                query,
+                qname=qname,
+                name=from_wire(qname),
+                qtype=rtype,
+                transport="internal",
+                hops=query.hops + 1,
+            )
+        )

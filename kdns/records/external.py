@@ -1,0 +1,292 @@
+"""Names of Services for askers outside the cluster: ``web.shop.example.org`` and its reverse.
+
+Data are the external addresses of a Service: ``spec.externalIPs`` and what its load balancer got. With
+``headless`` also the endpoints of Services that have none. Pure, like ``lookup``, whose sister it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+from typing import Final
+
+from msgspec import Struct
+
+from kdns.records.index import Index, outside
+from kdns.records.lookup import is_exposed
+from kdns.records.objects import Kind, Port, Service
+from kdns.records.outcome import Asked, View
+from kdns.records.services import endpoint_label, external_target, pack, port_matches
+from kdns.wire import rdata
+from kdns.wire.constants import Type
+from kdns.wire.message import Key, Record
+from kdns.wire.names import BadNameError, Name, address_of, skip, to_wire
+
+_TIMES: Final = (7200, 1800, 86400)
+"""Refresh, retry and expire of the SOA in seconds; the peer's."""
+_SERVER: Final = "ns1"
+_MASTER: Final = "hostmaster"
+_NO_SUCH_TYPE: Final = "the name exists but has no record of this type"
+
+
+class Shown(Struct, frozen=True):
+    """How the zones are shown: the options of ``k8s_external``."""
+
+    zones: tuple[Name, ...]
+    """PTRs point into the first that is no reverse zone."""
+    ttl: int = 5
+    """Seconds, 0 to 3600."""
+    apex: Name = ("dns",)
+    """Below it is the name of the zone's server."""
+    headless: bool = False
+
+    @property
+    def primary(self) -> Name:
+        return next((zone for zone in self.zones if zone[-1:] != ("arpa",)), self.zones[0])
+
+
+class Found(Struct, frozen=True):
+    """The result of one look-up."""
+
+    exists: bool = True
+    answer: tuple[Record, ...] = ()
+    additional: tuple[Record, ...] = ()
+    keys: tuple[Key, ...] = ()
+    why: str = ""
+    """Why there is no answer."""
+    needs: tuple[Kind, ...] = ()
+    """Kinds that must be synced before a negative result is the truth."""
+    target: bytes = b""
+    """Where an alias in ``answer`` leads."""
+    hosts: tuple[bytes, ...] = ()
+    """Names that SRV records lead to, whose addresses are not known here."""
+
+
+class _Place(Struct, frozen=True):
+    """An address or a host name, and a port of it."""
+
+    host: str
+    port: Port | None
+    label: str = ""
+    """The endpoint's; "" for what the whole Service has."""
+    alone: bool = False
+    """Whether it is found at its label alone: an endpoint of a Service with an address of its own."""
+
+
+class External:
+    """The look-ups in one cluster. ``local`` are this server's own addresses."""
+
+    def __init__(self, index: Index, view: View, shown: Shown, local: tuple[str, ...]) -> None:
+        self.index, self.view, self.shown, self.local = index, view, shown, local
+
+    def soa(self, zone: bytes) -> Record:
+        """The SOA of a zone whose wire form is ``zone``."""
+        data = rdata.soa(
+            to_wire((_SERVER, *self.shown.apex), zone),
+            to_wire((_MASTER, *self.shown.apex), zone),
+            self.index.serial,
+            (*_TIMES, self.shown.ttl),
+        )
+        return Record(zone, Type.SOA, self.shown.ttl, data)
+
+    def look_up(self, zone: Name, qname: bytes, name: Name, qtype: int) -> Found:
+        """Records of ``qtype`` at ``name``, which lies in ``zone``; owners echo ``qname``."""
+        labels = name[: len(name) - len(zone)]
+        apex = self.shown.apex
+        origin = skip(qname, len(labels))
+        if not labels:
+            return self._apex(origin, qname, qtype)
+        if labels[-len(apex) :] == apex:
+            return self._server(labels[: -len(apex)], qname, qtype)
+        if (address := address_of(name)) is not None:
+            return self._reverse(address, qname, qtype)
+        return self._service(labels, origin, qname, qtype)
+
+    # ---- the zone itself
+
+    def _apex(self, origin: bytes, qname: bytes, qtype: int) -> Found:
+        if qtype == Type.SOA:
+            return Found(answer=(self.soa(origin),), keys=(("serial",),))
+        if qtype != Type.NS:
+            return Found(why=_NO_SUCH_TYPE)
+        target = to_wire((_SERVER, *self.shown.apex), origin)
+        addresses, keys = self._own_addresses()
+        additional = [record for a in addresses for record in self._address(target, a, None)]
+        record = Record(qname, Type.NS, self.shown.ttl, target)
+        return Found(answer=(record,), additional=tuple(additional), keys=keys)
+
+    def _server(self, rest: Name, qname: bytes, qtype: int) -> Found:
+        if not rest:
+            return Found(why="only names below this one have records")
+        if rest != (_SERVER,):
+            return Found(exists=False, why="no such name at the zone's servers")
+        addresses, keys = self._own_addresses()
+        records = [record for a in addresses for record in self._address(qname, a, qtype)]
+        return Found(answer=tuple(records), keys=keys, why="the server has no such address")
+
+    def _own_addresses(self) -> tuple[list[str], tuple[Key, ...]]:
+        """Where this server is reached from outside: through its Services, or by its addresses."""
+        keys: list[Key] = [("ip", address) for address in self.local]
+        found: dict[str, None] = {}
+        pieces = [piece for address in self.local for piece in self.index.slices_at(address)]
+        for piece in pieces:
+            keys.append(("svc", piece.namespace, piece.service))
+            service = self.index.service(piece.namespace, piece.service)
+            if service is None:
+                continue
+            if service.headless and self.shown.headless:
+                found.update((a, None) for e in piece.endpoints if e.ready for a in e.addresses)
+            else:
+                found.update((host, None) for host in outside(service) if is_address(host))
+        return list(found if pieces else dict.fromkeys(self.local)), tuple(keys)
+
+    # ---- reverse
+
+    def _reverse(self, address: str, qname: bytes, qtype: int) -> Found:
+        keys: list[Key] = [("ip", address)]
+        targets: dict[bytes, None] = {}
+        found = self.index.services_outside(address)
+        for service in sorted(found, key=lambda service: (service.namespace, service.name)):
+            keys.append(("ns", service.namespace))
+            if is_exposed(self.index, self.view, service.namespace):
+                names = (service.name, service.namespace, *self.shown.primary)
+                targets[to_wire(names)] = None
+        if not targets:
+            why = f"no Service has the external address {address}"
+            return Found(exists=False, keys=tuple(keys), why=why, needs=(Kind.SERVICE,))
+        records = [Record(qname, Type.PTR, self.shown.ttl, target) for target in targets]
+        if qtype != Type.PTR:
+            return Found(keys=tuple(keys), why=_NO_SUCH_TYPE)
+        return Found(answer=tuple(records), keys=tuple(keys))
+
+    # ---- Services
+
+    def _service(self, labels: Name, origin: bytes, qname: bytes, qtype: int) -> Found:
+        namespace, rest = labels[-1], labels[:-1]
+        key: Key = ("ns", namespace)
+        if not is_exposed(self.index, self.view, namespace):
+            why = f"there is no namespace {namespace}"
+            return Found(exists=False, keys=(key,), why=why, needs=(Kind.NAMESPACE,))
+        if not rest:
+            return Found(keys=(key,), why="only names below this one have records")
+        keys = (key, ("svc", namespace, rest[-1]))
+        service = self.index.service(namespace, rest[-1])
+        if service is None:
+            why = f"there is no Service {rest[-1]} in namespace {namespace}"
+            return Found(exists=False, keys=keys, why=why, needs=(Kind.SERVICE,))
+        places = list(self._places(service))
+        below = rest[:-1]
+        matching = [place for place in places if _matches(place, below)]
+        if not matching:
+            return self._nothing(service, places, below, keys)
+        if qtype == Type.SRV:
+            return self._locators(service, matching, origin, qname, keys)
+        return self._addresses(matching, qname, qtype, keys)
+
+    def _places(self, service: Service) -> Iterator[_Place]:
+        """The external addresses, or else its host names; or the endpoints, where they are shown."""
+        hosts = outside(service)
+        if not hosts and self.shown.headless:
+            yield from self._endpoints(service)
+        # A name with addresses can have no alias beside them (RFC 1034 section 3.6.2).
+        addresses = [host for host in hosts if is_address(host)]
+        ports: Iterable[Port | None] = service.ports or (None,)
+        for host in dict.fromkeys(addresses or hosts[:1]):
+            for port in ports:
+                yield _Place(host, port)
+
+    def _endpoints(self, service: Service) -> Iterator[_Place]:
+        for piece, endpoint in self.index.ready(service.namespace, service.name):
+            ports: Iterable[Port | None] = piece.ports or (None,)
+            for address in endpoint.addresses:
+                label = endpoint_label(endpoint, address, self.view.endpoint_pod_names).lower()
+                for port in ports:
+                    yield _Place(address, port, label, alone=not service.headless)
+
+    @staticmethod
+    def _nothing(
+        service: Service, places: list[_Place], below: Name, keys: tuple[Key, ...]
+    ) -> Found:
+        name = f"{service.namespace}/{service.name}"
+        if not places:
+            why = f"Service {name} has no external address"
+            return Found(exists=False, keys=keys, why=why, needs=(Kind.SLICE,))
+        protocols = {f"_{place.port.protocol}" for place in places if place.port}
+        if len(below) == 1 and below[0] in protocols:
+            return Found(keys=keys, why="only names below this one have records")
+        return Found(exists=False, keys=keys, why=f"Service {name} has no such port or endpoint")
+
+    # ---- records
+
+    def _addresses(
+        self, places: list[_Place], qname: bytes, qtype: int, keys: tuple[Key, ...]
+    ) -> Found:
+        hosts = list(dict.fromkeys(place.host for place in places))
+        if not is_address(hosts[0]) and (target := external_target(hosts[0])):
+            record = Record(qname, Type.CNAME, self.shown.ttl, target)
+            follow = qtype not in {Type.CNAME, Type.ANY}
+            return Found(answer=(record,), keys=keys, target=target if follow else b"")
+        records = [record for host in hosts for record in self._address(qname, host, qtype)]
+        return Found(answer=tuple(records), keys=keys, why=_NO_SUCH_TYPE)
+
+    def _address(self, owner: bytes, host: str, qtype: int | None) -> Iterator[Record]:
+        """An A or AAAA record; nothing for a host name, or where the type is another."""
+        if is_address(host):
+            packed = pack(host)
+            kind = Type.A if len(packed) == 4 else Type.AAAA
+            if qtype in {kind, None}:
+                yield Record(owner, kind, self.shown.ttl, packed)
+
+    def _locators(
+        self,
+        service: Service,
+        places: list[_Place],
+        origin: bytes,
+        qname: bytes,
+        keys: tuple[Key, ...],
+    ) -> Found:
+        """SRV records, each once; the weight shares 100 among them, as inside the cluster."""
+        weight = max(100 // len(places), 1)
+        answer: dict[Record, None] = {}
+        additional: dict[Record, None] = {}
+        hosts: dict[bytes, None] = {}
+        for place in places:
+            target = self._target(service, place, origin)
+            if place.port is None or target is None:
+                continue
+            data = rdata.srv(0, weight, place.port.number, target)
+            answer[Record(qname, Type.SRV, self.shown.ttl, data)] = None
+            additional.update((one, None) for one in self._address(target, place.host, None))
+            if not is_address(place.host):
+                hosts[target] = None
+        why = "the Service has no ports"
+        return Found(True, tuple(answer), tuple(additional), keys, why, hosts=tuple(hosts))
+
+    @staticmethod
+    def _target(service: Service, place: _Place, origin: bytes) -> bytes | None:
+        if not is_address(place.host):
+            return external_target(place.host)
+        labels = (place.label,) if place.label else ()
+        try:
+            return to_wire((*labels, service.name, service.namespace), origin)
+        except BadNameError:
+            return None
+
+
+def _matches(place: _Place, below: Name) -> bool:
+    """Whether a place is meant by what stands before the Service: an endpoint, or port and protocol."""
+    if len(below) == 1:
+        return place.label == below[0]
+    if place.alone or len(below) > 2:
+        return False
+    port, protocol = (label.removeprefix("_") for label in below) if below else (None, None)
+    return port_matches(Asked("svc", port=port, protocol=protocol), place.port)
+
+
+def is_address(text: str) -> bool:
+    """Whether an entry is an address and not a host name."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
