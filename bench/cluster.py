@@ -2,18 +2,22 @@
 
 Services ``svc-0 …`` have a ClusterIP and two ports, and the first ones a slice made by hand (there are
 no selectors, so that no controller takes part). ``set-0 …`` are headless with 20 endpoints each.
-Clusters only grow: the small one first, then the large one.
+Clusters only grow: the small one first, then the large one. They are written into etcd as the API
+server would, because thousands of requests would take it many minutes on two cores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeAlias
+from uuid import uuid4
 
 from msgspec import Struct
 
-from tests.cluster.rest import Api, ApiError
+from tests.cluster.controlplane import ControlPlane
+from tests.cluster.processes import wait_until
+from tests.cluster.rest import Api
 
 Manifest: TypeAlias = dict[str, Any]
 
@@ -24,8 +28,6 @@ SLICED: Final = 200
 """Services that have a slice: the objects of the churn."""
 
 _SERVICE_LABEL: Final = "kubernetes.io/service-name"
-_WRITERS: Final = 4
-_EXISTS: Final = 409
 _PORTS: Final = (("http", 80), ("metrics", 9090))
 
 
@@ -46,49 +48,92 @@ SMALL: Final = Size(1_000, 200)
 LARGE: Final = Size(10_000, 5_000)
 
 
-def grow(api: Api, before: Size, after: Size) -> None:
-    """Make what ``after`` has more than ``before``. A minute for the large cluster."""
-    api.ensure_namespace(NAMESPACE)
-    with ThreadPoolExecutor(_WRITERS) as writers:
-        for made in _missing(before, after):
-            for each in [writers.submit(_create, api, manifest) for manifest in made]:
-                each.result()
+def grow(plane: ControlPlane, before: Size, after: Size) -> None:
+    """Make what ``after`` has more than ``before``; returns when the API shows it."""
+    plane.api.ensure_namespace(NAMESPACE)
+    plane.store(dict(_missing(before, after)))
+    for kind, number in (("svc", after.services), ("set", after.headless)):
+        if number:
+            last = f"{kind}-{number - 1}"
+            wait_until(partial(_is_there, plane.api, last), 60, f"Service {last} in the API")
 
 
-def _missing(before: Size, after: Size) -> Iterator[Iterable[Manifest]]:
-    sliced = range(before.services, min(after.services, SLICED))
-    headless = range(before.headless, after.headless)
-    yield map(service, range(before.services, after.services))
-    yield map(headless_service, headless)
-    yield (slice_of(f"svc-{at}", _addresses(at, 3, second=128)) for at in sliced)
-    yield (slice_of(f"set-{at}", _addresses(at, ENDPOINTS)) for at in headless)
+def _is_there(api: Api, name: str) -> bool:
+    return api.get("Service", NAMESPACE, name) is not None
 
 
-def _create(api: Api, manifest: Manifest) -> None:
-    try:
-        api.create(manifest)
-    except ApiError as error:
-        if error.status != _EXISTS:
-            raise
+def _missing(before: Size, after: Size) -> Iterator[tuple[str, Manifest]]:
+    """Objects by their keys in etcd."""
+    for at in range(before.services, after.services):
+        name, address = f"svc-{at}", cluster_ip(at)
+        yield f"services/specs/{NAMESPACE}/{name}", _stored(_service(name, address))
+        yield f"ipaddresses/{address}", _stored(_allocation(name, address))
+    for at in range(before.headless, after.headless):
+        name = f"set-{at}"
+        yield f"services/specs/{NAMESPACE}/{name}", _stored(_service(name, "None"))
+        yield _slice_key(name), _stored(slice_of(name, _addresses(at, ENDPOINTS)))
+    for at in range(before.services, min(after.services, SLICED)):
+        name = f"svc-{at}"
+        yield _slice_key(name), _stored(slice_of(name, _addresses(at, 3, second=128)))
 
 
-def service(at: int) -> Manifest:
-    return _service(f"svc-{at}", {})
+def _slice_key(name: str) -> str:
+    return f"endpointslices/{NAMESPACE}/{name}-1"
 
 
-def headless_service(at: int) -> Manifest:
-    return _service(f"set-{at}", {"clusterIP": "None"})
+def _stored(manifest: Manifest) -> Manifest:
+    """With what the API server adds when an object is created."""
+    made = {"uid": str(uuid4()), "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 1}
+    return {**manifest, "metadata": {**manifest["metadata"], **made}}
 
 
-def _service(name: str, spec: Manifest) -> Manifest:
-    ports = [{"name": port, "port": number} for port, number in _PORTS]
-    metadata = {"name": name, "namespace": NAMESPACE}
+def cluster_ip(at: int) -> str:
+    """From the lower part of the range; the API server chooses others from all of it."""
+    return f"10.{100 + (at >> 16)}.{at >> 8 & 255}.{at & 255}"
+
+
+def _service(name: str, address: str) -> Manifest:
+    ports = [
+        {"name": port, "port": number, "protocol": "TCP", "targetPort": number}
+        for port, number in _PORTS
+    ]
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata,
-        "spec": {"ports": ports, **spec},
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": address,
+            "clusterIPs": [address],
+            "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack",
+            "internalTrafficPolicy": "Cluster",
+            "sessionAffinity": "None",
+            "ports": ports,
+        },
     }
+
+
+def _allocation(name: str, address: str) -> Manifest:
+    """What the API server notes about a ClusterIP; without it, it would repair them one by one."""
+    labels = {
+        "ipaddress.kubernetes.io/ip-family": "IPv4",
+        "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+    }
+    parent = {"group": "", "resource": "services", "namespace": NAMESPACE, "name": name}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IPAddress",
+        "metadata": {"name": address, "labels": labels},
+        "spec": {"parentRef": parent},
+    }
+
+
+def service(name: str) -> Manifest:
+    """A Service to be created, with an address of the API server's choice."""
+    ports = [{"name": port, "port": number} for port, number in _PORTS]
+    metadata = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": ports}}
 
 
 def slice_of(name: str, addresses: Iterable[str], ready: bool = True) -> Manifest:
@@ -124,15 +169,6 @@ def _addresses(at: int, count: int, second: int = 0) -> list[str]:
     """Pod addresses that no other Service has."""
     numbers = range(at * count, at * count + count)
     return [f"10.{second + (n >> 16)}.{n >> 8 & 255}.{n & 255}" for n in numbers]
-
-
-def cluster_ips(api: Api) -> dict[str, str]:
-    """The ClusterIPs that the API server gave, by name of the Service."""
-    return {
-        each["metadata"]["name"]: each["spec"]["clusterIP"]
-        for each in api.list("Service", NAMESPACE)
-        if each["spec"].get("clusterIP") not in {None, "None"}
-    }
 
 
 def names(kind: str, count: int) -> list[str]:

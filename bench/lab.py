@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -45,7 +46,7 @@ class Lab:
         more = Size(max(now.services, size.services), max(now.headless, size.headless))
         if more != self._size:
             self.say(f"filling the cluster: {more}")
-            cluster.grow(self.plane.api, now, more)
+            cluster.grow(self.plane, now, more)
             self._size = more
 
     @property
@@ -62,14 +63,16 @@ class Lab:
             self._servers[key], _ = self.start(program, corefile)
         return self._servers[key]
 
-    def start(self, program: Program, corefile: Corefile) -> tuple[Server, float]:
-        """A fresh server, once it is ready, and the seconds that took."""
+    def start(
+        self, program: Program, corefile: Corefile, options: Sequence[str] = ()
+    ) -> tuple[Server, float]:
+        """A fresh server, once it is ready, and the seconds that took. The caller stops it."""
         health, ready, metrics = servers.free_ports(3)
         ports = Ports(free_dns_port(), health, ready, metrics, self.upstream.port)
         path = self.path(f"{program}-{corefile}.Corefile")
         path.write_text(self._corefile(program, corefile, ports))
         make = servers.kdns if program == "kdns" else servers.coredns
-        server = make(path, ports.dns, path.with_suffix(".log"))
+        server = make(path, ports.dns, path.with_suffix(".log"), options)
         seconds = server.wait_ready(ready)
         server.metrics_port = metrics if corefile == "kubeadm" else 0
         return server, seconds
@@ -95,8 +98,8 @@ class Lab:
     @cached_property
     def knot(self) -> Server:
         """Knot with the Services' names in a zone file."""
-        addresses = cluster.cluster_ips(self.plane.api).items()
-        records = [f"{name} 30 A {address}" for name, address in addresses]
+        services = self._size.services if self._size else 0
+        records = [f"svc-{at} 30 A {cluster.cluster_ip(at)}" for at in range(services)]
         return self._add("knot", servers.knot(self.folder, cluster.DOMAIN, records))
 
     def _add(self, name: str, server: Server) -> Server:

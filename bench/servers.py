@@ -20,6 +20,7 @@ from tests.cluster.processes import Process, free_dns_port, free_port, wait_unti
 
 READY_SECONDS: Final = 60
 _ECHO: Final = Path(__file__).with_name("echo.c")
+_ENVIRONMENT: Final = {"PYTHONDONTWRITEBYTECODE": ""}  # compiled once, as what is installed is
 _PROBE: Final = bytes.fromhex("0001 0100 0001 0000 0000 0000 00 0001 0001")  # . A
 
 
@@ -29,7 +30,7 @@ class Server:
     def __init__(self, command: Sequence[str | Path], port: int, log: Path) -> None:
         self.port = port
         self.started = time.perf_counter()
-        self.process = Process(command, log)
+        self.process = Process(command, log, _ENVIRONMENT)
         self.metrics_port = 0
         """Where ``/metrics`` is; 0 for nowhere."""
 
@@ -59,12 +60,13 @@ class Server:
         self.process.kill()
 
 
-def coredns(corefile: Path, port: int, log: Path) -> Server:
-    return Server([programs.require("coredns"), "-conf", corefile], port, log)
+def coredns(corefile: Path, port: int, log: Path, options: Sequence[str] = ()) -> Server:
+    return Server([programs.require("coredns"), "-conf", corefile, *options], port, log)
 
 
-def kdns(corefile: Path, port: int, log: Path) -> Server:
-    return Server([Path(sys.executable).with_name("kdns"), "-conf", corefile], port, log)
+def kdns(corefile: Path, port: int, log: Path, options: Sequence[str] = ()) -> Server:
+    program = Path(sys.executable).with_name("kdns")
+    return Server([program, "-conf", corefile, *options], port, log)
 
 
 def echo(folder: Path) -> Server:

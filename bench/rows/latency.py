@@ -117,7 +117,7 @@ def _latencies(lab: Lab) -> dict[Change, Latencies]:
 def _change_all(api: Api, polls: list[_Poll]) -> dict[Change, Latencies]:
     made: dict[Change, Latencies] = {"created": Latencies([], []), "deleted": Latencies([], [])}
     for at in range(CHANGES):
-        manifest = cluster.service(1_000_000 + at)
+        manifest = cluster.service(f"new-{at}")
         name = manifest["metadata"]["name"]
         question = _question(f"{name}.{cluster.DOMAIN}")
         _wait(polls, question, b"")  # asked before it exists, as it happens in life

@@ -1,22 +1,49 @@
-"""Questions per second with as many workers as cores."""
+"""Answers per second of the clock with as many workers as cores: the load shares these cores."""
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import Final
 
+from bench import load
+from bench.cluster import SMALL
 from bench.lab import Lab
-from bench.rounds import Bar, Measured, NotRunError
+from bench.load import Load
+from bench.rounds import Bar, Measured, compared, take_turns
 from bench.rows import Row
+from bench.rows.queries import hot_names
+from bench.servers import Server
+
+_CLIENTS: Final = ("-c", "20", "-T", "2", "-q", "200")
+"""Several sockets, since the kernel shares questions among workers by their source."""
 
 
 def _throughput(lab: Lab, bar: Bar) -> Measured:
-    raise NotRunError("workers not there yet")
+    lab.grow(SMALL)
+    asked = Load(load.write(lab.path("hot"), hot_names()), _CLIENTS, lab.seconds)
+    cores = os.cpu_count() or 1
+    # Not shared with other rows: the workers would take part in what those measure.
+    ours, _ = lab.start("kdns", "kubernetes", ("-workers", str(cores)))
+    theirs = lab.server("coredns", "kubernetes")
+    try:
+        kdns, coredns = take_turns(
+            partial(_rate, asked, ours), partial(_rate, asked, theirs), lab.rounds
+        )
+    finally:
+        ours.stop()
+    note = f"{cores} workers, dnsperf on the same {cores} cores"
+    return compared("answers per second", kdns, coredns, bar, (note,), more_is_better=True)
+
+
+def _rate(asked: Load, server: Server) -> float:
+    return load.run(asked, server.port).rate
 
 
 ROWS: Final = (
     Row(
         "workers",
-        "questions per second, as many workers as cores",
+        "1,000 Services, A, `kubernetes` alone, as many workers as cores",
         "CoreDNS",
         Bar(1.5),
         _throughput,

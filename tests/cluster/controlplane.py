@@ -18,6 +18,8 @@ import shutil
 import ssl
 import time
 import urllib.request
+from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -38,6 +40,8 @@ _CONTROLLERS: Final = (
     "serviceaccount-controller",
 )
 _START_SECONDS: Final = 60
+_MOST_OPERATIONS: Final = 128
+"""In one transaction: etcd's default limit."""
 
 
 class Kubeconfigs(NamedTuple):
@@ -150,6 +154,18 @@ class ControlPlane:
         """Etcd's revision, which resourceVersions are taken from."""
         return int(self._etcd_request("kv/range", {"key": "AA=="})["header"]["revision"])
 
+    def store(self, objects: Mapping[str, Json]) -> None:
+        """Put objects into etcd, by their keys below ``/registry/``, past the API server.
+
+        For clusters that are too large to be made by requests; they must be complete and valid.
+        """
+        puts = [
+            {"requestPut": {"key": _base64(f"/registry/{key}"), "value": _base64(json.dumps(made))}}
+            for key, made in objects.items()
+        ]
+        for at in range(0, len(puts), _MOST_OPERATIONS):
+            self._etcd_request("kv/txn", {"success": puts[at : at + _MOST_OPERATIONS]})
+
     def snapshot(self, name: str = "snapshot") -> Path:
         """A copy of etcd's data as they are now (as safe as a power cut: etcd stands still meanwhile)."""
         copy = self.folder / name
@@ -251,6 +267,10 @@ class ControlPlane:
         path = self.folder / f"{name}.kubeconfig"
         path.write_text(json.dumps(config))
         return path
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
 
 
 def _running(process: Process | None, name: str) -> Process:
