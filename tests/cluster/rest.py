@@ -39,7 +39,7 @@ NODE: Final = "node"
 """The only Node; the slice controller leaves out Pods of unknown nodes."""
 _MERGE: Final = "application/merge-patch+json"
 _NOT_FOUND: Final = 404
-_CONFLICT: Final = 409
+CONFLICT: Final = 409
 
 
 class ApiError(Exception):
@@ -154,7 +154,7 @@ class Api:
         try:
             self.request("POST", _path("Namespace", ""), body)
         except ApiError as error:
-            if error.status != _CONFLICT:
+            if error.status != CONFLICT:
                 raise
 
     def patch(self, kind: str, namespace: str, name: str, change: Mapping[str, Any]) -> Json:

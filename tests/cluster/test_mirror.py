@@ -13,7 +13,7 @@ import yaml
 from kdns.records import cluster, declared, schema
 from kdns.records.objects import Kind, Slice
 from tests.cluster.controlplane import ControlPlane
-from tests.cluster.rest import Api, Json
+from tests.cluster.rest import CONFLICT, Api, ApiError, Json
 from tests.records.mirror_cases import CASES, Case, lines
 
 SETTLE = 15.0
@@ -32,6 +32,7 @@ def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> It
     for pod in control_plane.api.list("Pod", name):
         if "deletionTimestamp" in pod["metadata"]:
             control_plane.api.patch("Pod", name, pod["metadata"]["name"], release)
+    control_plane.api.delete("Namespace", "", name)
 
 
 def apply(api: Api, namespace: str, manifest: str) -> None:
@@ -43,7 +44,13 @@ def apply(api: Api, namespace: str, manifest: str) -> None:
         if metadata.pop("deletionTimestamp", None):
             metadata["finalizers"] = [FINALIZER]
             terminating.append(metadata["name"])
-        api.create(document)
+        try:
+            api.create(document)
+        except ApiError as error:
+            # The controller makes Endpoints of a Service by itself, a moment after it has seen it.
+            if error.status != CONFLICT or document["kind"] != "Endpoints":
+                raise
+            api.patch("Endpoints", namespace, metadata["name"], document)
     for name in terminating:
         api.delete("Pod", namespace, name)
 

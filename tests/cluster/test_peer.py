@@ -42,14 +42,22 @@ VARIANTS: Final = {
 
 
 @pytest.fixture(scope="module")
-def plane(request: pytest.FixtureRequest, control_plane: ControlPlane) -> Iterator[ControlPlane]:
-    """The objects of several conformance cases, each in a namespace of its own."""
-    provide(request, programs.COREDNS)
-    manifests = [manifest for name in CASES for manifest in _moved(name)]
-    load(control_plane, [*manifests, UNLABELLED])
-    yield control_plane
-    for name in CASES:
-        control_plane.api.delete("Namespace", "", f"peer-{name.replace('_', '-')}")
+def plane(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlPlane]:
+    """The objects of several conformance cases, each in a namespace of its own.
+
+    Not the control plane of the other tests: all owner names of this one are asked for.
+    """
+    provide(request, *programs.CONTROL_PLANE, programs.COREDNS)
+    plane = ControlPlane(tmp_path_factory.mktemp("peer"))
+    try:
+        plane.start()
+        manifests = [manifest for name in CASES for manifest in _moved(name)]
+        load(plane, [*manifests, UNLABELLED])
+        yield plane
+    finally:
+        plane.stop()
 
 
 def _moved(name: str) -> list[Json]:
