@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -106,6 +107,10 @@ INTENDED: Final = {
 }
 
 
+def _synced(peers: Peers, name: str) -> bool:
+    return "192.0.2.1" in peers.ask(name, "web.outside.example.org A")
+
+
 @pytest.fixture(params=["plain", "headless"])
 def peers(
     request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
@@ -123,11 +128,7 @@ def peers(
     text = text.replace("OPTIONS", "headless" if request.param == "headless" else "")
     running = Peers(text, tmp_path_factory.mktemp("peers"))
     for name in running.ports:
-        wait_until(
-            lambda name=name: "192.0.2.1" in running.ask(name, "web.outside.example.org A"),
-            20,
-            name,
-        )  # type: ignore[misc]
+        wait_until(partial(_synced, running, name), 20, name)
     yield running
     running.stop()
 

@@ -17,7 +17,7 @@ from kdns.plugins.interface import file_key
 from kdns.plugins.zones import Fallthrough
 from kdns.wire.message import FOREVER
 from tests.plugins.chains import Chain, question, refusal, settings, told
-from tests.plugins.peers import Peers, check
+from tests.plugins.peers import Peers, check, wait_until
 
 ROOT = Fallthrough(((),))
 
@@ -261,3 +261,22 @@ def test_same_as_coredns(peers: Peers, request: pytest.FixtureRequest) -> None:
     reverse = "no_reverse" not in COREFILES[request.node.callspec.params["peers"]]
     intended = {q: why for q, why in INTENDED.items() if reverse or "arpa" not in q}
     check(peers, (*QUESTIONS, *INTENDED), intended)
+
+
+def test_kept_replies_go_when_the_file_changes(tmp_path: Path) -> None:
+    """Over sockets: what is not there is denied from memory, until it is there."""
+    (tmp_path / "hosts").write_text("10.0.0.1 old.test\n")
+    (tmp_path / "root.db").write_text("$TTL 60\n. SOA n. h. 1 2 3 4 60\n. NS n.\n")
+    corefile = (
+        ". {\nbind 127.0.0.1\nhosts FOLDER/hosts {\nfallthrough\n}\nfile FOLDER/root.db .\n}\n"
+    )
+    running = Peers(corefile, tmp_path)
+    try:
+        for _ in range(2):
+            assert running.ask("kdns", "new.test A").startswith("NXDOMAIN")
+        (tmp_path / "hosts").write_text("10.0.0.2 new.test\n")
+        took = wait_until(lambda: "10.0.0.2" in running.ask("kdns", "new.test A"), 5, "new.test")
+        assert running.ask("kdns", "old.test A").startswith("NXDOMAIN")
+        print(f"seen after {took:.2f} s")
+    finally:
+        running.stop()
