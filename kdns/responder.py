@@ -147,7 +147,7 @@ class Responder:
             answer = replace(answer, options=(*answer.options, *options), keep_until=0.0)
         if served is not None and served.recursion_available and not answer.recursion_available:
             answer = replace(answer, recursion_available=True)
-        encoded = encode(query, answer)
+        answer, encoded = self._encode(query, answer)
         meter = served.meter if served else self.dropped
         size = len(encoded.body) + 2
         query_class = meter.classify(query, answer, len(request.data), size)
@@ -162,6 +162,13 @@ class Responder:
         if kept:
             self._keep(request, encoded, answer, served, query_class)
         return request.data[:2] + encoded.body
+
+    def _encode(self, query: Query, answer: Answer) -> tuple[Answer, Encoded]:
+        try:
+            return answer, encode(query, answer)
+        except Exception as error:  # a stage made a record that no message can hold
+            answer = self._failed(query, error)
+            return answer, encode(query, answer)
 
     def _keep(
         self,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from random import Random
 from typing import Final
 
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kdns.records.apex import NameServers
 from kdns.records.explain import explain
@@ -53,41 +55,114 @@ VIEWS: Final = {
 
 # ---- objects and changes
 
-_namespaces = st.sampled_from(NAMESPACES)
-_names = st.sampled_from(SERVICES)
-_addresses = st.lists(st.sampled_from(ADDRESSES), max_size=2, unique=True).map(tuple)
-_ports = st.lists(st.sampled_from(PORTS), max_size=2, unique=True).map(tuple)
-_labels = st.sampled_from(["", "ep", "ep2"])
 
-services = st.one_of(
-    st.builds(Service, _namespaces, _names, st.just(False), _addresses, _ports),
-    st.builds(Service, _namespaces, _names, st.just(True), st.just(()), _ports),
-    st.builds(
-        Service,
-        *(_namespaces, _names, st.just(False), st.just(()), st.just(())),
-        external_name=st.sampled_from(["web.shop.svc.cluster.local", "example.org", "10.0.0.9"]),
-    ),
-)
-endpoints = st.builds(
-    Endpoint, _addresses, st.booleans(), _labels, _labels, st.sampled_from(["", "a", "b"])
-)
-slices = st.builds(
-    Slice,
-    *(_namespaces, st.sampled_from(["s1", "s2"]), st.sampled_from(["", *SERVICES])),
-    st.lists(endpoints, max_size=3).map(tuple),
-    _ports,
-    st.sampled_from([0.0, 1.0]),
-)
-pods = st.builds(Pod, _namespaces, st.sampled_from(["p1", "p2"]), _addresses, st.booleans())
-namespaces = st.builds(Namespace, _namespaces)
+class World:
+    """Objects, and changes after them, that follow from a number.
 
-BY_KIND: Final[dict[Kind, st.SearchStrategy[Object]]] = {
-    Kind.SERVICE: services,
-    Kind.SLICE: slices,
-    Kind.POD: pods,
-    Kind.NAMESPACE: namespaces,
-}
-objects: st.SearchStrategy[Object] = st.one_of(*BY_KIND.values())
+    Plain ``random`` and not strategies: few examples must differ much, and a change should mostly
+    meet an object that is there.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self._random = seed, Random(seed)
+        exposed = map(Namespace, NAMESPACES if self._chance(0.8) else ())
+        made = [self._object() for _ in range(self._random.randrange(16))]
+        self.state: tuple[Object, ...] = _unique((*exposed, *made))
+
+    def __repr__(self) -> str:
+        return f"World({self.seed})"
+
+    def changes(self, count: int) -> Iterator[tuple[Change, tuple[Object, ...]]]:
+        """Changes one after the other, each with the objects that there are after it."""
+        state = self.state
+        for _ in range(count):
+            change = self._change(state)
+            state = follow(state, change)
+            yield change, state
+
+    def _change(self, state: tuple[Object, ...]) -> Change:
+        known = self._random.choice(state) if state else self._object()
+        what = self._random.choice(
+            ["new", "new", "other", "other", "other", "gone", "gone", "list"]
+        )
+        if what == "new":
+            return Put(self._object())
+        if what == "other":
+            return Put(self._variant(known))
+        if what == "gone":
+            return Gone(*identity(known))
+        kind = identity(known)[0]
+        of_kind = [item for item in state if identity(item)[0] is kind and self._chance(0.6)]
+        fresh = [item for _ in range(4) if identity(item := self._object())[0] is kind]
+        return Replaced(kind, _unique((*of_kind, *fresh)))
+
+    def _object(self) -> Object:
+        make = (self._service, self._slice, self._slice, self._pod, self._namespace)
+        return self._random.choice(make)()
+
+    def _variant(self, known: Object) -> Object:
+        """Another object of the same identity, which may have changed in little."""
+        match known:
+            case Service(namespace, name):
+                return replace(self._service(), namespace=namespace, name=name)
+            case Slice(endpoints=endpoints) if endpoints and self._chance(0.6):
+                first = replace(endpoints[0], ready=not endpoints[0].ready)
+                return replace(known, endpoints=(first, *endpoints[1:]))
+            case Slice(namespace, name):
+                return replace(self._slice(), namespace=namespace, name=name)
+            case Pod(namespace, name):
+                return replace(self._pod(), namespace=namespace, name=name)
+            case Namespace():
+                return known
+
+    def _service(self) -> Service:
+        namespace, name = self._random.choice(NAMESPACES), self._random.choice(SERVICES)
+        if self._chance(0.1):
+            targets = ["web.shop.svc.cluster.local", "example.org", "10.0.0.9"]
+            return Service(namespace, name, external_name=self._random.choice(targets))
+        if self._chance(0.4):
+            return Service(namespace, name, headless=True, ports=self._ports())
+        return Service(namespace, name, cluster_ips=self._addresses(), ports=self._ports())
+
+    def _slice(self) -> Slice:
+        random = self._random
+        endpoints = [
+            Endpoint(
+                self._addresses(),
+                ready=self._chance(0.7),
+                hostname=random.choice(["", "ep", "ep2"]),
+                pod=random.choice(["", "ep", "ep2"]),
+                zone=random.choice(["", "a", "b"]),
+            )
+            for _ in range(random.randrange(4))
+        ]
+        return Slice(
+            namespace=random.choice(NAMESPACES),
+            name=random.choice(["s1", "s2"]),
+            service=random.choice(["", *SERVICES, *SERVICES]),
+            endpoints=tuple(endpoints),
+            ports=self._ports(),
+            triggered=random.choice([0.0, 1.0]),
+        )
+
+    def _pod(self) -> Pod:
+        name = self._random.choice(["p1", "p2"])
+        return Pod(self._random.choice(NAMESPACES), name, self._addresses(), self._chance(0.3))
+
+    def _namespace(self) -> Namespace:
+        return Namespace(self._random.choice(NAMESPACES))
+
+    def _addresses(self) -> tuple[str, ...]:
+        return tuple(self._random.sample(ADDRESSES, self._random.choice([0, 1, 1, 2])))
+
+    def _ports(self) -> tuple[Port, ...]:
+        return tuple(self._random.sample(PORTS, self._random.randrange(3)))
+
+    def _chance(self, of: float) -> bool:
+        return self._random.random() < of
+
+
+worlds: Final = st.integers(0, 2**64 - 1).map(World)
 
 
 def identity(item: Object) -> tuple[Kind, str, str]:
@@ -104,20 +179,6 @@ def identity(item: Object) -> tuple[Kind, str, str]:
 
 def _unique(items: Iterable[Object]) -> tuple[Object, ...]:
     return tuple({identity(item): item for item in items}.values())
-
-
-replaced = st.sampled_from(Kind).flatmap(
-    lambda kind: st.builds(
-        Replaced, st.just(kind), st.lists(BY_KIND[kind], max_size=5).map(_unique)
-    )
-)
-changes: st.SearchStrategy[Change] = st.one_of(
-    st.builds(Put, objects),
-    st.builds(Put, objects),
-    objects.map(lambda item: Gone(*identity(item))),
-    replaced,
-)
-states = st.lists(objects, max_size=14).map(_unique)
 
 
 def synced(items: Iterable[Object]) -> Index:

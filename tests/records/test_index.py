@@ -26,7 +26,7 @@ from kdns.records.objects import (
 )
 from kdns.records.reverse import prefixes
 from tests.records import probes
-from tests.records.probes import ADDRESSES, NAMESPACES, SERVICES, VIEWS
+from tests.records.probes import ADDRESSES, NAMESPACES, SERVICES, VIEWS, World
 
 INSIDE = {name for name in vars(Index()) if name not in {"serial", "synced"}}
 
@@ -51,15 +51,13 @@ def contents(index: Index) -> dict[str, object]:
     }
 
 
-@settings(max_examples=40, deadline=None)
-@given(probes.states, st.lists(probes.changes, max_size=12), st.sampled_from(sorted(VIEWS)))
-def test_any_changes_lead_where_a_fresh_start_would(
-    state: tuple[Object, ...], changes: list[Change], view: str
-) -> None:
-    index = probes.synced(state)
-    for change in changes:
+@settings(max_examples=60, deadline=None)
+@given(probes.worlds, st.sampled_from(sorted(VIEWS)))
+def test_any_changes_lead_where_a_fresh_start_would(world: World, view: str) -> None:
+    index, state = probes.synced(world.state), world.state
+    for change, after in world.changes(10):
         index.apply(change, now=2)
-        state = probes.follow(state, change)
+        state = after
     fresh = probes.synced(state)
     assert contents(index) == contents(fresh)
     ours, theirs = probes.ask_all(index, VIEWS[view]), probes.ask_all(fresh, VIEWS[view])
@@ -70,53 +68,48 @@ def test_any_changes_lead_where_a_fresh_start_would(
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@settings(max_examples=40, deadline=None)
-@given(state=probes.states, changes=st.lists(probes.changes, min_size=1, max_size=5))
-def test_what_differs_after_a_change_has_a_key_in_it(
-    view: str, state: tuple[Object, ...], changes: list[Change]
-) -> None:
-    index = probes.synced(state)
+@settings(max_examples=30, deadline=None)
+@given(world=probes.worlds)
+def test_what_differs_after_a_change_has_a_key_in_it(view: str, world: World) -> None:
+    index = probes.synced(world.state)
     before = probes.ask_all(index, VIEWS[view])
-    for change in changes:
+    for change, _ in world.changes(6):
         changed = index.apply(change, now=2)
         after = probes.ask_all(index, VIEWS[view])
         for probe, (seen, keys) in before.items():
             if after[probe][0] != seen:
-                assert keys & changed, (probe, seen, after[probe][0], sorted(keys), changed)
+                assert keys & changed, (change, probe, seen, after[probe][0], sorted(keys), changed)
         before = after
 
 
-@settings(deadline=None)
-@given(probes.states, st.lists(probes.changes, max_size=12))
-def test_nothing_is_left_behind(state: tuple[Object, ...], changes: list[Change]) -> None:
-    index = probes.synced(state)
-    for change in changes:
+@given(probes.worlds)
+def test_nothing_is_left_behind(world: World) -> None:
+    index = probes.synced(world.state)
+    for change, _ in world.changes(10):
         index.apply(change, now=2)
     for kind in Kind:
         index.apply(Replaced(kind, ()), now=3)
     assert {name: getattr(index, name) for name in INSIDE} == {name: {} for name in INSIDE}
 
 
-@settings(deadline=None)
-@given(probes.states, st.randoms(use_true_random=False))
-def test_one_by_one_leaves_nothing_behind_either(state: tuple[Object, ...], random: object) -> None:
+@given(probes.worlds)
+def test_one_by_one_leaves_nothing_behind_either(world: World) -> None:
     index = Index()
-    for item in state:
+    for item in world.state:
         index.apply(Put(item), now=2)
-    order = list(state)
-    random.shuffle(order)  # type: ignore[attr-defined]
-    for item in order:
+    for item in sorted(world.state, key=hash):
         index.apply(Gone(*probes.identity(item)), now=3)
     assert {name: getattr(index, name) for name in INSIDE} == {name: {} for name in INSIDE}
 
 
-@given(probes.states, probes.changes)
-def test_the_same_again_changes_nothing(state: tuple[Object, ...], change: Change) -> None:
-    index = probes.synced(state)
-    index.apply(change, now=2)
-    serial = index.serial
-    assert index.apply(change, now=9) == set()
-    assert index.serial == serial
+@given(probes.worlds)
+def test_the_same_again_changes_nothing(world: World) -> None:
+    index = probes.synced(world.state)
+    for change, _ in world.changes(3):
+        index.apply(change, now=2)
+        serial = index.serial
+        assert index.apply(change, now=9) == set()
+        assert index.serial == serial
 
 
 WEB = Service("shop", "web", cluster_ips=("10.0.0.1",), ports=(Port("http", "tcp", 80),))
