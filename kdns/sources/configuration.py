@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
@@ -37,7 +37,7 @@ class Configuration:
         self._reading = Reading()
         return self._parse(self._reading)
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncGenerator[None, None]:
         """Yields when ``load`` may come to something else; ends where there is nothing to watch."""
         while folders := self._reading.folders:
             try:
@@ -47,7 +47,7 @@ class Configuration:
                 logger.debug("cannot watch %s: %s", ", ".join(sorted(folders)), error)
                 await asyncio.sleep(RESCAN)
 
-    async def _noticed(self, folders: frozenset[str]) -> AsyncIterator[None]:
+    async def _noticed(self, folders: frozenset[str]) -> AsyncGenerator[None, None]:
         """Until the folders to be watched are others."""
         notices = awatch(
             *sorted(folders),
