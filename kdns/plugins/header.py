@@ -67,6 +67,12 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
     return answer
 
 
+def clears_ra(settings: Iterable[object]) -> bool:
+    """Whether a block's directives keep RA off, which its ``forward`` would set otherwise."""
+    rules = [rule for one in settings if isinstance(one, Settings) for rule in one.response]
+    return dict(rules).get("ra") is False
+
+
 def _changed(flags: int, rules: Iterable[Rule]) -> int:
     for flag, state in rules:
         flags = flags | _BITS[flag] if state else flags & ~_BITS[flag]

@@ -17,7 +17,7 @@ from kdns.config.access import Access
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Key, ServerBlock
 from kdns.metrics import Metrics
-from kdns.plugins import bind, chain, forward, kubernetes, log, shortnames
+from kdns.plugins import bind, chain, forward, header, kubernetes, log, shortnames
 from kdns.plugins.chain import Plan
 from kdns.plugins.interface import Handler, Observer
 from kdns.records.index import Index
@@ -225,8 +225,13 @@ class Generation:
             meter=self.metrics.meter(server, to_text(key.zone)),
             observers=block.observers,
             directives=block.plan.order,
-            recursion_available=forward.covers_root(block.plan.settings.get("forward", ())),
+            recursion_available=_offers_recursion(block.plan),
         )
+
+
+def _offers_recursion(planned: Plan) -> bool:
+    covered = forward.covers_root(planned.settings.get("forward", ()))
+    return covered and not header.clears_ra(planned.settings.get("header", ()))
 
 
 def _server(host: str, port: int) -> str:

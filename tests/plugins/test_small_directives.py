@@ -375,3 +375,17 @@ def test_same_as_coredns(case: tuple[Peers, str]) -> None:
     check(peers, questions, intended)
     if name == "acl":
         assert peers.ask("kdns", "a.both.test MX") == SILENCE
+
+
+@pytest.mark.parametrize(
+    ("text", "clears"),
+    [
+        ("response clear ra", True),
+        ("response set ra", False),
+        ("query clear ra", False),
+        ("response set ra\nresponse clear ra", True),
+    ],
+)
+def test_header_can_keep_recursion_from_being_offered(text: str, clears: bool) -> None:
+    """Otherwise a block with ``forward .`` sets RA on all its replies."""
+    assert header.clears_ra([settings(f"header {{\n{text}\n}}")]) is clears
