@@ -86,6 +86,11 @@ class UdpListener(asyncio.DatagramProtocol):
         """The port that is listened on."""
         return int(self.transport.get_extra_info("sockname")[1])
 
+    def take_overflows(self) -> int:
+        """How many questions were dropped since the last call because too many waited."""
+        count, self.overflows = self.overflows, 0
+        return count
+
     async def drain(self, seconds: float) -> int:
         """Wait for the questions under way, at most so long; return how many were cut off."""
         if self.waiting:

@@ -104,4 +104,4 @@ class Context(Protocol):
         """Unix time in seconds."""
 
     def local_addresses(self) -> tuple[str, ...]:
-        """This server's own addresses, not loopback ones."""
+        """Where the block's questions arrive: those of ``bind``, else the machine's but loopback."""

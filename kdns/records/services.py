@@ -145,7 +145,7 @@ def _headless(index: Index, view: View, subject: Subject, service: Service) -> O
         return _missing_endpoint(subject, service, ready)
     if asked.port is not None and ready:
         return _missing_port(subject, _ports(piece for piece, _ in ready))
-    # "If there are no ready endpoints … the server must return NXDOMAIN" (section 2.4.1)
+    # Section 2.4.1: without a ready endpoint the answer should be NXDOMAIN
     return _absent(Reason.NO_READY_ENDPOINT, _SLICES)
 
 

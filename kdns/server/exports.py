@@ -60,6 +60,12 @@ def _register_tcp(metrics: Metrics, sockets: Sockets) -> None:
     metrics.read(families.TCP_CLOSED, ended)
 
 
+def _count_overflows(metrics: Metrics, sockets: Sockets) -> None:
+    for endpoint in sockets:
+        if endpoint.udp is not None:
+            metrics.count(families.DROPPED_DATAGRAMS, "overflow", by=endpoint.udp.take_overflows())
+
+
 def _sizes(clusters: Clusters) -> Iterator[tuple[tuple[str, ...], float]]:
     for cluster in clusters:
         for kind, count in cluster.index.sizes().items():

@@ -90,10 +90,11 @@ class BlockContext:
     def __init__(
         self,
         block: ServerBlock,
-        server: str,
+        hosts: tuple[str, ...],
         generation: Generation,
     ) -> None:
-        self.block, self.server = block, server
+        self.block, self.hosts = block, hosts
+        self.server = _server(hosts[0], block.keys[0].port)
         self.metrics, self.services = generation.metrics, generation.services
         self.text_files = generation.text_files
         self.clusters, self.add_zones = generation.clusters, generation.add_zones
@@ -137,7 +138,7 @@ class BlockContext:
 
     def local_addresses(self) -> tuple[str, ...]:
         if self._local is None:
-            self._local = local_addresses()
+            self._local = local_addresses() if self.hosts == ANY_HOSTS else self.hosts
         return self._local
 
 
@@ -173,6 +174,13 @@ class Generation:
                 for host in block.hosts:
                     self._serve(block, key, Site(host, key.port))
 
+    def late_clusters(self, waited: float) -> Iterator[Cluster]:
+        """The clusters that are not synced though ``startup_timeout`` is over, in seconds."""
+        settings = [planned.first("kubernetes") for planned in self.plans]
+        times = [s.startup_timeout for s in settings if isinstance(s, kubernetes.Settings)]
+        if waited > min(times, default=0.0):
+            yield from (c for c in self.clusters.values() if not c.status.synced)
+
     def load_zones(self) -> None:
         """Read all files. Raises ``ZoneFileError`` for a broken zone file that was named."""
         for store in self.zone_stores:
@@ -201,8 +209,7 @@ class Generation:
 
     def _build(self, planned: Plan) -> Built:
         hosts = _hosts(planned)
-        server = _server(hosts[0], planned.block.keys[0].port)
-        context = BlockContext(planned.block, server, self)
+        context = BlockContext(planned.block, hosts, self)
         handler = chain.build(planned, context)
         logs = [s for s in planned.settings.get("log", ()) if isinstance(s, log.Settings)]
         observers = (log.observe(*logs),) if logs else ()

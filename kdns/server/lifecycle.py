@@ -69,6 +69,8 @@ class Server:
         self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._probe: asyncio.Task[None] | None = None
+        self._began = time()
+        self._late: set[str] = set()
         self.core.metrics.read(families.RELOAD_VERSION, self._version)
 
     def _make_cluster(self, access: Access) -> Cluster:
@@ -170,6 +172,18 @@ class Server:
             await asyncio.sleep(TICK)
             self.core.look_at_sources()
             self.workers.send_status()
+            self._warn_of_late_clusters()
+
+    def _warn_of_late_clusters(self) -> None:
+        """``startup_timeout``: the peer waits so long before it listens; we say so and go on."""
+        waited = time() - self._began
+        for cluster in self.generation.late_clusters(waited) if self.generation else ():
+            status = cluster.status
+            if status.name not in self._late:
+                self._late.add(status.name)
+                logger.warning(
+                    "%s: not synced after %.0f s: %s", status.name, waited, status.problem
+                )
 
     async def _watch_configuration(self) -> None:
         """``reload``: a changed Corefile is taken over at once."""

@@ -140,7 +140,8 @@ class Manifests:
         made = len(state.keys() - self._state.keys())
         gone = len(self._state.keys() - state.keys())
         changed = sum(1 for key, each in state.items() if self._state.get(key, each) != each)
-        logger.info("manifests %s: +%d ~%d -%d objects", self._path, made, changed, gone)
+        if made or changed or gone:
+            logger.info("manifests %s: +%d ~%d -%d objects", self._path, made, changed, gone)
 
     def _log_problems(self, refreshed: Refreshed) -> None:
         for problem in refreshed.failed:

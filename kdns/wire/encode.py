@@ -86,6 +86,13 @@ class _Writer:
             at = end
         out.append(0)
 
+    def note(self, wire: bytes, offset: int) -> None:
+        """Remember where a name stands that is spelt out."""
+        at, names = 0, self.names
+        while wire[at] and offset + at <= _MAX_POINTER:
+            names.setdefault(wire[at:], offset + at)
+            at += wire[at] + 1
+
     def record(self, record: Record) -> None:
         self.name(record.owner)
         out, rdata = self.out, record.rdata
@@ -102,6 +109,8 @@ class _Writer:
             out += rdata[:2]
             self.name(rdata[2:])
         else:
+            if record.rtype == Type.SRV:  # not compressed itself (RFC 2782), but others point to it
+                self.note(rdata[6:], len(out) + 6)
             out += rdata
             return
         out[start : start + 2] = (len(out) - start - 2).to_bytes(2, "big")

@@ -85,12 +85,6 @@ def _name_servers(q: Question, kdns: Observation, coredns: Observation) -> bool:
     return about and kdns.rcode == "NOERROR" and not coredns.answer
 
 
-def _additional_size(q: Question, kdns: Observation, coredns: Observation) -> bool:
-    rest = replace(coredns, additional=kdns.additional)
-    fewer = set(kdns.additional) < set(coredns.additional)
-    return not q.edns and q.rdtype == "SRV" and fewer and kdns == rest
-
-
 def _unlabelled(_: Question, kdns: Observation, coredns: Observation) -> bool:
     return coredns == SILENT and kdns.nxdomain
 
@@ -118,7 +112,6 @@ RULES: Final = (
     Rule("alias-kept", "the CNAME stays though its target is missing (RFC 6604)", _alias_lost),
     Rule("alias-target-soa", "the end of a chain outside: its rcode and SOA", _alias_outside),
     Rule("name-servers", "the server names its addresses wherever it listens", _name_servers),
-    Rule("additional-size", "what does not fit 512 octets is left out", _additional_size),
     Rule("slice-without-service", "a reply to every question", _unlabelled),
 )
 

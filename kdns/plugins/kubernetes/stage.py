@@ -65,7 +65,7 @@ class Cluster:
             if not self._is_certain(first):
                 return self._not_synced(query, steps[0])
             if self.settings.fallthrough.covers(query.name):
-                return await self._pass_on(query, first)
+                return await self._pass_on(query, steps)
         answer = self._assemble(query, steps)
         return await self._leave(query, answer, last, len(steps)) if last.target else answer
 
@@ -178,10 +178,18 @@ class Cluster:
             plugin=NAME,
         )
 
-    async def _pass_on(self, query: Query, outcome: Outcome) -> Answer:
-        """``fallthrough``: what comes after may answer, until the name exists here."""
-        answer = await self.next(query)
-        return replace(answer, keys=answer.keys | frozenset(outcome.keys))
+    async def _pass_on(self, query: Query, steps: list[Step]) -> Answer:
+        """``fallthrough``: what comes after may answer, until the name exists here.
+
+        Where nobody does, the name does not exist: the peer's SERVFAIL would be asked again and again.
+        """
+        passed = await self.next(query)
+        keys = passed.keys | frozenset(steps[0].outcome.keys)
+        if passed.handled:
+            return replace(passed, keys=keys)
+        answer = self._assemble(query, steps)
+        kept = min(answer.keep_until, passed.keep_until)
+        return replace(answer, keys=answer.keys | keys, keep_until=kept)
 
     async def _leave(self, query: Query, answer: Answer, last: Outcome, hops: int) -> Answer:
         """Follow a CNAME out of the cluster, through the whole server (hosts, rewrite, forward)."""
