@@ -158,6 +158,8 @@ def _reverse(index: Index, view: View, zone: Name, name: Name, qname: bytes, qty
     asked = Asked("other")
     if name == zone:
         return nodata(asked)
+    if name == ("dns", *zone):  # above ns.dns, which the SOA of every zone names
+        return nodata(asked, reason=Reason.EMPTY_NON_TERMINAL)
     needs = (Kind.SERVICE, Kind.SLICE) if view.endpoints else (Kind.SERVICE,)
     address = address_of(name)
     if address is None:

@@ -302,6 +302,8 @@ REVERSE = {
     "010.in-addr.arpa. PTR": "NXDOMAIN",
     "1.0.010.in-addr.arpa. PTR": "NXDOMAIN",
     "in-addr.arpa. A": "NODATA",
+    "dns.in-addr.arpa. A": "NODATA",
+    "x.in-addr.arpa. A": "NXDOMAIN",
     "ip6.arpa. PTR": "NODATA",
     "d.f.ip6.arpa. PTR": "NODATA",
     "df.ip6.arpa. PTR": "NXDOMAIN",

@@ -1,0 +1,229 @@
+"""UDP: kept replies from the callback, others by the responder, at once or later, and never too many."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from kdns.listeners import udp
+from kdns.listeners.udp import UdpListener
+from kdns.packet_cache import Entry, PacketCache
+from kdns.wire.message import Transport
+
+
+class Tally:
+    def __init__(self) -> None:
+        self.samples: list[float] = []
+
+    def hits(self, count: int) -> None:
+        """Not told before anybody folds."""
+
+    def took(self, seconds: float) -> None:
+        self.samples.append(seconds)
+
+
+class Responding:
+    """A listener, and what its responder was asked; ``reply`` is how it answers."""
+
+    def __init__(self, reply: Callable[[bytes], bytes | Awaitable[bytes | None] | None]) -> None:
+        self.reply, self.asked = reply, list[tuple[str, int, Transport]]()
+        self.cache = PacketCache()
+        self.listener: UdpListener
+        self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.client.setblocking(False)
+
+    async def start(self) -> None:
+        self.listener = await udp.listen(
+            "127.0.0.1", 0, lambda: UdpListener(self.cache, self.respond)
+        )
+        self.client.connect(("127.0.0.1", self.listener.port))
+
+    def respond(self, data: bytes, client: str, port: int, transport: Transport) -> udp.Reply:
+        self.asked.append((client, port, transport))
+        return self.reply(data)
+
+    async def exchange(self, *datagrams: bytes) -> list[bytes]:
+        """Send all, then wait for as many replies."""
+        for datagram in datagrams:
+            self.client.send(datagram)
+        return [await self.receive() for _ in datagrams]
+
+    async def receive(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        return await asyncio.wait_for(loop.sock_recv(self.client, 4096), 5)
+
+    def close(self) -> None:
+        self.client.close()
+        self.listener.close()
+
+
+Started = Callable[..., Awaitable[Responding]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Started]:
+    made: list[Responding] = []
+
+    async def start(reply: Callable[[bytes], bytes | Awaitable[bytes | None] | None]) -> Responding:
+        made.append(Responding(reply))
+        await made[-1].start()
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+    await asyncio.sleep(0)
+
+
+async def test_a_reply_that_is_there_at_once(start: Started) -> None:
+    server = await start(lambda data: data[:2] + b"reply")
+    assert await server.exchange(b"\1\2ask", b"\3\4ask") == [b"\1\2reply", b"\3\4reply"]
+    assert server.asked == [("127.0.0.1", server.client.getsockname()[1], "udp")] * 2
+    assert server.cache.misses == 2
+
+
+async def test_silence(start: Started) -> None:
+    server = await start(lambda data: None if data == b"hush" else b"reply")
+    assert await server.exchange(b"loud") == [b"reply"]
+    server.client.send(b"hush")
+    assert await server.exchange(b"loud") == [b"reply"]
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"xy", b"x" * 4000])
+async def test_any_size_reaches_the_responder(start: Started, data: bytes) -> None:
+    server = await start(lambda data: b"size %d" % len(data))
+    assert await server.exchange(data) == [b"size %d" % len(data)]
+
+
+async def test_kept_replies_bear_the_askers_id_and_take_turns(start: Started) -> None:
+    server = await start(lambda _: None)
+    entry = Entry(b"ask", [b"one", b"two"], frozenset(), Tally())
+    server.cache.keep(entry)
+    replies = await server.exchange(b"\1\1ask", b"\2\2ask", b"\3\3ask")
+    assert replies == [b"\1\1one", b"\2\2two", b"\3\3one"]
+    assert entry.hits == 3
+    assert not server.asked
+    assert server.cache.misses == 0
+
+
+async def test_a_sample_of_the_hits_is_timed(start: Started) -> None:
+    server, tally = await start(lambda _: None), Tally()
+    server.cache.keep(Entry(b"ask", [b"reply"], frozenset(), tally))
+    for _ in range(256):
+        await server.exchange(b"\0\0ask")
+    assert len(tally.samples) == 2
+    assert all(0 < sample < 1 for sample in tally.samples)
+
+
+async def test_what_must_wait_is_sent_later_and_others_pass_it(start: Started) -> None:
+    arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def wait() -> bytes:
+        return await arrived
+
+    server = await start(lambda data: wait() if data == b"slow" else b"quick")
+    server.client.send(b"slow")
+    assert await server.exchange(b"x") == [b"quick"]
+    arrived.set_result(b"late")
+    assert await server.receive() == b"late"
+    await asyncio.sleep(0)
+    assert not server.listener.waiting
+
+
+async def test_no_more_wait_than_may(start: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp, "MAX_WAITING", 2)
+    arrived = asyncio.Event()
+
+    async def wait() -> bytes:
+        await arrived.wait()
+        return b"late"
+
+    server = await start(lambda data: wait() if data == b"slow" else b"quick")
+    for _ in range(5):
+        server.client.send(b"slow")
+    assert await server.exchange(b"x") == [b"quick"], "what needs no waiting is answered"
+    assert len(server.listener.waiting) == 2
+    assert server.listener.take_overflows() == 3
+    assert server.listener.take_overflows() == 0
+    arrived.set()
+    assert [await server.receive() for _ in range(2)] == [b"late"] * 2
+
+
+async def test_drain_waits_for_what_is_under_way(start: Started) -> None:
+    arrived = asyncio.Event()
+
+    async def wait() -> bytes:
+        await arrived.wait()
+        return b"late"
+
+    server = await start(lambda data: wait() if data == b"slow" else b"quick")
+    server.client.send(b"slow")
+    await server.exchange(b"x")
+    asyncio.get_running_loop().call_soon(arrived.set)
+    assert await server.listener.drain(5) == 0
+    assert await server.receive() == b"late"
+
+
+async def test_drain_counts_what_it_cuts_off(start: Started) -> None:
+    cancelled = asyncio.Event()
+
+    async def wait() -> bytes:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return b""
+
+    server = await start(lambda data: wait() if data == b"slow" else b"quick")
+    server.client.send(b"slow")
+    await server.exchange(b"x")
+    assert await server.listener.drain(0.01) == 1
+    await asyncio.wait_for(cancelled.wait(), 5)
+
+
+@pytest.mark.parametrize(
+    "address", [("127.0.0.1", 0), ("255.255.255.255", 53)], ids=["port 0", "broadcast"]
+)
+async def test_a_source_that_cannot_be_answered(start: Started, address: tuple[str, int]) -> None:
+    """Anybody can forge one; it must cost neither the socket nor a traceback in the log."""
+    raised: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
+    server = await start(lambda _: b"reply")
+    server.listener.datagram_received(b"xxask", address)
+    server.cache.keep(Entry(b"ask", [b"kept"], frozenset(), Tally()))
+    server.listener.datagram_received(b"xxask", address)
+    assert await server.exchange(b"other") == [b"reply"]
+    assert not raised
+
+
+async def test_a_reply_that_no_datagram_holds(start: Started) -> None:
+    server = await start(lambda data: b"x" * 70000 if data == b"big" else b"reply")
+    server.listener.datagram_received(b"big", server.client.getsockname())
+    assert await server.exchange(b"other") == [b"reply"]
+
+
+async def test_a_taken_port() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        cache = PacketCache()
+        with pytest.raises(OSError, match="in use"):
+            await udp.listen(*taken.getsockname(), lambda: UdpListener(cache, lambda *_: None))
+
+
+async def test_both_families_share_a_port() -> None:
+    cache = PacketCache()
+
+    def make() -> UdpListener:
+        return UdpListener(cache, lambda *_: None)
+
+    six = await udp.listen("::1", 0, make)
+    four = await udp.listen("127.0.0.1", six.port, make)
+    assert four.port == six.port
+    four.close()
+    six.close()
+    await asyncio.sleep(0)
