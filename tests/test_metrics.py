@@ -272,12 +272,15 @@ def ours() -> dict[str, Metric]:
     return scrape(metrics)
 
 
+OTHERS = ("acl", "autopath", "cache", "dns64", "hosts", "kubernetes", "proxy", "template")
+"""Whose series are there only with their directive, or an upstream, neither of which that Corefile has."""
+
 SHARED = sorted(
     family.name.removesuffix("_total")
     for family in families.FAMILIES
-    if family.name.startswith("coredns_") and "kubernetes" not in family.name
+    if family.name.startswith("coredns_")
+    if not family.name.removeprefix("coredns_").startswith(OTHERS)
     if family is not families.RELOAD_VERSION  # there only after a first reload
-    if not family.name.startswith(("coredns_cache", "coredns_proxy"))  # where there is an upstream
 )
 
 
