@@ -210,9 +210,10 @@ async def test_a_reply_that_no_datagram_holds(start: Started) -> None:
 async def test_a_taken_port() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
+        host, port = taken.getsockname()
         cache = PacketCache()
         with pytest.raises(OSError, match="in use"):
-            await udp.listen(*taken.getsockname(), lambda: UdpListener(cache, lambda *_: None))
+            await udp.listen(host, port, lambda: UdpListener(cache, lambda *_: None))
 
 
 async def test_both_families_share_a_port() -> None:
