@@ -1,8 +1,7 @@
-"""How soon a change is answered, while questions go on: both servers watch one change at one time."""
+"""How soon a change is answered, while questions go on: kdns and CoreDNS in turn, both watching all."""
 
 from __future__ import annotations
 
-import selectors
 import socket
 import time
 from contextlib import ExitStack
@@ -31,35 +30,37 @@ _PATIENCE: Final = 5.0
 _PAUSE: Final = 0.0001
 """Seconds between two questions, the resolution of the figures."""
 _NXDOMAIN: Final = 3
-_A_TAIL: Final = 4
 _AT_MOST: Final = 150.0
 """Seconds that the loads beside may last: more than the changes take."""
 
 
 class _Poll:
-    """One asker: asks the same question until the answer is as expected."""
+    """One asker, who asks the same question until the answer is as expected."""
 
     def __init__(self, server: Server) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.connect((SELF, server.port))
-        self.socket.setblocking(False)
-        self.number = 0
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.connect((SELF, server.port))
+        self._socket.settimeout(_PATIENCE)
+        self._number = 0
 
-    def ask(self, question: bytes) -> None:
-        self.number = (self.number + 1) & 0xFFFF
-        self.socket.send(self.number.to_bytes(2, "big") + question)
+    def wait(self, question: bytes, expected: bytes) -> float:
+        """Seconds from now until the answer ends in ``expected``, or is NXDOMAIN if that is empty."""
+        start = time.perf_counter()
+        while not self._says(question, expected):
+            if time.perf_counter() - start > _PATIENCE:
+                raise NotRunError(f"a change was not answered within {_PATIENCE:g} s")
+            time.sleep(_PAUSE)
+        return time.perf_counter() - start
 
-    def says(self, expected: bytes) -> bool | None:
-        """Whether the answer is as expected; None while there is none."""
-        try:
-            reply = self.socket.recv(4096)
-        except BlockingIOError:
-            return None
-        if reply[:2] != self.number.to_bytes(2, "big"):
-            return None
+    def _says(self, question: bytes, expected: bytes) -> bool:
+        self._number = (self._number + 1) & 0xFFFF
+        message_id = self._number.to_bytes(2, "big")
+        self._socket.send(message_id + question)
+        while (reply := self._socket.recv(4096))[:2] != message_id:
+            pass  # a late one
         if not expected:
             return reply[3] & 0xF == _NXDOMAIN
-        return reply[3] & 0xF == 0 and reply[-_A_TAIL:] == expected
+        return reply[3] & 0xF == 0 and reply.endswith(expected)
 
 
 def _question(name: str) -> bytes:
@@ -67,34 +68,15 @@ def _question(name: str) -> bytes:
     return bytes.fromhex("0100 0001 0000 0000 0000") + labels + bytes.fromhex("00 0001 0001")
 
 
-def _wait(polls: list[_Poll], question: bytes, expected: bytes) -> list[float]:
-    """Ask all until each says what is expected; seconds from now until each did."""
-    start = time.perf_counter()
-    took = [0.0] * len(polls)
-    waiting = dict(enumerate(polls))
-    with selectors.DefaultSelector() as selector:
-        for at, poll in waiting.items():
-            selector.register(poll.socket, selectors.EVENT_READ, at)
-            poll.ask(question)
-        while waiting:
-            if time.perf_counter() - start > _PATIENCE:
-                raise NotRunError(f"a change was not answered within {_PATIENCE:g} s")
-            for key, _ in selector.select(0.1):
-                right = waiting[key.data].says(expected) if key.data in waiting else None
-                if right:
-                    took[key.data] = time.perf_counter() - start
-                    selector.unregister(waiting.pop(key.data).socket)
-                elif right is not None:
-                    time.sleep(_PAUSE)
-                    waiting[key.data].ask(question)
-    return took
-
-
 class Latencies(Struct, frozen=True):
     """Seconds for each change, of kdns and of the peer."""
 
     kdns: list[float]
     peer: list[float]
+
+    def of(self, turn: int) -> list[float]:
+        """Whose turn it is."""
+        return self.peer if turn % 2 else self.kdns
 
 
 _done: Final[dict[Change, Latencies]] = {}
@@ -104,35 +86,30 @@ def _latencies(lab: Lab) -> dict[Change, Latencies]:
     """Create and delete Services beside the load, once for all rows."""
     if not _done:
         lab.grow(SMALL)
-        both = [lab.server("kdns", "kubeadm"), lab.server("coredns", "kubeadm")]
+        both = (lab.server("kdns", "kubeadm"), lab.server("coredns", "kubeadm"))
         hot = load.write(lab.path("hot"), hot_names())
         with ExitStack() as ended:
             for server in both:
                 beside = Load(hot, (), _AT_MOST, RATE)
                 ended.enter_context(Background(beside, server.port, lab.path("load.log")))
-            _done.update(_change_all(lab.plane.api, [_Poll(server) for server in both]))
+            _done.update(_change_all(lab.plane.api, (_Poll(both[0]), _Poll(both[1]))))
     return _done
 
 
-def _change_all(api: Api, polls: list[_Poll]) -> dict[Change, Latencies]:
+def _change_all(api: Api, polls: tuple[_Poll, _Poll]) -> dict[Change, Latencies]:
+    """In turn for the one server and the other, so that the askers do not disturb each other."""
     made: dict[Change, Latencies] = {"created": Latencies([], []), "deleted": Latencies([], [])}
-    for at in range(CHANGES):
+    for at in range(CHANGES * 2):
+        poll = polls[at % 2]
         manifest = cluster.service(f"new-{at}")
         name = manifest["metadata"]["name"]
         question = _question(f"{name}.{cluster.DOMAIN}")
-        _wait(polls, question, b"")  # asked before it exists, as it happens in life
+        poll.wait(question, b"")  # asked before it exists, as it happens in life
         address = api.create(manifest)["spec"]["clusterIP"]
-        created = _wait(polls, question, socket.inet_aton(address))
+        made["created"].of(at).append(poll.wait(question, socket.inet_aton(address)))
         api.delete("Service", NAMESPACE, name)
-        deleted = _wait(polls, question, b"")
-        _note(made["created"], created)
-        _note(made["deleted"], deleted)
+        made["deleted"].of(at).append(poll.wait(question, b""))
     return made
-
-
-def _note(latencies: Latencies, took: list[float]) -> None:
-    latencies.kdns.append(took[0])
-    latencies.peer.append(took[1])
 
 
 def _quantile(change: Change, percent: int, lab: Lab, bar: Bar) -> Measured:

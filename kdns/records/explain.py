@@ -24,6 +24,11 @@ LIMIT: Final = 200
 _ESCAPED: Final = {code: f"\\{code:03d}" for code in (*range(32), *range(127, 160))}
 """A label may hold control characters, which must not reach anybody's terminal."""
 
+_LOOKED_AT: Final = 200
+_COMPARED: Final = 32
+_SLIPS: Final = 2
+"""Bounds of the search for the name that was meant: names seen, names compared, letters more or less."""
+
 _NAMED: Final = 3  # how many names a text lists before it says "…"
 
 
@@ -99,13 +104,25 @@ def _no_service(index: Index, view: View, asked: Asked) -> tuple[str, tuple[Key,
     elsewhere = [ns for ns in index.namespaces_with(name) if is_exposed(index, view, ns)]
     if elsewhere:
         return text + f"; there is one in {_list(sorted(elsewhere))}", keys
-    near = get_close_matches(name, _some(index.services.get(namespace, {})), n=_NAMED, cutoff=0.75)
+    near = get_close_matches(
+        name, _likely(name, index.services.get(namespace, {})), n=_NAMED, cutoff=0.75
+    )
     return text + (f"; did you mean {_list(near)}?" if near else ""), (*keys, ("names", namespace))
 
 
-def _some(names: Iterable[str]) -> list[str]:
-    """A bounded number of names: comparing is quadratic in their length, and anybody may ask."""
-    return list(islice(names, 200))
+def _likely(name: str, names: Iterable[str]) -> list[str]:
+    """Names worth comparing: of much the same length, with the same first or last letter.
+
+    Few, since comparing takes microseconds and anybody may ask: it was the most of a miss.
+    """
+    first, last = name[:1], name[-1:]
+    shortest, longest = len(name) - _SLIPS, len(name) + _SLIPS
+    likely = (
+        each
+        for each in islice(names, _LOOKED_AT)
+        if shortest <= len(each) <= longest and (each[:1] == first or each[-1:] == last)
+    )
+    return list(islice(likely, _COMPARED))
 
 
 def _no_namespace(view: View, asked: Asked) -> str:
