@@ -17,7 +17,8 @@ from msgspec import Struct
 from kdns.config.tree import Option
 from kdns.plugins.interface import Context, Handler
 from kdns.upstream.client import UpstreamError
-from kdns.upstream.pool import Pool, Upstream
+from kdns.upstream.pool import Pool
+from kdns.upstream.upstream import Upstream
 from kdns.wire.constants import Flag, Rcode, Type
 from kdns.wire.message import Answer, Query
 from kdns.wire.names import MAX_NAME, Name, from_wire, to_text, to_wire

@@ -3,7 +3,9 @@
 ``client``   one exchange over UDP;
 ``streams``  TCP and TLS connections, kept for the next question;
 ``health``   what is known of how an upstream does;
-``pool``     several upstreams: which to ask, when to ask another, one exchange per question;
+``upstream`` one of them, over the right transport;
+``race``     when another one is asked;
+``pool``     several of them: in which order, one exchange per question;
 ``probes``   asking after the health of one that failed, until it is well again;
 ``resolv``   which upstreams a resolv.conf or a host name stands for.
 

@@ -17,10 +17,10 @@ from kdns.plugins import errors
 from kdns.plugins.forward import Settings, covers_root
 from kdns.plugins.forward.targets import read_targets
 from kdns.upstream.client import Target
-from kdns.upstream.pool import Options
 from kdns.upstream.probes import Check
 from kdns.upstream.resolv import ResolvError, nameservers
 from kdns.upstream.streams import Limits
+from kdns.upstream.upstream import Options
 from kdns.wire.constants import ErrorCode, Rcode
 from kdns.wire.message import Edns
 from tests.cluster.certificates import Authority

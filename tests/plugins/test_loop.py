@@ -12,7 +12,7 @@ import pytest
 from kdns.config.addresses import Address
 from kdns.plugins.loop import Settings, _advice
 from kdns.upstream.client import Target
-from kdns.upstream.pool import Upstream
+from kdns.upstream.upstream import Upstream
 from kdns.wire.constants import Rcode
 from tests.fakes.nameserver import NameServer
 from tests.plugins.chains import refusal, settings, told

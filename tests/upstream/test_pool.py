@@ -16,9 +16,10 @@ from kdns.metrics import Metrics
 from kdns.upstream import client
 from kdns.upstream.client import Target, UpstreamError
 from kdns.upstream.health import ENOUGH_SAMPLES, Health, Latency
-from kdns.upstream.pool import Options, OverloadError, Pool
+from kdns.upstream.pool import OverloadError, Pool
 from kdns.upstream.probes import Check
 from kdns.upstream.streams import Limits
+from kdns.upstream.upstream import Options
 from kdns.wire.constants import Rcode, Type
 from kdns.wire.message import Edns, Query
 from kdns.wire.names import from_text, wire_from_text

@@ -13,9 +13,9 @@ from kdns.config.durations import parse_duration
 from kdns.config.keys import expand_zone
 from kdns.config.tree import Location, Option
 from kdns.plugins.forward.targets import MAX_TARGETS, check_target
-from kdns.upstream.pool import Options, Policy
 from kdns.upstream.probes import Check
 from kdns.upstream.resolv import is_address
+from kdns.upstream.upstream import Options, Policy
 from kdns.wire import names
 from kdns.wire.constants import Rcode
 from kdns.wire.names import Name, is_below
