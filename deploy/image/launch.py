@@ -1,0 +1,7 @@
+"""/coredns and /usr/local/bin/kdns of the image: which of the two it is, kdns sees by the name."""
+
+import sys
+
+from kdns.cli.main import main
+
+sys.exit(main())
