@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from time import time
 from typing import Final
 
@@ -87,6 +88,7 @@ class Server:
 
     def run_forever(self) -> int:
         """Run until a signal says stop and return the exit status. Raises ``ConfigError``."""
+        raise_file_limit()
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(self.run())
 
@@ -249,6 +251,17 @@ def digest(blocks: Iterable[ServerBlock]) -> str:
 def _health(generation: Generation | None) -> list[health.Settings]:
     found = [planned.first("health") for planned in generation.plans] if generation else []
     return [settings for settings in found if isinstance(settings, health.Settings)]
+
+
+def raise_file_limit() -> None:
+    """To what the system allows, as Go's programs do: each question that is forwarded takes a socket."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 (not on Windows)
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(ValueError, OSError):  # macOS has a limit of its own below "unlimited"
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

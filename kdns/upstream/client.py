@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import secrets
+import sys
 from ipaddress import ip_address
+from math import inf
 from typing import Final
 
 import asyncio_dgram
@@ -22,11 +24,19 @@ from kdns.wire.requests import encode
 from kdns.wire.responses import Response, Unreadable, decode
 
 FIRST_LOOK: Final = 0.01
-LAST_LOOK: Final = 0.16
-"""Seconds between looks whether the kernel has been told that nobody listens there (ICMP): the library
-reports that only to who asks again, and nobody is to wait two seconds for a closed port."""
+LONGER: Final = 5
+"""Seconds until the first look whether the kernel was told that nobody listens there (ICMP), and how
+many times longer until each further one. The library tells only who asks again, and nobody is to wait two
+seconds for a closed port; but where a thousand wait for a silent upstream, looks are what that costs."""
 
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+SHARE: Final = 2
+"""One in so many of the files that the process may have open can be sockets to upstreams: however
+many questions wait, there must be some left for listening and for reading what changes."""
+
+_open_sockets = 0
 
 
 class Target(Struct, frozen=True, order=True):
@@ -98,13 +108,25 @@ class _Socket:
         self.server: asyncio_dgram.DatagramServer | None = None
 
     async def __aenter__(self) -> _Socket:
-        if self.source:
-            self.server = await asyncio_dgram.bind((self.source, 0))
-        else:
-            self.client = await asyncio_dgram.connect(self.peer)
+        global _open_sockets  # noqa: PLW0603 (the limit is the process's)
+        if _open_sockets * SHARE >= _file_limit():
+            raise LocalError(
+                f"{_open_sockets} sockets to upstreams are open; more are not to be had"
+            )
+        _open_sockets += 1
+        try:
+            if self.source:
+                self.server = await asyncio_dgram.bind((self.source, 0))
+            else:
+                self.client = await asyncio_dgram.connect(self.peer)
+        except BaseException:
+            _open_sockets -= 1
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        global _open_sockets  # noqa: PLW0603
+        _open_sockets -= 1
         for stream in (self.client, self.server):
             if stream is not None:
                 stream.close()
@@ -127,10 +149,19 @@ class _Socket:
                 ):
                     return bytes(data)
             except TimeoutError:
-                patience = min(patience * 2, LAST_LOOK)
+                patience *= LONGER
 
     def _is_peer(self, host: str, port: int) -> bool:
         return port == self.peer[1] and _plain(host) == _plain(self.peer[0])
+
+
+def _file_limit() -> float:
+    if sys.platform == "win32":
+        return inf
+    import resource  # noqa: PLC0415 (not on Windows)
+
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return inf if soft == resource.RLIM_INFINITY else soft
 
 
 def _plain(host: str) -> object:

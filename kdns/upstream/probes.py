@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.upstream.client import UpstreamError
+from kdns.upstream.client import LocalError, UpstreamError
 from kdns.upstream.health import Health
 from kdns.wire.constants import Flag, Type
 from kdns.wire.message import Query
@@ -75,6 +75,8 @@ class Probe:
         try:
             async with asyncio.timeout(TIMEOUT):
                 await ask(self.check.query())
+        except LocalError:
+            return False
         except (UpstreamError, TimeoutError) as error:
             self.health.failed_checks += 1
             self._failed()

@@ -158,6 +158,20 @@ class TestExchange:
             with pytest.raises(UpstreamError):
                 await client.ask(Address("127.0.0.1", server.port), query(), "192.0.2.77")
 
+    async def test_sockets_are_left_for_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A silent upstream and many questions: what is ours to lack is not the upstream's fault."""
+        monkeypatch.setattr(client, "_file_limit", lambda: 8)
+        with NameServer(RECORD) as server:
+            server.fault = "drop"
+            async with pool_of(server) as pool:
+                asked = [pool.ask(query(f"n{number}.test.")) for number in range(6)]
+                results = await asyncio.gather(*asked, return_exceptions=True)
+                assert [str(result) for result in results[4:]] == [
+                    "4 sockets to upstreams are open; more are not to be had"
+                ] * 2
+                server.fault = ""
+                assert address(await pool.ask(query())) == "192.0.2.1"  # and they are given back
+
 
 class TestConnections:
     OPTIONS = replace(QUICK, force_tcp=True)
