@@ -186,10 +186,15 @@ class Metrics:
             elif samples := self._samples(family):
                 yield _plain_metric(family, samples)
 
-    def _samples(self, family: Family) -> dict[Labels, float]:
-        if family in self._sources:
-            return dict(self._sources[family]())
-        return self._counts.get(family, {})
+    def _samples(self, family: Family) -> Mapping[Labels, float]:
+        """What was counted here, and what ``read`` finds on top of it."""
+        counted: Mapping[Labels, float] = self._counts.get(family, {})
+        if family not in self._sources:
+            return counted
+        samples = dict(self._sources[family]())
+        for labels, value in counted.items():
+            samples[labels] = samples.get(labels, 0.0) + value
+        return samples
 
 
 class _Collector:

@@ -70,7 +70,9 @@ class Core:
     async def commit(self, prepared: Prepared) -> None:
         """Answer by it from now on."""
         self.generation = prepared.generation
-        await self.sockets.commit(prepared.opened, prepared.generation.responders)
+        closed = await self.sockets.commit(prepared.opened, prepared.generation.responders)
+        for endpoint in closed:
+            exports.retire(self.metrics, endpoint)
         await self.clusters.commit(prepared.wanted, prepared.clusters)
         before = self._zone_tasks
         self._zone_tasks = [asyncio.create_task(run) for run in prepared.generation.running]

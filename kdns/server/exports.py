@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from time import time
+from typing import Final
 
 from kdns.metrics import Metrics, Samples, families
+from kdns.metrics.families import Family
 from kdns.packet_cache import PacketCache
 from kdns.server.clusters import Clusters
 from kdns.server.generation import Generation
-from kdns.server.sockets import Sockets
+from kdns.server.sockets import Endpoint, Sockets
 from kdns.wire.names import to_text
 
 
@@ -37,15 +39,21 @@ def _report(sockets: Sockets, generation: Generation | None) -> None:
         generation.report()
 
 
+_CACHE_COUNTERS: Final[dict[Family, Callable[[PacketCache], int]]] = {
+    families.CACHE_HITS: lambda cache: cache.hits,
+    families.CACHE_MISSES: lambda cache: cache.misses,
+    families.CACHE_DROPS: lambda cache: cache.drops,
+    families.CACHE_EVICTIONS: lambda cache: cache.evictions,
+}
+
+
 def _register_caches(metrics: Metrics, sockets: Sockets) -> None:
     def total(value: Callable[[PacketCache], int]) -> Callable[[], float]:
         return lambda: sum(value(cache) for cache in sockets.caches())
 
     metrics.read(families.CACHE_ENTRIES, total(lambda cache: len(cache.entries)))
-    metrics.read(families.CACHE_HITS, total(lambda cache: cache.hits))
-    metrics.read(families.CACHE_MISSES, total(lambda cache: cache.misses))
-    metrics.read(families.CACHE_DROPS, total(lambda cache: cache.drops))
-    metrics.read(families.CACHE_EVICTIONS, total(lambda cache: cache.evictions))
+    for family, value in _CACHE_COUNTERS.items():
+        metrics.read(family, total(value))
 
 
 def _register_tcp(metrics: Metrics, sockets: Sockets) -> None:
@@ -58,6 +66,17 @@ def _register_tcp(metrics: Metrics, sockets: Sockets) -> None:
     metrics.read(families.TCP_CONNECTIONS, lambda: sum(len(e.tcp.connections) for e in sockets))
     metrics.read(families.TCP_ACCEPTED, lambda: sum(e.tcp.accepted for e in sockets))
     metrics.read(families.TCP_CLOSED, ended)
+
+
+def retire(metrics: Metrics, endpoint: Endpoint) -> None:
+    """Keep what a closed address has counted: counters never go back."""
+    for cache in endpoint.caches.values():
+        cache.fold()
+        for family, value in _CACHE_COUNTERS.items():
+            metrics.count(family, by=value(cache))
+    metrics.count(families.TCP_ACCEPTED, by=endpoint.tcp.accepted)
+    for reason, count in endpoint.tcp.ended.items():
+        metrics.count(families.TCP_CLOSED, reason, by=count)
 
 
 def _count_overflows(metrics: Metrics, sockets: Sockets) -> None:

@@ -119,14 +119,16 @@ class Sockets:
 
     async def commit(
         self, opened: Iterable[Endpoint], responders: Mapping[Site, Responder]
-    ) -> None:
-        """Answer by these responders, on these addresses and no others."""
+    ) -> list[Endpoint]:
+        """Answer by these responders, on these addresses and no others; return what was closed."""
         before = self._endpoints
         known = before | {endpoint.site: endpoint for endpoint in opened}
         self._endpoints = {site: known[site] for site in responders if site in known}
         for site, endpoint in self._endpoints.items():
             endpoint.use(responders[site])
-        await self._close(e for site, e in before.items() if site not in self._endpoints)
+        closed = [e for site, e in before.items() if site not in self._endpoints]
+        await self._close(closed)
+        return closed
 
     async def _close(self, endpoints: Iterable[Endpoint]) -> None:
         await asyncio.gather(*(endpoint.drain(1.0) for endpoint in endpoints))

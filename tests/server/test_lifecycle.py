@@ -351,6 +351,23 @@ async def test_addresses_come_and_go_with_a_reload(running: Running) -> None:
     await running.until("NOERROR 10.96.1.9", lambda: running.ask(host="127.0.0.2"))
 
 
+async def test_counters_of_an_address_that_went_stay(running: Running) -> None:
+    counters = ("kdns_packet_cache_misses_total", "kdns_tcp_accepted_total")
+
+    def counted() -> list[float]:
+        text = running.server.core.metrics.expose().decode()
+        lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
+        return [float(lines[name]) for name in counters]
+
+    await running.ask()
+    await running.ask(tcp=True)
+    before = counted()
+    assert all(value >= 1 for value in before)
+    running.text = running.corefile("127.0.0.2")
+    assert await running.server.reload()
+    assert all(now >= then for now, then in zip(counted(), before, strict=True))
+
+
 async def test_another_source_takes_over_with_a_reload(running: Running) -> None:
     other = running.folder / "other"
     other.mkdir()

@@ -204,9 +204,8 @@ class Cluster:
         )
         found = await self.context.resolve(asked)
         if not found.handled:
-            return replace(
-                answer, errors=self._outside(query, last.target), keys=answer.keys | found.keys
-            )
+            errors = (*answer.errors, *self._outside(query, last.target))
+            return replace(answer, errors=errors, keys=answer.keys | found.keys)
         failed = found.rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN}
         rest: tuple[Record, ...] = () if failed else found.answer
         return replace(
