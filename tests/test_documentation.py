@@ -30,7 +30,7 @@ from kdns.cli import check, coredns, main, serve
 from kdns.config import corefile
 from kdns.config.tree import ConfigError
 from kdns.metrics import Metrics, families
-from kdns.plugins import ignored, log, log_format
+from kdns.plugins import chain, ignored, log, log_format
 from kdns.plugins.chain import ORDER, SUPPORTED, Plan
 from kdns.records import explain
 from kdns.server import generation
@@ -186,6 +186,11 @@ def test_directives_without_effect() -> None:
 
 def test_directives_that_are_not_there() -> None:
     assert set(code(DIRECTIVES["Not there"])) == set(ORDER) - SUPPORTED.keys()
+
+
+def test_directives_that_may_stand_several_times() -> None:
+    (named,) = re.findall(r"But for ([^.]*), a block takes each once", CONFIGURATION.read_text())
+    assert set(code(named)) == chain._REPEATABLE
 
 
 def test_corefiles_of_distributions() -> None:
