@@ -91,7 +91,7 @@ class ManifestFiles:
             self._root.stat()
             yield self._root, _stamp(self._root)
             return
-        for folder, folders, names in os.walk(self._root):
+        for folder, folders, names in os.walk(self._root, onerror=_unless_gone):
             folders[:] = sorted(each for each in folders if not each.startswith("."))
             for name in sorted(names):
                 path = Path(folder, name)
@@ -160,6 +160,12 @@ def _read(path: Path) -> Content | ManifestError:
         return documents.read(path)
     except ManifestError as error:
         return error
+
+
+def _unless_gone(error: OSError) -> None:
+    """A folder that cannot be read (no more file descriptors, say) is not an empty one."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _stamp(path: Path) -> Stamp:

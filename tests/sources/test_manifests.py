@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import shutil
@@ -327,6 +328,32 @@ def test_an_object_moves_between_files_in_two_steps(tmp_path: Path) -> None:
         shown = files.refresh((source,))
         assert shown.recovered == (target,)
         assert [each.name for each in files.declared] == ["a", "b"]
+
+
+@pytest.mark.parametrize("where", ["", "below"], ids=["the folder", "a folder below"])
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    folder = tmp_path / "below"
+    folder.mkdir()
+    (tmp_path / "a.yaml").write_text(service("a"))
+    (folder / "b.yaml").write_text(service("b"))
+    files = ManifestFiles(tmp_path)
+    files.load()
+    scandir = os.scandir
+
+    def fails(path: str | Path) -> object:
+        if Path(path) == tmp_path / where:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", fails)
+        refreshed = files.refresh()
+    assert not refreshed.changed
+    assert refreshed.failed == (f"{tmp_path}: Too many open files",)
+    assert len(files.declared) == 2
+    assert files.refresh().recovered == (tmp_path,)
 
 
 def test_reads_only_the_file_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
