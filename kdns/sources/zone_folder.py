@@ -82,7 +82,13 @@ class Folder:
             # A volume that is away for a moment takes no zone out of service.
             self._complain({f"{self._folder} is not a folder; no new zones from it"})
             return
-        for path in self._files():
+        try:
+            files = list(self._files())
+        except OSError as error:
+            # Nor does one that cannot be read, as when file descriptors have run out.
+            self._complain({f"{error.filename or self._folder}: {error.strerror}; zones stay"})
+            return
+        for path in files:
             origin = self._origin_of(os.path.basename(path), complaints)
             if origin is None or not self._matters(origin):
                 continue
@@ -94,7 +100,7 @@ class Folder:
 
     def _files(self) -> Iterator[str]:
         """In alphabetical order. A ConfigMap's hidden ``..data`` holds the same files once more."""
-        for folder, below, files in os.walk(self._folder):
+        for folder, below, files in os.walk(self._folder, onerror=_unless_gone):
             below[:] = sorted(name for name in below if not name.startswith(".."))
             self.folders += (os.path.abspath(folder),)
             yield from (os.path.join(folder, name) for name in sorted(files))
@@ -118,6 +124,11 @@ class Folder:
         for complaint in sorted(complaints - self._complaints):
             logger.warning("%s", complaint)
         self._complaints = complaints
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _group(match: re.Match[str], group: str) -> str:

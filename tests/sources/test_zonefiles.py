@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -340,6 +342,24 @@ def test_the_name_of_a_file_tells_its_zone(
     listing = Folder(str(tmp_path), pattern, template, ((),))
     listing.refresh()
     assert list(listing.paths) == ([from_text(zone)] if zone else [])
+
+
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path / "db.example.org", text(1))
+    listing = folder(tmp_path, "example.org")
+    listing.refresh()
+    before = dict(listing.paths)
+
+    def fails(path: str) -> object:
+        raise OSError(errno.EMFILE, "Too many open files", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", fails)
+        listing.refresh()
+    assert listing.paths == before != {}
+    assert caplog.messages == [f"{tmp_path}: Too many open files; zones stay"]
 
 
 def test_two_files_for_a_zone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
