@@ -30,7 +30,9 @@ def modules() -> set[str]:
 def test_every_directive_has_its_place_and_its_module() -> None:
     assert set(SUPPORTED) <= set(ORDER)
     own = set(SUPPORTED) - set(ignored.DIRECTIVES)
-    assert modules() - {"ignored"} == own, "one module for each directive, and its line in SUPPORTED"
+    assert modules() - {"ignored"} == own, (
+        "one module for each directive, and its line in SUPPORTED"
+    )
     assert len(ORDER) == len(set(ORDER))
 
 
