@@ -207,7 +207,7 @@ def test_hits_are_told_whatever_the_end(way: str) -> None:
             cache.keep(entry("a", WEB))
         case "evict":
             cache.keep(entry("b"))
-        case "expire":
+        case _:
             cache.expire(11)
     assert (tally.count, cache.hits) == (1, 1)
 
