@@ -1,4 +1,7 @@
-"""UDP: a kept reply is sent from within the datagram callback, anything else goes to the responder."""
+"""UDP: a kept reply is sent from within the callback that brings its question; others by the responder.
+
+Datagrams come in batches where the system can (``batch``), else one by one from the event loop.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
+from kdns.listeners import batch
+from kdns.listeners.batch import ID, Address, Batch
 from kdns.packet_cache import PacketCache
 from kdns.wire.message import Transport
 
 logger: Final = logging.getLogger("kdns.listeners.udp")
 
-Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 Reply: TypeAlias = bytes | Awaitable[bytes | None] | None
 Respond: TypeAlias = Callable[[bytes, str, int, Transport], Reply]
 
@@ -57,20 +61,59 @@ class UdpListener(asyncio.DatagramProtocol):
         self.transport.sendto(data[:2] + entry.next_body(), addr)
         entry.tally.took(perf_counter() - started)
 
+    def batch_received(self, received: Batch, requests: list[bytes]) -> None:
+        """Answer what came in together; the replies leave together."""
+        started, sampled = perf_counter(), None
+        unanswered: list[int] = []
+        for at, request in enumerate(requests):
+            entry = self.entries.get(request)
+            if entry is None:
+                if not self._put_miss(received, at):
+                    unanswered.append(at)
+                continue
+            entry.hits += 1
+            if not entry.hits & SAMPLED:
+                sampled = entry
+            body = entry.next_body()
+            if not received.put(at, body, ID):
+                self.transport.sendto(received.message(at)[:ID] + body, received.sender(at))
+                unanswered.append(at)
+        failed = received.send(len(requests), unanswered)
+        if failed:
+            logger.debug("%d replies not delivered", failed)
+        if sampled is not None:
+            sampled.tally.took((perf_counter() - started) / len(requests))
+
+    def _put_miss(self, received: Batch, at: int) -> bool:
+        """Whether there is a reply now and it leaves with the others."""
+        addr = received.sender(at)
+        reply = self._look_up(received.message(at), addr)
+        if reply and not received.put(at, reply):
+            self.transport.sendto(reply, addr)
+            return False
+        return bool(reply)
+
     def _miss(self, data: bytes, addr: Address) -> None:
+        reply = self._look_up(data, addr)
+        if reply:
+            self.transport.sendto(reply, addr)
+
+    def _look_up(self, data: bytes, addr: Address) -> bytes:
+        """The responder's reply; empty when there is none, or only later."""
         self.cache.misses += 1
         reply = self.respond(data, addr[0], addr[1], "udp")
         if reply is None:
-            return
+            return b""
         if isinstance(reply, bytes):
-            self.transport.sendto(reply, addr)
-        elif len(self.waiting) < MAX_WAITING:
+            return reply
+        if len(self.waiting) < MAX_WAITING:
             task = asyncio.ensure_future(self._send_later(reply, addr))
             self.waiting.add(task)
             task.add_done_callback(self.waiting.discard)
         else:
             self.overflows += 1
             _abandon(reply)
+        return b""
 
     def error_received(self, exc: Exception) -> None:
         """An earlier reply could not be delivered (ICMP); the asker is gone."""
@@ -104,6 +147,40 @@ class UdpListener(asyncio.DatagramProtocol):
         self.transport.close()
 
 
+class BatchTransport(asyncio.DatagramTransport):
+    """A socket that is read in batches. It has what the listener uses of a transport."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, listener: UdpListener
+    ) -> None:
+        super().__init__({"sockname": sock.getsockname()})
+        self._loop, self._sock, self._listener = loop, sock, listener
+        self._batch = Batch(sock)
+        self._closing = False
+        loop.add_reader(sock.fileno(), self._read)
+
+    def _read(self) -> None:
+        requests = self._batch.receive()
+        if requests:
+            self._listener.batch_received(self._batch, requests)
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        """Send at once or, where the system has no room, not at all: the asker asks again."""
+        try:
+            self._sock.sendto(data, addr)
+        except OSError as error:
+            self._listener.error_received(error)
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self._loop.remove_reader(self._sock.fileno())
+            self._sock.close()
+
+
 def _abandon(reply: Awaitable[bytes | None]) -> None:
     close = getattr(reply, "close", None)
     if close is not None:
@@ -131,5 +208,9 @@ async def listen(
         sock.close()
         raise
     loop = asyncio.get_running_loop()
+    if batch.available:
+        listener = make()
+        listener.connection_made(BatchTransport(loop, sock, listener))
+        return listener
     _, protocol = await loop.create_datagram_endpoint(make, sock=sock)
     return protocol

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from kdns.listeners import udp
+from kdns.listeners import batch, udp
+from kdns.listeners.batch import ROOM, SIZE
 from kdns.listeners.udp import UdpListener
 from kdns.packet_cache import Entry, PacketCache
 from kdns.wire.message import Transport
@@ -53,11 +54,18 @@ class Responding:
 
     async def receive(self) -> bytes:
         loop = asyncio.get_running_loop()
-        return await asyncio.wait_for(loop.sock_recv(self.client, 4096), 5)
+        return await asyncio.wait_for(loop.sock_recv(self.client, 65535), 5)
 
     def close(self) -> None:
         self.client.close()
         self.listener.close()
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["batches", "singly"])
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Linux, and as where there is no recvmmsg."""
+    if not request.param:
+        monkeypatch.setattr(batch, "available", False)
 
 
 Started = Callable[..., Awaitable[Responding]]
@@ -227,4 +235,50 @@ async def test_both_families_share_a_port() -> None:
     assert four.port == six.port
     four.close()
     six.close()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "made"])
+async def test_a_burst_is_answered_whole(start: Started, kept: bool) -> None:
+    """More than one batch holds, each with its own ID."""
+    server = await start(lambda data: data)
+    if kept:
+        server.cache.keep(Entry(b"ask", [b"ask"], frozenset(), Tally()))
+    sent = [number.to_bytes(2, "big") + b"ask" for number in range(3 * ROOM + 1)]
+    assert sorted(await server.exchange(*sent)) == sent
+
+
+async def test_replies_larger_than_their_place(start: Started) -> None:
+    large = b"x" * (SIZE - 1)
+    server = await start(lambda data: data[:2] + large)
+    server.cache.keep(Entry(b"kept", [large], frozenset(), Tally()))
+    replies = await server.exchange(b"\1\1kept", b"\2\2made", b"\3\3kept")
+    assert sorted(replies) == [number * 2 + large for number in (b"\1", b"\2", b"\3")]
+
+
+async def test_silence_amid_replies(start: Started) -> None:
+    server = await start(lambda data: None if data.endswith(b"hush") else data)
+    for at in range(0, 9, 3):
+        server.client.send(b"%d hush" % at)
+        server.client.send(b"%d loud" % (at + 1))
+        server.client.send(b"%d hush" % (at + 2))
+    assert [await server.receive() for _ in range(3)] == [b"1 loud", b"4 loud", b"7 loud"]
+
+
+async def test_askers_over_ipv6() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def respond(data: bytes, client: str, port: int, transport: Transport) -> udp.Reply:
+        asked.append((client, port))
+        return data
+
+    listener = await udp.listen("::1", 0, lambda: UdpListener(PacketCache(), respond))
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.connect(("::1", listener.port))
+        client.send(b"ask")
+        loop = asyncio.get_running_loop()
+        assert await asyncio.wait_for(loop.sock_recv(client, 4096), 5) == b"ask"
+        assert asked == [client.getsockname()[:2]]
+    listener.close()
     await asyncio.sleep(0)

@@ -1,0 +1,150 @@
+"""Many datagrams by one system call each way: recvmmsg(2) and sendmmsg(2), where the system has them.
+
+Python's own sockets have neither. A question that is answered from memory costs little but its share of
+the kernel's work, so this halves what a busy server adds to that (see docs/performance.md): two calls
+and one waking up of whoever waits, instead of one for each of up to ``ROOM`` datagrams. Knows nothing of
+DNS but that a reply begins with the first two octets of its request.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+
+ROOM: Final = 32
+"""Datagrams taken at a time; further ones wait for the loop's next turn."""
+
+SIZE: Final = 4096
+"""Octets of a datagram; what is longer is cut off. Questions have some forty, rarely hundreds."""
+
+ID: Final = 2
+"""Octets of a message's ID, with which it begins."""
+
+_NAME: Final = 28  # struct sockaddr_in6, the longer of the two
+_DO_NOT_WAIT: Final = 0x40  # MSG_DONTWAIT on Linux
+
+
+class _Vector(ctypes.Structure):
+    """``struct iovec``."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))  # type: ignore[mutable-override]
+
+
+class _Header(ctypes.Structure):
+    """``struct msghdr``."""
+
+    _fields_ = (  # type: ignore[mutable-override]
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint32),
+        ("vectors", ctypes.POINTER(_Vector)),
+        ("vector_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Message(ctypes.Structure):
+    """``struct mmsghdr``: the length is how much was received."""
+
+    _fields_ = (("header", _Header), ("length", ctypes.c_uint32))  # type: ignore[mutable-override]
+
+
+# PyDLL: the calls never wait, so the interpreter's lock need not be let go for them.
+_system: Final = ctypes.PyDLL(None) if sys.platform == "linux" else None
+
+available: Final = hasattr(_system, "recvmmsg") and hasattr(_system, "sendmmsg")
+"""Whether there is a ``Batch`` on this system."""
+
+
+class Batch:
+    """Room for datagrams of one socket, and for a reply in each one's place."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        if _system is None:
+            raise OSError("recvmmsg is not there on this system")
+        self._file, self._family = sock.fileno(), sock.family
+        self._receive, self._send = _system.recvmmsg, _system.sendmmsg
+        self._data = bytearray(ROOM * SIZE)
+        self._view = memoryview(self._data)
+        self._starts = range(0, ROOM * SIZE, SIZE)
+        self._names = bytearray(ROOM * _NAME)
+        self._vectors, self._in = self._headers()
+        replies, self._out = self._headers()
+        # What the kernel wrote, and what it is to send, as numbers in place.
+        step, offset = ctypes.sizeof(_Message), _Message.length.offset
+        self._received = memoryview(self._in).cast("B").cast("I")[offset // 4 :: step // 4]
+        self._sizes = memoryview(replies).cast("B").cast("L")[1::2]
+        self._replies = replies  # what the headers point to must stay
+
+    def _headers(self) -> tuple[ctypes.Array[_Vector], ctypes.Array[_Message]]:
+        """Vectors over all of the room, and the headers that point to them."""
+        vectors, messages = (_Vector * ROOM)(), (_Message * ROOM)()
+        data = ctypes.addressof(ctypes.c_char.from_buffer(self._data))
+        names = ctypes.addressof(ctypes.c_char.from_buffer(self._names))
+        for at in range(ROOM):
+            vectors[at].base, vectors[at].length = data + self._starts[at], SIZE
+            header = messages[at].header
+            header.name = names + at * _NAME
+            header.name_length = _NAME if self._family == socket.AF_INET6 else 16
+            header.vectors, header.vector_count = ctypes.pointer(vectors[at]), 1
+        return vectors, messages
+
+    def receive(self) -> list[bytes]:
+        """What has arrived, each without its ID; empty when nothing has."""
+        count = self._receive(self._file, self._in, ROOM, _DO_NOT_WAIT, None)
+        if count <= 0:
+            return []
+        view = self._view
+        received = zip(self._starts, self._received[:count], strict=False)
+        return [bytes(view[start + ID : start + size]) for start, size in received]
+
+    def message(self, at: int) -> bytes:
+        """A datagram of the last ``receive``, whole."""
+        start = self._starts[at]
+        return bytes(self._view[start : start + self._received[at]])
+
+    def sender(self, at: int) -> Address:
+        """Where it came from."""
+        name = bytes(self._names[at * _NAME : (at + 1) * _NAME])
+        port = int.from_bytes(name[2:4], "big")
+        if self._family == socket.AF_INET6:
+            scope = int.from_bytes(name[24:28], sys.byteorder)
+            return socket.inet_ntop(socket.AF_INET6, name[8:24]), port, 0, scope
+        return socket.inet_ntop(socket.AF_INET, name[4:8]), port
+
+    def put(self, at: int, octets: bytes, offset: int = 0) -> bool:
+        """Write the reply, after so many octets of its request; False when there is no room for it."""
+        start, size = self._starts[at] + offset, offset + len(octets)
+        if size > SIZE:
+            return False
+        self._data[start : start + size - offset] = octets
+        self._sizes[at] = size
+        return True
+
+    def send(self, count: int, unanswered: Sequence[int] = ()) -> int:
+        """Send the replies to the first ``count`` datagrams but those without one.
+
+        Returns how many could not be sent: to a forged source, or because the system has no room.
+        """
+        first = failed = 0
+        for last in (*unanswered, count):
+            failed += self._send_run(first, last)
+            first = last + 1
+        return failed
+
+    def _send_run(self, first: int, last: int) -> int:
+        failed = 0
+        while first < last:
+            messages = ctypes.byref(self._out, first * ctypes.sizeof(_Message))
+            sent = self._send(self._file, messages, last - first, _DO_NOT_WAIT)
+            if sent <= 0:  # the first of them cannot be sent, which concerns its asker alone
+                failed += 1
+                sent = 1
+            first += sent
+        return failed
