@@ -98,7 +98,7 @@ def _absolute(size: Size, unit: str, field: str, lab: Lab, bar: Bar) -> Measured
     """Beside a fixed figure: its ratio is the figure itself."""
     done = _starts.measure(lab, size)
     ours, theirs = ([getattr(s, field) for s in done[p]] for p in ("kdns", "coredns"))
-    return Measured(unit, tuple(ours), tuple(theirs), tuple(ours))
+    return Measured(unit, tuple(ours), tuple(theirs), tuple(ours), (_cpu_note(done),))
 
 
 EMPTY_ROWS: Final = (
