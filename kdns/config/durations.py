@@ -6,6 +6,8 @@ import re
 from fractions import Fraction
 from typing import Final
 
+from kdns.config.tree import Option
+
 _UNITS: Final = {
     "ns": Fraction(1, 10**9),
     "us": Fraction(1, 10**6),
@@ -64,3 +66,19 @@ def _plain(value: Fraction) -> str:
     """Decimals without trailing zeros."""
     whole, rest = divmod(round(value * 10**9), 10**9)
     return f"{whole}.{rest:09d}".rstrip("0").rstrip(".")
+
+
+def read(option: Option, text: str) -> float:
+    """The seconds that a word of an option stands for. Raises ``ConfigError`` at its line."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        option.fail(str(error))
+
+
+def read_positive_or_zero(option: Option, text: str) -> float:
+    """Likewise, where time cannot run backwards."""
+    seconds = read(option, text)
+    if seconds < 0:
+        option.fail(f"cannot be negative, got {text}")
+    return seconds

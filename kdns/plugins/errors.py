@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from msgspec import Struct
 
-from kdns.config.durations import format_duration, parse_duration
+from kdns.config import durations
 from kdns.config.tree import Option
 from kdns.plugins.interface import Context, Handler
 from kdns.wire.constants import Rcode, type_name
@@ -75,10 +75,7 @@ def _parse_pattern(option: Option) -> Pattern:
         option.fail("expected DURATION REGEX [LEVEL] [show_first]")
     period, regex, *extras = option.args
     level, show_first = _parse_extras(option, extras)
-    try:
-        seconds = parse_duration(period)
-    except ValueError as error:
-        option.fail(str(error))
+    seconds = durations.read(option, period)
     _check_regex(option, regex)
     return Pattern(seconds, regex, level, show_first)
 
@@ -176,7 +173,7 @@ class Consolidation:
             logger.log(
                 self.pattern.level,
                 "plugin/errors: %d errors like '%s' occurred in last %s",
-                *(count, self.pattern.regex, format_duration(self.pattern.period)),
+                *(count, self.pattern.regex, durations.format_duration(self.pattern.period)),
             )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.config.durations import parse_duration
+from kdns.config import durations
 from kdns.config.keys import expand_zone
 from kdns.config.tree import Option
 from kdns.plugins.authority import Authority
@@ -79,14 +79,7 @@ def parse_zones(directive: Option, texts: tuple[str, ...]) -> tuple[Name, ...]:
 
 def parse_reload(option: Option) -> float:
     """Seconds, 0 for never. Raises ``ConfigError``."""
-    text = option.one()
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        option.fail(str(error))
-    if seconds < 0:
-        option.fail(f"takes no negative duration, got {text}")
-    return seconds
+    return durations.read_positive_or_zero(option, option.one())
 
 
 def ignored(directive: str, option: Option) -> str:

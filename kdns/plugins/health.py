@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from kdns.config import durations
 from kdns.config.addresses import Address, parse_address
-from kdns.config.durations import parse_duration
 from kdns.config.tree import Option
 
 DEFAULT: Final = Address("", 8080)
@@ -27,11 +27,7 @@ def parse(directive: Option) -> Settings:
     for option in directive.options:
         if option.name != "lameduck":
             option.fail("not an option of health; expected lameduck DURATION")
-        text = option.one()
-        try:
-            lameduck = parse_duration(text)
-        except ValueError as error:
-            option.fail(str(error))
+        lameduck = durations.read(option, option.one())
     return Settings(address_of(directive, DEFAULT), max(0.0, lameduck))
 
 

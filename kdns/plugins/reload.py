@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.config.durations import parse_duration
+from kdns.config import durations
 from kdns.config.tree import Option
 
 LEAST_INTERVAL: Final = 2.0
@@ -29,15 +29,8 @@ def parse(directive: Option) -> Settings:
     for option in directive.options:
         option.fail("reload has no options")
     interval, jitter = (*directive.args, *("30s", "15s")[len(directive.args) :])
-    if _seconds(directive, interval) < LEAST_INTERVAL:
+    if durations.read(directive, interval) < LEAST_INTERVAL:
         directive.fail(f"the interval must be at least {LEAST_INTERVAL:g}s, got {interval}")
-    if 0 != _seconds(directive, jitter) < LEAST_JITTER:
+    if 0 != durations.read(directive, jitter) < LEAST_JITTER:
         directive.fail(f"the jitter must be 0 or at least {LEAST_JITTER:g}s, got {jitter}")
     return Settings()
-
-
-def _seconds(directive: Option, text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        directive.fail(str(error))

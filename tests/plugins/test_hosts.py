@@ -45,7 +45,7 @@ REFUSED = {
     "ttl text": ("hosts {\nttl 5s\n}", "3: ttl: takes seconds from 1 to 65535, got '5s'"),
     "reload without": ("hosts {\nreload\n}", "3: reload: takes exactly one argument, got 0"),
     "reload text": ("hosts {\nreload 5\n}", "3: reload: '5' is not a duration; write it as in 5s, 250ms, 1h30m"),
-    "reload negative": ("hosts {\nreload -5s\n}", "3: reload: takes no negative duration, got -5s"),
+    "reload negative": ("hosts {\nreload -5s\n}", "3: reload: cannot be negative, got -5s"),
     "after fallthrough": ("hosts {\nfallthrough\n10.0.0.1 a\n}", "4: 10.0.0.1: unknown option of hosts; known are ttl, no_reverse, reload, fallthrough, fallthrough_unsupported; hosts go before fallthrough"),
     "unsupported alone": ("hosts {\nfallthrough_unsupported\n}", "2: hosts: fallthrough_unsupported needs fallthrough"),
     "unsupported argument": ("hosts {\nfallthrough\nfallthrough_unsupported x\n}", "4: fallthrough_unsupported: takes no argument, got 'x'"),

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.config.durations import parse_duration
+from kdns.config import durations
 from kdns.config.keys import expand_zone
 from kdns.config.tree import Option
 from kdns.wire.names import Name
@@ -123,16 +123,6 @@ def _positive(option: Option, text: str) -> int:
     return number
 
 
-def _seconds(option: Option, text: str) -> float:
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        option.fail(str(error))
-    if seconds < 0:
-        option.fail(f"cannot be negative, got {text}")
-    return seconds
-
-
 def _bounds(option: Option, bounds: Bounds) -> Bounds:
     """``CAPACITY [TTL [MINTTL]]``."""
     if not 1 <= len(option.args) <= 3:
@@ -167,7 +157,7 @@ def _prefetch(settings: Settings, option: Option) -> Settings:
         option.fail(f"AMOUNT cannot be negative, got {amount}")
     prefetch = Prefetch(amount)
     if len(option.args) > 1:
-        prefetch = replace(prefetch, gap=_seconds(option, option.args[1]))
+        prefetch = replace(prefetch, gap=durations.read_positive_or_zero(option, option.args[1]))
     if len(option.args) > 2:
         prefetch = replace(prefetch, percentage=_percentage(option, option.args[2]))
     return replace(settings, prefetch=prefetch if amount else None)
@@ -186,9 +176,11 @@ def _serve_stale(settings: Settings, option: Option) -> Settings:
     duration, mode, *rest = (*option.args, *("1h", "immediate")[len(option.args) :])
     if mode.lower() not in {"immediate", "verify"}:
         option.fail(f"expected immediate or verify, got {mode!r}")
-    stale = Stale(_seconds(option, duration), verify=mode.lower() == "verify")
+    stale = Stale(
+        durations.read_positive_or_zero(option, duration), verify=mode.lower() == "verify"
+    )
     if stale.verify and rest:
-        stale = replace(stale, timeout=_seconds(option, rest.pop(0)))
+        stale = replace(stale, timeout=durations.read_positive_or_zero(option, rest.pop(0)))
     if len(rest) > 2:
         option.fail(
             "expected [DURATION] [immediate [TTL [RECHECK]]|verify [TIMEOUT [TTL [RECHECK]]]]"
@@ -201,14 +193,14 @@ def _serve_stale(settings: Settings, option: Option) -> Settings:
 
 
 def _whole(option: Option, text: str) -> int:
-    seconds = _seconds(option, text)
+    seconds = durations.read_positive_or_zero(option, text)
     if seconds != int(seconds) or seconds >= 2**31:
         option.fail(f"the TTL must be whole seconds, got {text}")
     return int(seconds)
 
 
 def _at_most(option: Option, text: str, most: float) -> float:
-    seconds = _seconds(option, text)
+    seconds = durations.read_positive_or_zero(option, text)
     if seconds > most:
         option.fail(f"{most:g}s is the most, got {text}")
     return seconds

@@ -8,8 +8,8 @@ from typing import Final, get_args
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kdns.config import durations
 from kdns.config.addresses import Address, parse_address
-from kdns.config.durations import parse_duration
 from kdns.config.keys import expand_zone
 from kdns.config.tree import Location, Option
 from kdns.plugins.forward.targets import MAX_TARGETS, check_target
@@ -103,16 +103,6 @@ def _number(option: Option) -> int:
     return int(text)
 
 
-def _seconds(option: Option, text: str) -> float:
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        option.fail(str(error))
-    if seconds < 0:
-        option.fail(f"cannot be negative, got {text}")
-    return seconds
-
-
 def _rcodes(option: Option) -> frozenset[int]:
     if not option.args:
         option.fail("expected at least one rcode, such as NXDOMAIN")
@@ -135,7 +125,7 @@ def _except(settings: Settings, option: Option) -> Settings:
 def _health_check(settings: Settings, option: Option) -> Settings:
     if not option.args:
         option.fail("expected DURATION [no_rec] [domain NAME]")
-    check = Check(interval=_seconds(option, option.args[0]))
+    check = Check(interval=durations.read_positive_or_zero(option, option.args[0]))
     words = iter(option.args[1:])
     for word in words:
         if word == "no_rec":
@@ -207,7 +197,7 @@ def _doh_method(settings: Settings, option: Option) -> Settings:
 
 
 def _read_timeout(settings: Settings, option: Option) -> Settings:
-    seconds = _seconds(option, option.one())
+    seconds = durations.read_positive_or_zero(option, option.one())
     if not seconds:
         option.fail("must be more than 0")
     return _set(settings, read_timeout=seconds)
@@ -247,7 +237,9 @@ def _count(field: str) -> Callable[[Settings, Option], Settings]:
 
 
 def _kept(field: str) -> Callable[[Settings, Option], Settings]:
-    return lambda settings, option: _limit(settings, **{field: _seconds(option, option.one())})
+    return lambda settings, option: _limit(
+        settings, **{field: durations.read_positive_or_zero(option, option.one())}
+    )
 
 
 _PARSERS: Final[dict[str, Callable[[Settings, Option], Settings]]] = {

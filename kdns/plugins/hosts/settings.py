@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.config.durations import parse_duration
+from kdns.config import durations
 from kdns.config.tree import Option
 from kdns.plugins.file import parse_zones
 from kdns.plugins.hosts.table import address_of
@@ -76,13 +76,7 @@ def _ttl(settings: Settings, option: Option) -> Settings:
 
 
 def _reload(settings: Settings, option: Option) -> Settings:
-    text = option.one()
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        option.fail(str(error))
-    if seconds < 0:
-        option.fail(f"takes no negative duration, got {text}")
+    seconds = durations.read_positive_or_zero(option, option.one())
     return replace(settings, reload=seconds)
 
 

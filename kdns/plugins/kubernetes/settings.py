@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from kdns.config import durations
 from kdns.config.access import Access, ApiAccess, ManifestAccess
-from kdns.config.durations import parse_duration
 from kdns.config.tree import ConfigError, Option, ServerBlock
 from kdns.plugins.zones import Fallthrough, parse_fallthrough, zones_of
 from kdns.records import selectors
@@ -201,12 +201,7 @@ def _ignore(option: Option) -> _Values:
 
 
 def _startup_timeout(option: Option) -> _Values:
-    try:
-        return {"startup_timeout": parse_duration(option.one())}
-    except ConfigError:
-        raise
-    except ValueError as error:
-        option.fail(str(error))
+    return {"startup_timeout": durations.read(option, option.one())}
 
 
 def _multicluster(option: Option) -> _Values:
