@@ -1,6 +1,7 @@
 # make run     serve the example cluster on 127.0.0.1:1053, with dig lines to try
 # make test    set everything up and run the tests
 # make check   lint, types, import contracts, tests: what CI runs
+# make node-test  the image and the manifests on a real node (root, minutes): tests/node/README.md
 # make bench   measure kdns beside CoreDNS, Knot and a bare echo (ROW=name: only that)
 # make setup   only .venv with the kdns command in it
 
@@ -9,7 +10,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run setup test check lint bench programs lock clean
+.PHONY: run setup test check lint bench node-test programs lock clean
 .DEFAULT_GOAL := run
 
 run: $(READY)
@@ -34,6 +35,11 @@ bench: $(READY) programs
 	@$(BIN)/python -c "import matplotlib" 2>/dev/null || $(BIN)/python -m pip install -q \
 	  --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	$(BIN)/python -m bench $(ROW)
+
+# Builds what a node consists of, once. Not a part of check: it needs root, and takes minutes.
+node-test: $(READY)
+	tests/node/programs.sh e2e
+	KDNS_NODE_TEST=1 $(BIN)/pytest $(or $(ONLY),tests/node)
 
 # What tests run beside kdns: dig and Knot from the system, a control plane and CoreDNS from Go modules.
 programs:

@@ -75,7 +75,7 @@ def _folder(name: str, *inside: str) -> Path:
     return folder
 
 
-def _kubernetes() -> Path:
+def kubernetes_sources() -> Path:
     """The sources of the release that the programs are built from."""
     listed = ("go", "list", "-C", places.HERE / "binaries", "-m", "-f", "{{.Dir}}")
     return Path(run(*listed, "k8s.io/kubernetes").strip())
@@ -83,7 +83,7 @@ def _kubernetes() -> Path:
 
 def _pause() -> Path:
     folder = _folder("pause", ".")
-    source = _kubernetes() / "build/pause/linux/pause.c"
+    source = kubernetes_sources() / "build/pause/linux/pause.c"
     run("gcc", "-Os", "-static", "-s", "-DVERSION=3.10.2", "-o", folder / "pause", source)
     return folder
 
@@ -126,7 +126,7 @@ def _agnhost() -> Path:
     (folder / "agnhost-2").symlink_to("agnhost")
     shutil.copy2(places.PROGRAMS / "coredns", folder / "coredns")
     for name in ("localhost.crt", "localhost.key"):
-        shutil.copyfile(_kubernetes() / "test/images/agnhost/porter" / name, folder / name)
+        shutil.copyfile(kubernetes_sources() / "test/images/agnhost/porter" / name, folder / name)
     # upstream's image is Alpine, whose getent is musl's; the tests call it by that name
     run("musl-gcc", "-Os", "-static", "-s", "-o", folder / "usr/local/bin/getent", _RESOLVE)
     return folder

@@ -2,7 +2,7 @@
    getaddrinfo(3) and getnameinfo(3) of the C library that this is linked with resolve it.
 
    resolve ahosts NAME…     an address and the canonical name, a line for each
-   resolve hosts ADDRESS…   the address and its name
+   resolve hosts ADDRESS…   the address and its name; of a name, as ahosts
    Exit status 2 where something is not known, after the library's own words for it. */
 #include <netdb.h>
 #include <stdio.h>
@@ -34,20 +34,27 @@ static int print_addresses(const struct addrinfo *first)
 	return 0;
 }
 
+static int resolve(const char *given, int backwards)
+{
+	struct addrinfo wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST}, *found;
+	int code = backwards ? getaddrinfo(given, NULL, &wanted, &found) : EAI_NONAME;
+	int is_name = code != 0;
+	wanted.ai_flags = AI_CANONNAME;
+	if (is_name)
+		code = getaddrinfo(given, NULL, &wanted, &found);
+	if (code)
+		return print_error(given, code);
+	code = is_name ? print_addresses(found) : print_name(given, found);
+	freeaddrinfo(found);
+	return code;
+}
+
 int main(int argc, char **argv)
 {
-	int status = 0, backwards = argc > 1 && !strcmp(argv[1], "hosts");
+	int status = 0;
 	for (int i = 2; i < argc; i++) {
-		struct addrinfo wanted = {.ai_socktype = SOCK_STREAM}, *found;
-		wanted.ai_flags = backwards ? AI_NUMERICHOST : AI_CANONNAME;
-		int code = getaddrinfo(argv[i], NULL, &wanted, &found);
-		if (code) {
-			status = print_error(argv[i], code);
-			continue;
-		}
-		code = backwards ? print_name(argv[i], found) : print_addresses(found);
+		int code = resolve(argv[i], !strcmp(argv[1], "hosts"));
 		status = code ? code : status;
-		freeaddrinfo(found);
 	}
 	return status;
 }

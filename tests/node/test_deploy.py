@@ -1,0 +1,131 @@
+"""deploy/ on a real node: accepted whole, ready, and no more powerful than it says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.cluster.processes import wait_until
+from tests.node import places, servers
+from tests.node.conftest import Say
+from tests.node.node import Node
+
+OVERLAYS: Final = ("base", "overlays/kind", "overlays/nodelocal", "overlays/autoscaled")
+ROLE: Final = "clusterrole/system:coredns"
+NET_BIND_SERVICE: Final = 1 << 10
+
+RIGHTS: Final = (
+    ("services", "list"),
+    ("services", "watch"),
+    ("namespaces", "list"),
+    ("namespaces", "watch"),
+    ("endpointslices", "list"),
+    ("endpointslices", "watch"),
+)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_overlays(clients: Node, overlay: str, say: Say) -> None:
+    servers.remove(clients)
+    took = servers.deploy_kdns(clients, overlay)
+    servers.wait_answering(clients)
+    say(f"{overlay}: rolled out in {took:.1f} s")
+
+
+@pytest.fixture
+def deployed(clients: Node) -> Node:
+    servers.remove(clients)
+    servers.deploy_kdns(clients)
+    servers.wait_answering(clients)
+    return clients
+
+
+def test_confined(deployed: Node, say: Say) -> None:
+    """Not root, one capability, no way to more, a root file system that is read-only."""
+    processes = _processes(deployed)
+    assert len(processes) == 2
+    for process in processes:
+        status = _status(deployed, process)
+        assert set(status["Uid"].split()) == {"65532"}
+        for which in ("CapEff", "CapPrm", "CapBnd"):
+            assert int(status[which], 16) == NET_BIND_SERVICE
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2"
+        mounts = deployed.run("cat", f"/proc/{process}/mountinfo").splitlines()
+        options = next(line.split()[5] for line in mounts if line.split()[4] == "/")
+        assert "ro" in options.split(",")
+        say(f"memory: {int(status['VmRSS'].split()[0]) / 1024:.0f} MiB resident")
+
+
+def _processes(node: Node) -> list[str]:
+    """Of the node's pid namespace."""
+    found = node.run("pgrep", "-f", "^/usr/local/bin/python3.11 -I /coredns")
+    return found.split()
+
+
+def _status(node: Node, process: str) -> dict[str, str]:
+    lines = node.run("cat", f"/proc/{process}/status").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def test_cold_start(deployed: Node, say: Say) -> None:
+    """From a Pod's container being started to its being ready."""
+    servers.restart(deployed)
+    started_at = "{.status.containerStatuses[0].state.running.startedAt}"
+    ready_at = '{.status.conditions[?(@.type=="Ready")].lastTransitionTime}'
+    for pod in servers.pods(deployed):
+        path = f"jsonpath={started_at} {ready_at}"
+        started, ready = deployed.kubectl(*servers.SYSTEM, "get", "pod", pod, "-o", path).split()
+        seconds = _seconds(ready) - _seconds(started)
+        say(f"ready {seconds:.0f} s after the container's start (whole seconds)")
+        assert seconds <= 10
+
+
+def _seconds(text: str) -> float:
+    return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
+
+
+@pytest.mark.parametrize(("resource", "verb"), RIGHTS, ids=" ".join)
+def test_each_right_is_needed(deployed: Node, resource: str, verb: str) -> None:
+    """One is taken away; kdns says which, in its log, and what it cannot do without is not ready."""
+    deployed.apply(_role_without(resource, verb))
+    deployed.kubectl(*servers.SYSTEM, "delete", "pods", "-l", "k8s-app=kube-dns")
+    said = rf"{resource}: forbidden: cannot {verb} {resource}[.\w]* at the cluster scope"
+    wait_until(lambda: bool(re.search(said, servers.logs(deployed))), 30, f"a log line: {said}")
+
+
+def _role_without(resource: str, verb: str) -> str:
+    text = (places.ROOT / "deploy/base/rbac.yaml").read_text()
+    role = next(part for part in text.split("---") if "kind: ClusterRole\n" in part)
+    rules = []
+    for each in ("services", "namespaces", "endpointslices"):
+        group = "discovery.k8s.io" if each == "endpointslices" else ""
+        verbs = [other for other in ("list", "watch") if (each, other) != (resource, verb)]
+        rules.append(f'  - {{apiGroups: ["{group}"], resources: [{each}], verbs: {verbs}}}')
+    return role.partition("rules:")[0] + "rules:\n" + "\n".join(rules) + "\n"
+
+
+def test_prometheus_overlay_is_well_formed(node: Node) -> None:
+    """Its kinds are of operators that are not here: only rendered."""
+    built = node.kubectl("kustomize", places.ROOT / "deploy/overlays/prometheus")
+    assert {"ServiceMonitor", "PrometheusRule", "ConfigMap"} <= set(
+        re.findall(r"kind: (\w+)", built)
+    )
+
+
+def test_component_changes_only_the_image(node: Node, tmp_path: Path) -> None:
+    """``overlays/swap-image`` on manifests of CoreDNS that somebody keeps."""
+    (tmp_path / "coredns.yaml").write_text(servers.kubeadm_objects())
+    own = tmp_path / "kustomization.yaml"
+    own.write_text("resources: [coredns.yaml]\n")
+    before = node.kubectl("kustomize", tmp_path)
+    shutil.copytree(places.ROOT / "deploy/overlays/swap-image", tmp_path / "swap-image")
+    own.write_text("resources: [coredns.yaml]\ncomponents: [swap-image]\n")
+    after = node.kubectl("kustomize", tmp_path)
+    assert after == before.replace(places.COREDNS, "kdns:dev")
+    assert after != before
