@@ -58,8 +58,15 @@ class _Message(ctypes.Structure):
 # PyDLL: the calls never wait, so the interpreter's lock need not be let go for them.
 _system: Final = ctypes.PyDLL(None) if sys.platform == "linux" else None
 
-available: Final = hasattr(_system, "recvmmsg") and hasattr(_system, "sendmmsg")
-"""Whether there is a ``Batch`` on this system."""
+
+def works(sock: socket.socket) -> bool:
+    """Whether the system has both calls and lets us make them: a sandbox may refuse what libc offers."""
+    if _system is None or not (hasattr(_system, "recvmmsg") and hasattr(_system, "sendmmsg")):
+        return False
+    nothing = (_Message * 1)()
+    file = sock.fileno()
+    received = _system.recvmmsg(file, nothing, 0, _DO_NOT_WAIT, None)
+    return bool(received == 0 and _system.sendmmsg(file, nothing, 0, _DO_NOT_WAIT) == 0)
 
 
 class Batch:

@@ -208,7 +208,7 @@ async def listen(
         sock.close()
         raise
     loop = asyncio.get_running_loop()
-    if batch.available:
+    if batch.works(sock):
         listener = make()
         listener.connection_made(BatchTransport(loop, sock, listener))
         return listener

@@ -61,11 +61,22 @@ class Responding:
         self.listener.close()
 
 
-@pytest.fixture(autouse=True, params=[True, False], ids=["batches", "singly"])
+class Refusing:
+    """A sandbox's answer to the calls that libc has."""
+
+    @staticmethod
+    def recvmmsg(*_: object) -> int:
+        return -1
+
+    sendmmsg = recvmmsg
+
+
+@pytest.fixture(autouse=True, params=["batches", "no such calls", "refused calls"])
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on Linux, and as where there is no recvmmsg."""
-    if not request.param:
-        monkeypatch.setattr(batch, "available", False)
+    """As on Linux, as where there is no recvmmsg, and as in a sandbox that has it in name only."""
+    if request.param != "batches":
+        system = None if request.param == "no such calls" else Refusing()
+        monkeypatch.setattr(batch, "_system", system)
 
 
 Started = Callable[..., Awaitable[Responding]]
