@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from itertools import count
 from statistics import median
 from typing import Final
+
+from msgspec import Struct
 
 from bench import cluster, load
 from bench.cluster import DOMAIN, NAMESPACE, SMALL
@@ -16,14 +17,13 @@ from bench.lab import Lab
 from bench.load import Load
 from bench.rounds import Bar, Measured, NotRunError, compared, take_turns
 from bench.rows import Row
-from bench.rows.queries import hot_names, microseconds
+from bench.rows.queries import hot_names
+from bench.servers import Server
 from kdns.packet_cache import Entry, PacketCache
 from kdns.records.index import Index
 from kdns.records.objects import Endpoint, Kind, Namespace, Port, Put, Replaced, Service, Slice
 
 RATE: Final = 200
-QUESTIONS: Final = 10_000
-"""Per second."""
 _WRITERS: Final = 2
 _ENOUGH: Final = 0.5
 """Of that rate must have been reached, or the row means nothing; what was is reckoned up to it."""
@@ -52,9 +52,9 @@ class Churn:
             writer.join(30)
 
     @property
-    def rate(self) -> float:
-        """Changes per second so far."""
-        return len(self._done) / (time.perf_counter() - self._started)
+    def count(self) -> int:
+        """Changes so far."""
+        return len(self._done)
 
     def _run(self) -> None:
         while not self._end.is_set():
@@ -66,38 +66,49 @@ class Churn:
             self._done.append(turn)
 
 
+class Phase(Struct, frozen=True):
+    """A load with changes beside it, or without."""
+
+    cost: float
+    """Microseconds of the server's CPU per question, its changes included."""
+    questions: float
+    """Per second."""
+    changes: float
+    """Per second; 0 without."""
+
+
 def _disturbed(lab: Lab, bar: Bar) -> Measured:
     """What is left of a core for questions when changes take their part.
 
-    Told from the CPU time at a steady rate of questions, with changes and without: by the clock it
-    cannot be seen here, since the API server that the changes go through has the same two cores.
+    Reckoned from CPU time: by the clock it cannot be seen here, since the API server that the changes
+    go through, and who makes them, have the same two cores.
     """
     lab.grow(SMALL)
     server = lab.server("kdns", "kubeadm")
-    hot = load.write(lab.path("hot"), hot_names())
-    asked = Load(hot, (), lab.seconds, QUESTIONS)
+    asked = Load(load.write(lab.path("hot"), hot_names()), (), lab.seconds)
     change = cluster.toggle_slices(lab.plane.api)
-    reached: list[float] = []
+    phases: list[tuple[Phase, Phase]] = []
+    for _ in range(lab.rounds):
+        quiet = _phase(asked, server)
+        with Churn(change, RATE) as churn:
+            phases.append((quiet, _phase(asked, server, churn)))
+    reached = median(disturbed.changes for _, disturbed in phases)
+    if reached < _ENOUGH * RATE:
+        raise NotRunError(f"only {reached:.0f} changes/s were reached, not {RATE}")
+    each = [(d.cost - q.cost) * d.questions / d.changes for q, d in phases]
+    kept = tuple(1 - cost * RATE / 1e6 for cost in each)
+    note = f"{reached:.0f} slices/s were changed, at {median(each):.0f} µs of CPU"
+    rates = [1e6 / quiet.cost for quiet, _ in phases]
+    left = tuple(rate * share for rate, share in zip(rates, kept, strict=True))
+    return Measured("questions per second of CPU", left, tuple(rates), kept, (note,))
 
-    def busy(changing: bool) -> float:
-        with ExitStack() as ended:
-            churn = Churn(change, RATE)
-            if changing:
-                ended.enter_context(churn)
-            cost = microseconds(asked, server, "NOERROR") * QUESTIONS / 1e4
-            if changing:
-                reached.append(churn.rate)
-        return cost
 
-    disturbed, quiet = take_turns(lambda: busy(True), lambda: busy(False), lab.rounds)
-    if median(reached) < _ENOUGH * RATE:
-        raise NotRunError(f"only {median(reached):.0f} changes/s were reached, not {RATE}")
-    rounds = zip(disturbed, quiet, reached[-lab.rounds :], strict=True)
-    each = [(more - less) * 1e4 / rate for more, less, rate in rounds]
-    kept = [1 - cost * RATE / 1e6 for cost in each]
-    note = f"{median(reached):.0f} slices/s were changed, at {median(each):.0f} µs of CPU"
-    unit = f"% of a core at {QUESTIONS:,} questions/s"
-    return Measured(unit, tuple(disturbed), tuple(quiet), tuple(kept), (note,))
+def _phase(asked: Load, server: Server, churn: Churn | None = None) -> Phase:
+    before, changed = server.cpu_seconds(), churn.count if churn else 0
+    result = load.run(asked, server.port)
+    cost = (server.cpu_seconds() - before) / result.completed * 1e6
+    changes = (churn.count - changed) / result.seconds if churn else 0.0
+    return Phase(cost, result.rate, changes)
 
 
 # ---- one change, in this process
