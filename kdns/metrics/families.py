@@ -160,9 +160,6 @@ HOSTS_ENTRIES: Final = Family(
     *("coredns_hosts_entries", "gauge", "Entries of hosts files and of inline lines."),
     labels=("hostsfile",),
 )
-HOSTS_CHANGED: Final = Family(
-    "coredns_hosts_reload_timestamp_seconds", "gauge", "When the hosts file in use was changed."
-)
 TEMPLATE_MATCHES: Final = Family(
     *("coredns_template_matches_total", "counter", "Questions that a template matched."),
     labels=("server", "zone", "view", "class", "type"),
