@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -96,7 +97,7 @@ def write(lines: Sequence[Line]) -> None:
 
 
 def _circumstances() -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in _versions())
+    versions = ", ".join(f"{name} {number}" for name, number in _versions())
     return (
         f"{time.strftime('%Y-%m-%d')}, commit {_first_line('git', 'rev-parse', '--short', 'HEAD')}. "
         f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}.\n"
@@ -116,7 +117,7 @@ def _versions() -> Iterator[tuple[str, str]]:
     )
     for name, program, option in programs:
         yield name, _first_line(program, option).split()[-1].split("-")[-1]
-    yield "uvloop", _first_line("python", "-c", "import uvloop; print(uvloop.__version__)")
+    yield "uvloop", version("uvloop")
 
 
 def _first_line(program: str, *arguments: str) -> str:
