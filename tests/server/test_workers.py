@@ -72,8 +72,9 @@ class Running:
         return status
 
     def children(self) -> list[int]:
+        """The workers. Importing starts other programs for a moment (``ctypes`` asks ldconfig)."""
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(number) for number in path.read_text().split()]
+        return [int(number) for number in path.read_text().split() if _is_worker(number)]
 
     def requests(self) -> float:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=2) as page:
@@ -84,6 +85,13 @@ class Running:
             if family.name == "coredns_dns_requests"
             for sample in family.samples
         )
+
+
+def _is_worker(number: str) -> bool:
+    try:
+        return b"kdns.cli.worker" in Path(f"/proc/{number}/cmdline").read_bytes()
+    except OSError:
+        return False  # ended meanwhile
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
