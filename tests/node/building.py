@@ -44,7 +44,7 @@ def build(context: Path, name: str) -> Path:
         _provide_base(base)
     mounts = [f"--volume={path}:{path}:ro" for path in _HOST_FILES if Path(path).exists()]
     buildah(
-        *("bud", "--isolation", "chroot", "--network", "host", "--pull-never", "--layers"),
+        *("bud", "--isolation", "chroot", "--network", "host", "--pull-never"),
         *("--format", "docker", *mounts, "--tag", name),
         context,
     )
@@ -52,6 +52,7 @@ def build(context: Path, name: str) -> Path:
     archive.parent.mkdir(parents=True, exist_ok=True)
     archive.unlink(missing_ok=True)
     buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
+    buildah("rmi", "--prune")  # the image that had the name before
     return archive
 
 

@@ -88,10 +88,6 @@ class Node:
         command = self._inside(*self._kubectl("apply", "--server-side", "-f", "-"))
         return run(*command, input_text="\n---\n".join(documents))
 
-    def delete(self, document: str) -> str:
-        command = self._inside(*self._kubectl("delete", "--ignore-not-found", "-f", "-"))
-        return run(*command, input_text=document)
-
     def in_pod(self, pod: str, *command: str, seconds: float = 20) -> tuple[int, str]:
         """A program in a Pod of the namespace default: status, and what it printed."""
         return self.try_run(*self._kubectl("exec", pod, "--", *command), seconds=seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from time import sleep
 from typing import Final
 
@@ -23,25 +24,32 @@ SERVERS: Final[dict[str, Callable[[Node], float]]] = {
     "coredns": servers.deploy_coredns,
     "kdns": servers.deploy_kdns,
 }
+ROUNDS: Final = {"fresh": 1, "kept": 3}
+"""One run with kept sockets says little: with the same server, from none lost to 1,300 of 40,000."""
+
 LOADS: Final = [("fresh", 500), ("fresh", 2000), ("kept", 500), ("kept", 2000)]
 
 
 @pytest.fixture(scope="module")
 def counts(clients: Node, say: Say) -> dict[tuple[str, str, str, int], int]:
-    """Lost questions by server, event, kind of socket and rate."""
+    """Lost questions by server, event, kind of socket and rate, of all rounds."""
     found = {}
     for server, deploy in SERVERS.items():
         servers.remove(clients)
         deploy(clients)
         servers.wait_answering(clients)
-        for name, event in EVENTS.items():
-            for how, rate in LOADS:
-                figures = _under_load(clients, event, how, rate)
-                _two_again(clients)
-                found[server, name, how, rate] = figures["lost"]
-                assert figures["wrong"] == 0
-                say(f"{server}, {name}, {rate}/s {how}: {json.dumps(figures)}")
+        for name, (how, rate) in product(EVENTS, LOADS):
+            rounds = [_round(clients, EVENTS[name], how, rate) for _ in range(ROUNDS[how])]
+            found[server, name, how, rate] = sum(each["lost"] for each in rounds)
+            assert not any(each["wrong"] for each in rounds)
+            say(f"{server}, {name}, {rate}/s {how}: {json.dumps(rounds)}")
     return found
+
+
+def _round(node: Node, event: Callable[[Node], None], how: str, rate: int) -> dict[str, int]:
+    figures = _under_load(node, event, how, rate)
+    _two_again(node)
+    return figures
 
 
 def _restart(node: Node) -> None:
@@ -73,13 +81,12 @@ def _two_again(node: Node) -> None:
     wait_until(lambda: len(servers.pods(node)) == 2, 60, "the end of the old Pods")
 
 
-@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize(("how", "rate"), LOADS, ids=[f"{how}-{rate}" for how, rate in LOADS])
 def test_no_more_is_lost_than_with_coredns(
     counts: dict[tuple[str, str, str, int], int], event: str, how: str, rate: int
 ) -> None:
-    """Both vary by half from run to run, with kube-proxy: hence the allowance."""
-    asked = SECONDS * rate
+    """Both vary with kube-proxy, from run to run: hence the allowance."""
+    asked = SECONDS * rate * ROUNDS[how]
     allowed = 1.5 * counts["coredns", event, how, rate] + 0.002 * asked
     assert counts["kdns", event, how, rate] <= allowed
