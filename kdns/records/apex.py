@@ -22,6 +22,7 @@ _REFRESH: Final = 7200
 _RETRY: Final = 1800
 _EXPIRE: Final = 86400
 _MAX_SOA_TTL: Final = 300
+_ARPA: Final = to_wire(("arpa",))
 
 NAME_SERVER: Final = ("ns", "dns")
 """The name below the zone that stands for this server when no Service does."""
@@ -80,14 +81,16 @@ class NameServers:
         return list(dict.fromkeys(found or self.local))
 
     def _targets(self, zone: bytes) -> list[tuple[bytes, str]]:
-        """Names with their addresses."""
+        """Names with their addresses; those of Services are in the primary zone for a reverse one."""
+        reverse = zone.lower().endswith(_ARPA)
+        services = to_wire(self.view.primary) if reverse else zone
         found = []
         for namespace, name, service, label, address in self._through_services():
             labels = (name, namespace, "svc")
             with suppress(BadNameError):  # a host name that is no label: nothing that can be told
                 if service.headless:
-                    found.append((to_wire((label, *labels), zone), address))
-                found += [(to_wire(labels, zone), each) for each in service.cluster_ips]
+                    found.append((to_wire((label, *labels), services), address))
+                found += [(to_wire(labels, services), each) for each in service.cluster_ips]
         return found or [(to_wire(NAME_SERVER, zone), address) for address in self.local]
 
     def _through_services(self) -> Iterator[tuple[str, str, Service, str, str]]:

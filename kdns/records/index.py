@@ -91,6 +91,11 @@ class Index:
     def pods_at(self, address: str) -> Iterator[Pod]:
         return (self.pods[key] for key in self._pod_ips.get(address, ()))
 
+    def addresses(self) -> Iterator[str]:
+        """The ClusterIPs and the addresses of endpoints, each once."""
+        yield from self._service_ips
+        yield from (address for address in self._slice_ips if address not in self._service_ips)
+
     def has_addresses_below(self, prefix: str) -> bool:
         """Whether a ClusterIP or endpoint address starts with this (see ``reverse.prefixes``)."""
         return prefix in self._prefixes
@@ -115,6 +120,16 @@ class Index:
                 return iter(self.pods.values())
             case Kind.NAMESPACE:
                 return iter(self.namespaces.values())
+
+    def copy(self) -> Index:
+        """An index with the same objects, for who reads on while this one changes."""
+        other = Index()
+        for name, held in vars(self).items():
+            fresh = held.copy() if isinstance(held, (dict, set)) else held
+            if isinstance(fresh, dict):
+                fresh |= {key: each.copy() for key, each in fresh.items() if type(each) is dict}
+            setattr(other, name, fresh)
+        return other
 
     # ---- changes
 

@@ -55,6 +55,11 @@ def endpoint_label(endpoint: Endpoint, address: str, pod_names: bool) -> str:
         return endpoint.hostname
     if pod_names and endpoint.pod and len(endpoint.pod) <= MAX_LABEL:
         return endpoint.pod
+    return dashed(address)
+
+
+def dashed(address: str) -> str:
+    """The label that an address makes: ``10-0-0-1``, ``fd00--1``."""
     label = address.replace(".", "-").replace(":", "-")
     return label + "0" if label.endswith("-") else label
 
@@ -65,7 +70,7 @@ def service_records(
     """What is at the Service's name, or ``below`` it."""
     if service.external_name:
         return _external(view, subject, service, below)
-    if view.ignore_empty and not service.headless and _is_empty(index, service):
+    if hides(index, view, service):
         return _no_endpoints(view)
     if view.zonal and service.headless and below[-1:] == ("_zone",):
         return _zonal(index, view, subject, service, below)
@@ -76,7 +81,10 @@ def service_records(
     return _cluster(view, subject, service)
 
 
-def _is_empty(index: Index, service: Service) -> bool:
+def hides(index: Index, view: View, service: Service) -> bool:
+    """Whether ``ignore empty_service`` makes it as good as missing."""
+    if not view.ignore_empty or service.headless:
+        return False
     return next(index.ready(service.namespace, service.name), None) is None
 
 
@@ -121,16 +129,21 @@ def external_target(text: str) -> bytes | None:
 
 
 def _cluster(view: View, subject: Subject, service: Service) -> Outcome:
-    ports: Iterable[Port | None] = service.ports or (None,)
-    found = [
-        Location(address, port)
-        for port in ports
-        if port_matches(subject.asked, port)
-        for address in service.cluster_ips
-    ]
+    found = cluster_locations(service, subject.asked)
     if not found:
         return _missing_port(subject, service.ports)
-    return _records(view, subject, found)
+    return located_records(view, subject, found)
+
+
+def cluster_locations(service: Service, asked: Asked) -> list[Location]:
+    """The ClusterIPs with the ports that are asked for."""
+    ports: Iterable[Port | None] = service.ports or (None,)
+    return [
+        Location(address, port)
+        for port in ports
+        if port_matches(asked, port)
+        for address in service.cluster_ips
+    ]
 
 
 def _headless(index: Index, view: View, subject: Subject, service: Service) -> Outcome:
@@ -138,9 +151,9 @@ def _headless(index: Index, view: View, subject: Subject, service: Service) -> O
     if not view.endpoints:
         return _unwatched(subject, service)
     ready = list(index.ready(service.namespace, service.name))
-    found = list(_locations(ready, asked, view))
+    found = list(ready_locations(ready, asked, view))
     if found:
-        return _records(view, subject, found)
+        return located_records(view, subject, found)
     if asked.endpoint:
         return _missing_endpoint(subject, service, ready)
     if asked.port is not None and ready:
@@ -149,9 +162,10 @@ def _headless(index: Index, view: View, subject: Subject, service: Service) -> O
     return _absent(Reason.NO_READY_ENDPOINT, _SLICES)
 
 
-def _locations(
+def ready_locations(
     ready: Iterable[tuple[Slice, Endpoint]], asked: Asked, view: View
 ) -> Iterator[Location]:
+    """The addresses of ready endpoints, with the ports and under the label that are asked for."""
     for piece, endpoint in ready:
         ports: Iterable[Port | None] = piece.ports or (None,)
         for address in endpoint.addresses:
@@ -176,8 +190,8 @@ def _zonal(index: Index, view: View, subject: Subject, service: Service, below: 
     near = [(piece, endpoint) for piece, endpoint in ready if endpoint.zone.lower() == zone]
     if not near and mode == "prefer":
         near = ready
-    found = list(_locations(near, Asked("svc"), view))
-    return _records(view, subject, found) if found else _empty(Reason.NO_ENDPOINT_IN_ZONE)
+    found = list(ready_locations(near, Asked("svc"), view))
+    return located_records(view, subject, found) if found else _empty(Reason.NO_ENDPOINT_IN_ZONE)
 
 
 # ---- negatives
@@ -229,7 +243,8 @@ def port_matches(asked: Asked, port: Port | None) -> bool:
 # ---- records
 
 
-def _records(view: View, subject: Subject, found: list[Location]) -> Outcome:
+def located_records(view: View, subject: Subject, found: list[Location]) -> Outcome:
+    """What is answered where at least one place was found."""
     match subject.qtype:
         case Type.A | Type.AAAA:
             records = _addresses(view, subject, found)

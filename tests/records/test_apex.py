@@ -107,6 +107,15 @@ def test_each_once_whatever_the_number_of_addresses() -> None:
     assert [lines(part) for part in found.records(ZONE, ZONE)] == list(THROUGH)
 
 
+def test_reverse_zones_name_servers_that_have_addresses() -> None:
+    zone = wire_from_text("in-addr.arpa.")
+    own, services = servers(), servers(NAMESPACE, DNS, PIECE)
+    assert lines(own.records(zone, zone)[0]) == ["in-addr.arpa. ns.dns.in-addr.arpa."]
+    ns, addresses = services.records(zone, zone)
+    assert lines(ns) == ["in-addr.arpa. kube-dns.kube-system.svc.cluster.local."]
+    assert lines(addresses) == [line.replace("Cluster", "cluster") for line in THROUGH[1]]
+
+
 @pytest.mark.parametrize(
     ("objects", "expected"),
     [
