@@ -13,8 +13,8 @@ Two flows, and nothing turns round::
 
 Imports point down only, and a contract checks it::
 
-    cli > server > listeners | sources > responder > packet_cache > plugins > upstream
-        > metrics | status > records | config > wire
+    cli > server > listeners | sources | derivation > responder > packet_cache > plugins
+        > upstream > metrics | status > records | config > wire
 
 ``wire``, ``records`` and ``config`` are pure: they open nothing, wait for nothing and read no clock.
 """

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import count, cycle, repeat
 from typing import Final, Protocol
 
@@ -127,6 +127,16 @@ class PacketCache:
                 self.drops += 1
                 self._forget(self.entries.pop(request))
         self._tidy()
+
+    def of_question(self, question: bytes, keys: Iterable[Key]) -> Iterator[Entry]:
+        """The entries for a question (lower-case wire form, as in a message) that depend on ``keys``.
+
+        Looks only at those that share the rarest key, so it costs little however much is kept.
+        """
+        sharing = [self._dependents.get(key, {}) for key in keys]
+        for request in min(sharing, key=len, default={}):
+            if request[10 : 10 + len(question)].lower() == question:
+                yield self.entries[request]
 
     def expire(self, now: float) -> float | None:
         """Forget what was kept until now or earlier; return when the next one ends."""

@@ -77,7 +77,7 @@ class Responder:
     """Answers what arrives at one address."""
 
     def __init__(self, server: str, zones: dict[Name, Served], metrics: Metrics) -> None:
-        self.zones, self.metrics = zones, metrics
+        self.server, self.zones, self.metrics = server, zones, metrics
         self.dropped = metrics.meter(server, DROPPED)
         self.caches: dict[Transport, PacketCache] = {}
         self.secret = secrets.token_bytes(16)

@@ -15,6 +15,8 @@ class ResourceStatus(Struct):
     """Whether a full list has arrived; never goes back."""
     confirmed_at: float = 0.0
     """When the API last showed that what is known is current: an event, a bookmark, a list."""
+    version: str = ""
+    """The resourceVersion that what is known is of; "" where there is none, as of manifests."""
     lost_at: float = 0.0
     """Since when the connection is down; 0 while it is up."""
     problem: str = ""

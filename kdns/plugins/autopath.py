@@ -25,7 +25,16 @@ from kdns.plugins.zones import longest_match
 from kdns.records.outcome import PodMode
 from kdns.wire.constants import Class, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
-from kdns.wire.names import MAX_NAME, BadNameError, Name, from_text, from_wire, is_below, to_wire
+from kdns.wire.names import (
+    MAX_NAME,
+    BadNameError,
+    Name,
+    from_text,
+    from_wire,
+    is_below,
+    to_wire,
+    wire_to_text,
+)
 
 logger: Final = logging.getLogger("kdns.autopath")
 
@@ -159,6 +168,8 @@ class Walker:
             qname = base + to_wire(suffix)
             if len(qname) > MAX_NAME or qname == b"\0":
                 continue
+            if query.trace is not None:
+                query.trace.append(f"autopath: tries {wire_to_text(qname)}")
             reply = await self.next(replace(query, qname=qname, name=from_wire(qname)))
             keys, until = keys | reply.keys, min(until, reply.keep_until)
             first = first or reply

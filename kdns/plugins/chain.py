@@ -25,6 +25,7 @@ from kdns.plugins import (
     debug,
     dns64,
     errors,
+    explain,
     file,
     forward,
     header,
@@ -70,6 +71,7 @@ ORDER: Final = (
     "bufsize",
     "bind",
     "debug",
+    "explain",
     "trace",
     "ready",
     "health",
@@ -118,7 +120,8 @@ ORDER: Final = (
     "view",
     "nomad",
 )
-"""Every directive of CoreDNS 1.15, and ``shortnames``, which completes names before autopath would."""
+"""Every directive of CoreDNS 1.15, and our own: ``shortnames``, which completes names before autopath
+would, and ``explain``, which takes no part in answering."""
 
 SUPPORTED: Final[dict[str, ModuleType]] = {
     "acl": acl,
@@ -132,6 +135,7 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
     "debug": debug,
     "dns64": dns64,
     "errors": errors,
+    "explain": explain,
     "file": file,
     "forward": forward,
     "header": header,

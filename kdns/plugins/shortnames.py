@@ -126,6 +126,8 @@ class ShortNames:
             if len(query.qname) - 1 + len(ending) > MAX_NAME:
                 continue
             qname = query.qname[:-1] + ending
+            if query.trace is not None:
+                query.trace.append(f"shortnames: tries {to_text(query.name + suffix)}")
             last = await self.cluster.answer(replace(query, qname=qname, name=query.name + suffix))
             keys, kept = keys | last.keys, min(kept, last.keep_until)
             if last.rcode == Rcode.NOERROR or last.answer:

@@ -16,6 +16,8 @@ from msgspec.structs import replace
 from kdns.config.access import Access
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Key, ServerBlock
+from kdns.derivation import zone as derivation
+from kdns.derivation.steps import Block
 from kdns.metrics import Metrics
 from kdns.plugins import bind, chain, forward, header, kubernetes, log, shortnames
 from kdns.plugins.chain import Plan
@@ -169,6 +171,7 @@ class Generation:
         self.metrics, self._changed = metrics, changed
         built = [self._build(planned) for planned in plans]
         self.responders: dict[Site, Responder] = {}
+        self._derivations: dict[Site, derivation.Zone] = {}
         for block in built:
             for key in block.plan.block.keys:
                 for host in block.hosts:
@@ -225,6 +228,7 @@ class Generation:
         responder = self.responders.get(site)
         if responder is None:
             responder = self.responders[site] = Responder(server, {}, self.metrics)
+            self._explain(site, responder)
         block.context.responder = responder
         responder.zones[key.zone] = Served(
             zone=key.zone,
@@ -234,6 +238,13 @@ class Generation:
             directives=block.plan.order,
             recursion_available=_offers_recursion(block.plan),
         )
+        self._derivations[site].blocks[key.zone] = Block(block.plan, block.context)
+
+    def _explain(self, site: Site, responder: Responder) -> None:
+        """Questions about questions; a server block for the same zone takes their place."""
+        zone = self._derivations[site] = derivation.Zone(responder)
+        meter = self.metrics.meter(responder.server, to_text(derivation.ZONE))
+        responder.zones[derivation.ZONE] = Served(derivation.ZONE, zone.answer, meter)
 
 
 def _offers_recursion(planned: Plan) -> bool:

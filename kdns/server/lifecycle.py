@@ -21,6 +21,7 @@ from kdns import __version__
 from kdns.config import printer
 from kdns.config.access import Access
 from kdns.config.tree import ConfigError, ServerBlock
+from kdns.derivation.zone import ZONE as EXPLANATIONS
 from kdns.listeners.health_probe import probe_forever
 from kdns.listeners.http import HttpListener
 from kdns.metrics import families
@@ -208,7 +209,7 @@ class Server:
             return
         logger.info("kdns %s, python %s", __version__, sys.version.split()[0])
         for endpoint in self.core.sockets:
-            zones = sorted(endpoint.responder.zones, key=lambda zone: zone[::-1])
+            zones = sorted(endpoint.responder.zones.keys() - {EXPLANATIONS}, key=lambda z: z[::-1])
             logger.info("listening on %s for %s", endpoint.address, ", ".join(map(to_text, zones)))
 
     def _handle_signals(self) -> None:

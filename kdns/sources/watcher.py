@@ -153,7 +153,7 @@ class Watcher:
         listing = await watch.fetch(context.transport, self._resource, context.limits)
         self._report_rejected(listing.rejected)
         context.emit(Replaced(self._resource.kind, listing.objects))
-        self._version = listing.version
+        self._version = self._status.version = listing.version
         self._confirm()
         if self._status.synced:
             self._status.relists += 1
@@ -198,7 +198,7 @@ class Watcher:
             self._list_because = f"an event went back to version {event.resource_version}"
             return False
         self._apply(event)
-        self._version = event.resource_version or self._version
+        self._version = self._status.version = event.resource_version or self._version
         self._confirm()
         return True
 

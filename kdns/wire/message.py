@@ -52,6 +52,8 @@ class Query(Struct, frozen=True):
     client_port: int = 0
     hops: int = 0
     """How many aliases the server has followed to come to this question of its own."""
+    trace: list[str] | None = None
+    """Where stages write what they did, for who asked how an answer comes about; else None."""
 
     @property
     def opcode(self) -> int:

@@ -20,7 +20,7 @@ from kdns.metrics import families
 from kdns.metrics.families import Family
 from kdns.plugins.cache.kinds import Keepable, aged, capped, classify, with_ttl
 from kdns.plugins.cache.settings import Settings
-from kdns.plugins.cache.store import Identity, Item, Store, identity
+from kdns.plugins.cache.store import Found, Identity, Item, Store, identity
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match
 from kdns.wire.constants import ErrorCode, Rcode, Type
@@ -77,6 +77,8 @@ class Cache:
         key = identity(query)
         self.counted["request"] += 1
         found = self.store.find(key)
+        if query.trace is not None:
+            query.trace.append(f"cache: {self._told(found)}")
         if found is None:
             self.counted["miss"] += 1
             return await self._fetch(query, key)
@@ -110,6 +112,15 @@ class Cache:
         return self.store.keep(key, found, version)
 
     # ---- from what is kept
+
+    def _told(self, found: Found | None) -> str:
+        if found is None:
+            return "nothing is kept; the next directive is asked"
+        now, item = self.clock(), found.item
+        age, left = now - item.stored, item.ends - now
+        return f"{item.kind} kept {age:.0f} s ago, " + (
+            f"ended {-left:.0f} s ago" if found.stale else f"good for {left:.0f} s more"
+        )
 
     def _reply(self, query: Query, item: Item) -> Answer:
         now = self.clock()

@@ -59,6 +59,9 @@ class Forward:
     async def __call__(self, query: Query) -> Answer:
         if not self.settings.covers(query.name):
             return await self.next(query)
+        if query.trace is not None:
+            known = ", ".join(upstream.name for upstream in self.pool.upstreams) or "nobody"
+            query.trace.append(f"forward: asks one of {known}")
         try:
             response = await self.pool.ask(query)
         except OverloadError as error:

@@ -20,7 +20,7 @@ from kdns.records.services import pack
 from kdns.wire import rdata
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
-from kdns.wire.names import Name, from_wire, wire_to_text
+from kdns.wire.names import Name, from_wire, to_text, wire_to_text
 
 NAME: Final = "kubernetes"
 
@@ -65,6 +65,8 @@ class Cluster:
             if not self._is_certain(first):
                 return self._not_synced(query, steps[0])
             if self.settings.fallthrough.covers(query.name):
+                if query.trace is not None:
+                    query.trace.append("kubernetes: falls through to the next directive")
                 return await self._pass_on(query, steps)
         answer = self._assemble(query, steps)
         return await self._leave(query, answer, last, len(steps)) if last.target else answer
@@ -79,6 +81,8 @@ class Cluster:
         while True:
             outcome = self._look_up(query, qname, name, zone)
             steps.append(Step(qname, name, zone, outcome))
+            if query.trace is not None:
+                query.trace.append(f"kubernetes: {_told(steps[-1])}")
             seen.add(name)
             if not outcome.target:
                 return steps
@@ -227,6 +231,19 @@ class Cluster:
             return ()
         text = f"{wire_to_text(target)} is outside the cluster, and nothing here answers for it"
         return (ExtendedError(ErrorCode.OTHER, text[:LIMIT]),)
+
+
+def _told(step: Step) -> str:
+    outcome, asked = step.outcome, step.outcome.asked
+    parts = [f"looks up {wire_to_text(step.qname)} in zone {to_text(step.zone)}"]
+    if asked is not None and asked.kind in {"svc", "pod"}:
+        fields = ("namespace", "service", "endpoint", "port", "protocol")
+        named = [f"{field} {value}" for field in fields if (value := getattr(asked, field))]
+        parts.append(" ".join([asked.kind, *named]))
+    parts.append(
+        "found" if outcome.answer else "no such record" if outcome.exists else "no such name"
+    )
+    return "; ".join(parts)
 
 
 def _loop(outcome: Outcome) -> Outcome:

@@ -21,7 +21,7 @@ from kdns.plugins.rewrite.rules import (
     TypeRule,
 )
 from kdns.plugins.rewrite.settings import Settings
-from kdns.wire.constants import ErrorCode, Rcode, Type
+from kdns.wire.constants import ErrorCode, Rcode, Type, type_name
 from kdns.wire.message import Answer, ExtendedError, Query, Record
 from kdns.wire.names import BadNameError, from_wire, to_text, wire_from_text, wire_to_text
 from kdns.wire.rdata_names import target_of, with_target
@@ -56,6 +56,8 @@ class Rewriter:
             if step is None:
                 continue
             asked = step[0]
+            if query.trace is not None:
+                query.trace.append(f"rewrite: {_told(rule, asked)}")
             reversals += step[1]
             per_asker |= isinstance(rule, EdnsRule) and rule.variable in edns.PER_ASKER
             if rule.stop:
@@ -117,6 +119,11 @@ class Rewriter:
             keys=reply.keys | found.keys,
             keep_until=min(reply.keep_until, found.keep_until),
         )
+
+
+def _told(rule: Rule, asked: Query) -> str:
+    kind = type(rule).__name__.removesuffix("Rule").lower()
+    return f"a rule for {kind}; asks for {to_text(asked.name)} {type_name(asked.qtype)}"
 
 
 def _no_name(query: Query, error: BadNameError) -> Answer:

@@ -1,0 +1,118 @@
+"""The objects behind the keys of an answer, each in a line, as far as they may be seen.
+
+What lies in a namespace that is not exposed is treated as if it were not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from kdns.records.index import Index
+from kdns.records.lookup import is_exposed
+from kdns.records.objects import Endpoint, Kind, Pod, Service, Slice
+from kdns.records.outcome import View
+from kdns.wire.message import Key
+from kdns.wire.names import Name
+
+MAX_SLICES: Final = 8
+MAX_ENDPOINTS: Final = 8
+"""Shown of a Service, and of a slice; the rest is counted."""
+
+
+def visible(index: Index, view: View, keys: Iterable[Key], name: Name) -> list[Key]:
+    """The keys that tell nothing of a namespace that is not exposed, but for one that was asked for."""
+    return [
+        key
+        for key in sorted(keys)
+        if key[0] not in {"ns", "svc", "names"} or key[1] in name or is_exposed(index, view, key[1])
+    ]
+
+
+def describe(index: Index, view: View, keys: Iterable[Key]) -> Iterator[str]:
+    """A line for each object, each once."""
+    lines: dict[str, None] = {}
+    for key in keys:
+        lines.update(dict.fromkeys(_of_key(index, view, key)))
+    yield from lines
+
+
+def _of_key(index: Index, view: View, key: Key) -> Iterator[str]:
+    match key:
+        case ("ns", namespace):
+            shown = is_exposed(index, view, namespace)
+            yield f"Namespace {namespace}: " + ("exposed" if shown else "not there or not exposed")
+        case ("svc", namespace, name) if is_exposed(index, view, namespace):
+            yield from _service(index, namespace, name)
+        case ("ip", address):
+            yield from _at_address(index, view, address)
+        case ("pod", address):
+            pods = index.pods_at(address)
+            yield from (_pod(pod) for pod in pods if is_exposed(index, view, pod.namespace))
+        case ("zone" | "file" as kind, what):
+            yield f"{kind} {what}"
+        case _:
+            pass
+
+
+def _service(index: Index, namespace: str, name: str) -> Iterator[str]:
+    service = index.service(namespace, name)
+    yield f"Service {namespace}/{name}: {_shape(service) if service else 'not there'}"
+    pieces = list(index.slices(namespace, name))
+    for piece in pieces[:MAX_SLICES]:
+        yield _slice(piece)
+    if len(pieces) > MAX_SLICES:
+        yield f"{len(pieces) - MAX_SLICES} more EndpointSlices of {namespace}/{name}"
+    if service and not pieces and not service.external_name and Kind.SLICE in index.synced:
+        selector = "" if service.selects else "; the Service has no selector"
+        yield f"no EndpointSlice of {namespace}/{name}{selector}"
+
+
+def _shape(service: Service) -> str:
+    if service.external_name:
+        return f"ExternalName {service.external_name}"
+    kind = "headless" if service.headless else f"ClusterIP {' '.join(service.cluster_ips)}"
+    ports = " ".join(f"{port.name}:{port.number}/{port.protocol}" for port in service.ports)
+    return f"{kind}; {f'ports {ports}' if ports else 'no ports'}"
+
+
+def _slice(piece: Slice) -> str:
+    shown = "; ".join(map(_endpoint, piece.endpoints[:MAX_ENDPOINTS])) or "no endpoints"
+    more = len(piece.endpoints) - MAX_ENDPOINTS
+    return f"EndpointSlice {piece.namespace}/{piece.name}: {shown}" + (
+        f"; {more} more" if more > 0 else ""
+    )
+
+
+def _endpoint(endpoint: Endpoint) -> str:
+    words = [*endpoint.addresses, "ready" if endpoint.ready else "not ready"]
+    if endpoint.pod:
+        words.append(f"(Pod {endpoint.pod})")
+    if endpoint.hostname:
+        words.append(f"hostname {endpoint.hostname}")
+    return " ".join(words)
+
+
+def _pod(pod: Pod) -> str:
+    host = ", on its node's network" if pod.host_network else ""
+    return f"Pod {pod.namespace}/{pod.name}: {' '.join(pod.ips)}{host}"
+
+
+def _at_address(index: Index, view: View, address: str) -> Iterator[str]:
+    for service in index.services_at(address):
+        if is_exposed(index, view, service.namespace):
+            yield f"Service {service.namespace}/{service.name}: {_shape(service)}"
+    for piece in index.slices_at(address):
+        if is_exposed(index, view, piece.namespace):
+            yield _slice(piece)
+
+
+def pod_at(index: Index, view: View, address: str) -> str:
+    """``NAMESPACE/NAME`` of the one Pod that has the address; "" where none or several do."""
+    found = {(pod.namespace, pod.name) for pod in index.pods_at(address)}
+    for piece in index.slices_at(address):
+        for endpoint in piece.endpoints:
+            if endpoint.pod and address in endpoint.addresses:
+                found.add((piece.namespace, endpoint.pod))
+    shown = [pair for pair in found if is_exposed(index, view, pair[0])]
+    return "/".join(shown[0]) if len(shown) == 1 == len(found) else ""
