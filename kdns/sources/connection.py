@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import aiohttp
 
+from kdns.sources.body import Receive, Tap
 from kdns.sources.transport import AccessError, TransportError
 
 log = logging.getLogger("kdns.sources.apiserver")
@@ -187,6 +188,16 @@ class AiohttpReply:
         try:
             return await self._response.content.readany()
         except _FAILURES as error:
+            raise _failure(error, 0) from error
+
+    async def follow(self, receive: Receive) -> None:
+        connection, content = self._response.connection, self._response.content
+        try:
+            if connection is None or connection.transport is None:  # it is all there
+                receive(content.read_nowait())
+            else:
+                await Tap(connection.transport, content, receive).ended
+        except (aiohttp.ClientError, OSError) as error:
             raise _failure(error, 0) from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -37,6 +37,13 @@ class Reply(Protocol):
         """Return the next piece of the body, b"" at its end; may be cancelled without loss.
 
         Raises ``TransportError`` when the connection breaks before the body's end.
+        """
+
+    async def follow(self, receive: Callable[[bytes], None]) -> None:
+        """Hand each piece that comes to ``receive``, within the callback that brings it, until the end.
+
+        Raises ``TransportError`` when the connection breaks before the body's end, and what ``receive``
+        raises; nothing is handed over after that, nor after a cancellation.
         """
 
 

@@ -9,7 +9,7 @@ that ends with its connection. ``watcher`` decides what comes next.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
@@ -80,6 +80,15 @@ class Silence(Struct, frozen=True):
     seconds: float
 
 
+class Watching(Struct, frozen=True):
+    """How long a watch goes on, and who takes its events."""
+
+    lifetime: float
+    """Seconds after which the server is to end it."""
+    take: Callable[[Event], bool]
+    """Says whether to go on."""
+
+
 async def fetch(transport: Transport, resource: Resource, limits: Limits) -> Listing:
     """List a collection page by page, at the most recent version.
 
@@ -131,33 +140,56 @@ async def alive(transport: Transport, limits: Limits) -> None:
 
 
 async def stream(
-    transport: Transport, resource: Resource, version: str, lifetime: float, limits: Limits
-) -> AsyncGenerator[Opened | Silence | Event, None]:
-    """Watch from ``version`` until the server ends it, after ``lifetime`` seconds or earlier.
+    transport: Transport, resource: Resource, version: str, watching: Watching, limits: Limits
+) -> AsyncGenerator[Opened | Silence]:
+    """Watch from ``version`` until the server ends it, or ``watching.take`` has enough.
 
-    Raises ``TransportError``, ``RequestError``, and ``StreamError`` for a line that is too long or cut
-    off. What a line says is up to the caller; an event without type is garbage.
+    Events are taken within the callback that brings them. Raises ``TransportError``, ``RequestError``,
+    ``StreamError`` for a line that is too long or cut off, and what ``take`` raises. What a line says
+    is up to who takes it; an event without type is garbage.
     """
     parameters = {
         **resource.selection(),
         "watch": "1",
         "allowWatchBookmarks": "true",
         "resourceVersion": version,
-        "timeoutSeconds": str(int(lifetime)),
+        "timeoutSeconds": str(int(watching.lifetime)),
     }
     async with _request(transport, resource, "watch", parameters, limits.answer) as reply:
         yield Opened()
         lines = Lines(limits.line_bytes)
-        silent = 0.0
-        while (piece := await _next_piece(reply, limits.quiet)) != b"":
-            if piece is None:
-                silent += limits.quiet
-                yield Silence(silent)
-                continue
-            silent = 0.0
-            for line in lines.feed(piece):
-                yield decode_event(resource.kind, line)
-        lines.close()
+        now = asyncio.get_running_loop().time
+        heard, enough = now(), False
+
+        def receive(piece: bytes) -> None:
+            nonlocal heard, enough
+            heard = now()
+            for line in () if enough else lines.feed(piece):
+                if not watching.take(decode_event(resource.kind, line)):
+                    enough = True
+                    body.cancel()
+                    return
+
+        body = asyncio.ensure_future(reply.follow(receive))
+        try:
+            last, silent = heard, 0.0
+            while not await _is_done(body, heard + silent + limits.quiet - now()):
+                if heard > last:
+                    last, silent = heard, 0.0
+                else:
+                    silent += limits.quiet
+                    yield Silence(silent)
+        finally:
+            body.cancel()
+        if not enough:
+            body.result()
+            lines.close()
+
+
+async def _is_done(body: asyncio.Future[None], seconds: float) -> bool:
+    """Whether it is, after so many seconds at the most."""
+    await asyncio.wait({body}, timeout=max(seconds, 0.0))
+    return body.done()
 
 
 async def _next_piece(reply: Reply, seconds: float) -> bytes | None:

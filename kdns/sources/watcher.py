@@ -27,7 +27,7 @@ from kdns.sources import watch
 from kdns.sources.backoff import ANSWERED, REFUSED, UNREACHABLE, Backoff, Policy
 from kdns.sources.resources import Resource
 from kdns.sources.transport import Transport, TransportError
-from kdns.sources.watch import GONE, Limits, Opened, RequestError, Silence, StreamError
+from kdns.sources.watch import GONE, Limits, Opened, RequestError, StreamError, Watching
 from kdns.status import ResourceStatus
 
 log = logging.getLogger("kdns.sources.apiserver")
@@ -97,6 +97,7 @@ class Watcher:
         self._list_because = "start"
         """Why the next turn begins with a list; "" when it resumes the watch."""
         self._connected = False
+        self._fruitful = False
         self._fruitless = 0
         self._said = ""
         """The problem that was logged last."""
@@ -139,11 +140,12 @@ class Watcher:
 
     async def _compare_versions(self) -> bool:
         """Say whether the history goes on from our version; where not, a list becomes due."""
+        known = self._version  # an event that comes meanwhile may be newer than the answer
         current = await watch.current_version(
             self._context.transport, self._resource, self._context.limits
         )
-        if _is_lower(current, self._version):
-            self._list_because = f"its version went back from {self._version} to {current}"
+        if _is_lower(current, known):
+            self._list_because = f"its version went back from {known} to {current}"
         else:
             self._confirm()
         return not self._list_because
@@ -171,25 +173,23 @@ class Watcher:
         context = self._context
         limits = context.limits
         lifetime = context.timing.uniform(limits.watch_at_least, limits.watch_at_most)
-        fruitful = False
-        events = watch.stream(context.transport, self._resource, self._version, lifetime, limits)
-        async with aclosing(events):
-            async for event in events:
-                if isinstance(event, Opened):
+        self._fruitful = False
+        watching = Watching(lifetime, self._take)
+        signs = watch.stream(context.transport, self._resource, self._version, watching, limits)
+        async with aclosing(signs):
+            async for sign in signs:
+                if isinstance(sign, Opened):
                     self._found()
-                    continue
-                if not await self._take(event):
-                    return self._backoff.after(ANSWERED)
-                fruitful = True
-                self._fruitless = 0
-                self._backoff.reset()
-                self._found()
-        return 0.0 if fruitful else self._ended_at_once()
+                elif await self._look_after(sign.seconds):
+                    self._bear_fruit()
+                else:
+                    break
+        if self._list_because:
+            return self._backoff.after(ANSWERED)
+        return 0.0 if self._fruitful else self._ended_at_once()
 
-    async def _take(self, event: Silence | Event) -> bool:
+    def _take(self, event: Event) -> bool:
         """Act on what the watch brought; False when it is of no use any more."""
-        if isinstance(event, Silence):
-            return await self._look_after(event.seconds)
         if event.type == "ERROR":
             return self._take_error(event)
         if not event.type:
@@ -200,7 +200,16 @@ class Watcher:
         self._apply(event)
         self._version = self._status.version = event.resource_version or self._version
         self._confirm()
+        self._bear_fruit()
         return True
+
+    def _bear_fruit(self) -> None:
+        """Note that the watch is good for something."""
+        if not self._fruitful:
+            self._fruitful = True
+            self._fruitless = 0
+            self._backoff.reset()
+            self._found()
 
     async def _look_after(self, silent: float) -> bool:
         """Make sure that a quiet watch is alive and not one for a version that lies in the future."""

@@ -268,13 +268,19 @@ async def test_a_version_that_is_compacted_is_answered_with_gone(
     plane.compact_etcd()
     transport = source.source._connection
     resource = watched(ApiAccess())[0]
-    code = 0
+    codes: list[int] = []
+
+    def take(event: Event) -> bool:
+        codes.append(event.status_code)
+        return True
+
     try:
-        async for event in watch.stream(transport, resource, "1", 5, watch.Limits()):
-            code = event.status_code if isinstance(event, Event) else 0
+        watching = watch.Watching(5, take)
+        async for _ in watch.stream(transport, resource, "1", watching, watch.Limits()):
+            pass
     except watch.RequestError as error:
-        code = error.status
-    assert code == watch.GONE
+        codes.append(error.status)
+    assert codes == [watch.GONE]
 
 
 async def test_broken_connections_resume_without_a_list(

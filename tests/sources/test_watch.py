@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -17,7 +17,7 @@ from kdns.records.schema import Event
 from kdns.sources import watch
 from kdns.sources.resources import Resource
 from kdns.sources.transport import TransportError
-from kdns.sources.watch import Limits, Lines, Opened, RequestError, Silence, StreamError
+from kdns.sources.watch import Limits, Lines, Opened, RequestError, Silence, StreamError, Watching
 from tests.fakes.apiserver import SERVICES, line, status
 
 RESOURCE = Resource(Kind.SERVICE, SERVICES, "services", label_selector="app=web")
@@ -35,17 +35,22 @@ class Scripted:
         self.status = status
         self.headers = headers
         self.asked: list[Mapping[str, str]] = []
+        self.goes_on = asyncio.Event()
+        """After ``QUIET`` in what is followed."""
 
     async def read(self) -> bytes:
         if not self.pieces:
             return b""
         if self.pieces[0] == QUIET:
-            self.pieces[0] = b"woke"
             await asyncio.Event().wait()
-        if self.pieces[0] == b"woke":
-            self.pieces.pop(0)
-            return await self.read()
         return self.pieces.pop(0)
+
+    async def follow(self, receive: Callable[[bytes], None]) -> None:
+        for piece in self.pieces:
+            if piece == QUIET:
+                await self.goes_on.wait()
+            else:
+                receive(piece)
 
     @asynccontextmanager
     async def get(
@@ -64,8 +69,20 @@ def page(*names: str, token: str = "") -> bytes:
     ).encode()
 
 
-async def collect(transport: Scripted) -> list[object]:
-    return [each async for each in watch.stream(transport, RESOURCE, "9", 300, LIMITS)]
+async def collect(transport: Scripted, enough: int = 100) -> list[object]:
+    """What a watch says, in order, until so much was taken."""
+    said: list[object] = []
+
+    def take(event: Event) -> bool:
+        said.append(event)
+        return len(said) < enough
+
+    watching = Watching(300, take)
+    async for sign in watch.stream(transport, RESOURCE, "9", watching, LIMITS):
+        said.append(sign)
+        if isinstance(sign, Silence):
+            transport.goes_on.set()
+    return said
 
 
 @given(st.lists(st.binary(max_size=20)), st.lists(st.integers(0, 200)))
@@ -110,6 +127,22 @@ async def test_events_and_silence_come_in_order() -> None:
     transport = Scripted(added[:20], QUIET, added[20:] + added)
     event = Event("ADDED", Service("shop", "a", selects=False), "shop", "a", "10")
     assert await collect(transport) == [Opened(), Silence(0.01), event, event]
+
+
+async def test_what_comes_after_enough_is_not_taken() -> None:
+    event = line("ADDED", {"metadata": {"name": "a", "namespace": "shop"}})
+    said = await collect(Scripted(event * 3, event, QUIET, event), enough=3)
+    assert [type(each) for each in said] == [Opened, Event, Event]
+
+
+async def test_what_the_taker_raises_ends_the_watch() -> None:
+    def take(event: Event) -> bool:
+        raise StreamError(event.name)
+
+    event = line("ADDED", {"metadata": {"name": "a", "namespace": "shop"}})
+    signs = watch.stream(Scripted(event), RESOURCE, "9", Watching(300, take), LIMITS)
+    with pytest.raises(StreamError, match="a"):
+        assert [each async for each in signs] == [Opened()]
 
 
 async def test_a_cut_line_is_an_error() -> None:
