@@ -1,21 +1,21 @@
 #!/bin/bash
-# Provides the programs that tests and bench/ run beside kdns: dig, dnsperf, Knot and openssl from the system,
-# etcd, kube-apiserver, kube-controller-manager and CoreDNS built from Go modules (six minutes once, kept in
-# ${KDNS_CACHE:-~/.cache/kdns}). What cannot be had is named; with CI=true that is a failure, without it the
-# tests that need it say so and are skipped.
+# Provides the programs that tests and bench/ run beside kdns: dig, dnsperf, Knot, checkers of zone files and
+# openssl from the system, etcd, kube-apiserver, kube-controller-manager and CoreDNS built from Go modules (six
+# minutes once, kept in ${KDNS_CACHE:-~/.cache/kdns}). What cannot be had is named; with CI=true that is a
+# failure, without it the tests that need it say so and are skipped.
 set -u
 cd "$(dirname "$0")/.."
 
 missing=()
-for program in dig dnsperf knotd openssl; do
+for program in dig dnsperf kzonecheck knotd named-checkzone openssl; do
   command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || missing+=("$program")
 done
 if [ ${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   echo "installing packages for: ${missing[*]}" >&2
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-    --no-install-recommends bind9-dnsutils dnsperf knot openssl >/dev/null
+    --no-install-recommends bind9-dnsutils bind9-utils dnsperf knot knot-dnssecutils openssl >/dev/null
   missing=()
-  for program in dig dnsperf knotd openssl; do
+  for program in dig dnsperf kzonecheck knotd named-checkzone openssl; do
     command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || missing+=("$program")
   done
 fi

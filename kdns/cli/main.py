@@ -7,6 +7,7 @@ small commands do not pay for the server.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -18,6 +19,7 @@ from kdns.config.tree import ConfigError
 
 COMMANDS: Final = {
     "serve": "answer DNS questions from manifests, a Kubernetes API server, zone files",
+    "dump": "print all records of a zone as a master file",
     "check": "validate a Corefile, zone files or manifests; print what they come to",
 }
 
@@ -48,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # ``| head`` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 _OWN_FLAGS: Final = {"-h", "--help", "--version"}

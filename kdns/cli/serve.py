@@ -33,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command's options; what is not given here has the default of ``ServeFlags``."""
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    _add_sources(parser.add_argument_group("where the objects come from (one of these)"))
-    _add_answers(parser.add_argument_group("what is answered"))
+    add_sources(parser.add_argument_group("where the objects come from (one of these)"))
+    add_answers(parser.add_argument_group("what is answered"))
     _add_operation(parser.add_argument_group("operation"))
 
 
-def _add_sources(group: argparse._ArgumentGroup) -> None:
+def add_sources(group: argparse._ArgumentGroup) -> None:
     source = group.add_mutually_exclusive_group()
     source.add_argument(
         "--manifests", default="", metavar="PATH", help="a file or folder of manifests, watched"
@@ -64,7 +64,7 @@ def _add_sources(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_answers(group: argparse._ArgumentGroup) -> None:
+def add_answers(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--zone",
         action="append",

@@ -169,10 +169,10 @@ class Generation:
         self.text_files = TextFiles(changed)
         self.services = Services()
         self.metrics, self._changed = metrics, changed
-        built = [self._build(planned) for planned in plans]
+        self.blocks = tuple(self._build(planned) for planned in plans)
         self.responders: dict[Site, Responder] = {}
         self._derivations: dict[Site, derivation.Zone] = {}
-        for block in built:
+        for block in self.blocks:
             for key in block.plan.block.keys:
                 for host in block.hosts:
                     self._serve(block, key, Site(host, key.port))

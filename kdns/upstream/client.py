@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import secrets
 import sys
 from ipaddress import ip_address
@@ -63,6 +64,8 @@ class LocalError(UpstreamError):
 def broken(error: Exception) -> UpstreamError:
     """What an error of a socket means."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, ConnectionError) and error.errno:
+        reason = os.strerror(error.errno)  # asyncio says only that a call failed
     if isinstance(error, OSError) and error.errno in _OURS:
         return LocalError(reason)
     return UpstreamError(reason)

@@ -1,0 +1,87 @@
+"""What a configuration answers, without listening: for commands that look at it once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+
+from kdns.config.access import ApiAccess
+from kdns.config.tree import ConfigError, ServerBlock
+from kdns.metrics import Metrics
+from kdns.plugins import kubernetes
+from kdns.records.enumeration import cluster_records
+from kdns.server.clusters import Cluster, WatchedCluster, merge
+from kdns.server.errors import UNUSABLE, as_config_error
+from kdns.server.generation import Generation, plan, wanted_clusters
+from kdns.wire.message import Record
+from kdns.wire.names import Name
+
+
+@asynccontextmanager
+async def loaded(blocks: Iterable[ServerBlock], patience: float) -> AsyncIterator[Generation]:
+    """The configuration with all that it is made from, lists of API servers too.
+
+    Raises ``ConfigError`` for what is wrong, or not there after ``patience`` seconds.
+    """
+    clusters: list[Cluster] = []
+    try:
+        try:
+            generation = await _load(blocks, patience, clusters)
+        except UNUSABLE as error:
+            raise as_config_error(error) from error
+        yield generation
+    finally:
+        for cluster in clusters:
+            await cluster.stop()
+
+
+async def _load(
+    blocks: Iterable[ServerBlock], patience: float, clusters: list[Cluster]
+) -> Generation:
+    plans = plan(blocks)
+    accesses = merge(wanted_clusters(plans))
+    found = {
+        base: WatchedCluster(access, lambda *_: None, lambda *_: None)
+        for base, access in accesses.items()
+    }
+    clusters += found.values()
+    generation = Generation(plans, found, Metrics(), lambda _: None)
+    await asyncio.to_thread(generation.load_zones)
+    for base, cluster in found.items():
+        await cluster.open()
+        if isinstance(base, ApiAccess):
+            await _list(cluster, patience)
+    return generation
+
+
+async def _list(cluster: Cluster, patience: float) -> None:
+    changed = asyncio.Event()
+    cluster.start(lambda _: changed.set())
+    try:
+        async with asyncio.timeout(patience):
+            while not cluster.status.synced:
+                await changed.wait()
+                changed.clear()
+    except TimeoutError:
+        problem = cluster.status.problem
+        text = f"{cluster.status.name}: nothing listed within {patience:g} s: {problem}"
+        raise ConfigError(text) from None
+
+
+def zones(generation: Generation) -> dict[Name, Iterator[Record]]:
+    """The zones that it has data of, each with all its records, the SOA first."""
+    found: dict[Name, Iterator[Record]] = {}
+    for block in generation.blocks:
+        settings = block.plan.first("kubernetes")
+        if isinstance(settings, kubernetes.Settings):
+            view = settings.view(block.plan.block)
+            index, _ = block.context.cluster(settings.access())
+            local = block.context.local_addresses()
+            for zone in view.zones:
+                found.setdefault(zone, cluster_records(index, view, local, zone))
+    for store in generation.zone_stores:
+        for origin, held in store.zones.items():
+            if held is not None:
+                found.setdefault(origin, held.records())
+    return found
