@@ -1,11 +1,10 @@
-"""TCP and TLS: the open connections of one address, how many there may be, and how they end."""
+"""TCP: the open connections of one address, how many there may be, and how they end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-import ssl
 from collections import Counter, OrderedDict
 from contextlib import suppress
 from typing import Final
@@ -51,7 +50,7 @@ class TcpListener:
         self.connections: OrderedDict[TcpConnection, None] = OrderedDict()
         self.accepted = 0
         self.ended: Counter[str] = Counter()
-        """Connections that we closed, by reason: idle, unread, evicted, refused, cut."""
+        """Connections that we closed, by reason: idle, unread, evicted, refused, cut, handshake."""
         self._per_client: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.TimerHandle | None = None
@@ -63,13 +62,13 @@ class TcpListener:
         sockets = self._server.sockets if self._server else ()
         return int(sockets[0].getsockname()[1]) if sockets else 0
 
-    async def start(self, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
+    async def start(self, sock: socket.socket) -> None:
         """Accept connections on a bound socket, from now on ours."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: TcpConnection(self), sock=sock, backlog=BACKLOG, ssl=context
+            lambda: TcpConnection(self), sock=sock, backlog=BACKLOG
         )
-        self._sweep_later()
+        self.sweep_later()
 
     def close(self) -> None:
         """Accept no more connections; those that are open go on."""
@@ -142,7 +141,7 @@ class TcpListener:
         connection.transport.abort()
         self.closed(connection)
 
-    def _sweep_later(self) -> None:
+    def sweep_later(self) -> None:
         pause = min(1.0, self.limits.idle / 4, self.limits.unread / 4)
         self._sweep = asyncio.get_running_loop().call_later(pause, self._sweep_now)
 
@@ -156,7 +155,7 @@ class TcpListener:
             reason = self._overdue(connection, inactive)
             if reason:
                 self._end(connection, reason)
-        self._sweep_later()
+        self.sweep_later()
 
     def _overdue(self, connection: TcpConnection, inactive: float) -> str:
         if connection.unread or connection.transport.is_closing():

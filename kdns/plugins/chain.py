@@ -48,6 +48,7 @@ from kdns.plugins import (
     root,
     shortnames,
     template,
+    tls,
     whoami,
 )
 from kdns.plugins.interface import Context, Handler
@@ -157,6 +158,7 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
     "root": root,
     "shortnames": shortnames,
     "template": template,
+    "tls": tls,
     "whoami": whoami,
     **dict.fromkeys(ignored.DIRECTIVES, ignored),
 }

@@ -56,7 +56,7 @@ class Core:
         try:
             generation = Generation(plans, clusters, self.metrics, self._changed)
             await asyncio.to_thread(generation.load_zones)
-            opened = await self.sockets.open(generation.responders)
+            opened = await self.sockets.open(generation)
         except BaseException:
             await self.clusters.discard(clusters)
             raise
@@ -70,7 +70,7 @@ class Core:
     async def commit(self, prepared: Prepared) -> None:
         """Answer by it from now on."""
         self.generation = prepared.generation
-        closed = await self.sockets.commit(prepared.opened, prepared.generation.responders)
+        closed = await self.sockets.commit(prepared.opened, prepared.generation)
         for endpoint in closed:
             exports.retire(self.metrics, endpoint)
         await self.clusters.commit(prepared.wanted, prepared.clusters)

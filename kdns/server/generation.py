@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from time import time
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,13 +19,14 @@ from kdns.config.tree import ConfigError, Key, ServerBlock
 from kdns.derivation import zone as derivation
 from kdns.derivation.steps import Block
 from kdns.metrics import Metrics
-from kdns.plugins import bind, chain, forward, header, kubernetes, log, shortnames
+from kdns.plugins import bind, chain, forward, header, kubernetes, log, shortnames, tls
 from kdns.plugins.chain import Plan
 from kdns.plugins.interface import Handler, Observer
 from kdns.records.index import Index
 from kdns.responder import Responder, Served
 from kdns.server.clusters import Cluster
 from kdns.server.interfaces import addresses_by_interface, local_addresses
+from kdns.sources.certificates import Certificate
 from kdns.sources.textfiles import TextFile
 from kdns.sources.zone_folder import Folder, Listing, NamedFiles
 from kdns.sources.zonefiles import OnChange, ZoneFiles
@@ -39,8 +40,16 @@ T = TypeVar("T")
 
 ANY_HOSTS: Final = ("0.0.0.0", "::")
 """Without ``bind`` a server block is for everyone."""
-Site: TypeAlias = Address
-"""An address and port that questions arrive at."""
+
+
+class Site(Address, frozen=True):
+    """An address and port that questions arrive at, and how."""
+
+    scheme: str = "dns"
+    """``dns`` or ``tls``."""
+
+    def __str__(self) -> str:
+        return super().__str__() if self.scheme == "dns" else f"{self.scheme}://{super().__str__()}"
 
 
 def plan(blocks: Iterable[ServerBlock]) -> tuple[Plan, ...]:
@@ -48,9 +57,9 @@ def plan(blocks: Iterable[ServerBlock]) -> tuple[Plan, ...]:
     plans = tuple(chain.plan(block) for block in blocks)
     for planned in plans:
         for key in planned.block.keys:
-            if key.scheme != "dns":
-                text = f"{key.scheme}://{to_text(key.zone)} needs the directive tls"
-                raise ConfigError(f"{text}, which is not supported yet", planned.block.location)
+            if key.scheme == "tls" and planned.first("tls") is None:
+                text = f"tls://{to_text(key.zone)} needs the directive tls CERTIFICATE KEY"
+                raise ConfigError(text, planned.block.location)
     return plans
 
 
@@ -96,7 +105,7 @@ class BlockContext:
         generation: Generation,
     ) -> None:
         self.block, self.hosts = block, hosts
-        self.server = _server(hosts[0], block.keys[0].port)
+        self.server = _server(hosts[0], block.keys[0].port, block.keys[0].scheme)
         self.metrics, self.services = generation.metrics, generation.services
         self.text_files = generation.text_files
         self.clusters, self.add_zones = generation.clusters, generation.add_zones
@@ -167,6 +176,7 @@ class Generation:
         self.plans, self.clusters = plans, clusters
         self.zone_stores: list[ZoneFiles] = []
         self.text_files = TextFiles(changed)
+        self.certificates: dict[Site, Certificate] = {}
         self.services = Services()
         self.metrics, self._changed = metrics, changed
         self.blocks = tuple(self._build(planned) for planned in plans)
@@ -175,7 +185,7 @@ class Generation:
         for block in self.blocks:
             for key in block.plan.block.keys:
                 for host in block.hosts:
-                    self._serve(block, key, Site(host, key.port))
+                    self._serve(block, key, Site(host, key.port, key.scheme))
 
     def late_clusters(self, waited: float) -> Iterator[Cluster]:
         """The clusters that are not synced though ``startup_timeout`` is over, in seconds."""
@@ -190,6 +200,8 @@ class Generation:
             store.load()
         for file in self.text_files.all:
             file.load()
+        for certificate in self.certificates.values():
+            certificate.load()
         for work in self.services.preparations:
             work()
 
@@ -198,6 +210,7 @@ class Generation:
         """What is to run while this generation is in use."""
         yield from (store.run() for store in self.zone_stores)
         yield from (file.run() for file in self.text_files.all)
+        yield from (certificate.run() for certificate in self.certificates.values())
         yield from (service() for service in self.services.running)
 
     def report(self) -> None:
@@ -224,7 +237,9 @@ class Generation:
         return store
 
     def _serve(self, block: Built, key: Key, site: Site) -> None:
-        server = _server(site.host, site.port)
+        server = _server(site.host, site.port, site.scheme)
+        if site.scheme == "tls":
+            self._certify(block.plan, site)
         responder = self.responders.get(site)
         if responder is None:
             responder = self.responders[site] = Responder(server, {}, self.metrics)
@@ -246,14 +261,23 @@ class Generation:
         meter = self.metrics.meter(responder.server, to_text(derivation.ZONE))
         responder.zones[derivation.ZONE] = Served(derivation.ZONE, zone.answer, meter)
 
+    def _certify(self, planned: Plan, site: Site) -> None:
+        """TLS comes before the question: who shares an address must share the certificate."""
+        settings, directive = planned.first("tls"), next(planned.block.named("tls"))
+        assert isinstance(settings, tls.Settings)
+        found = tls.rooted_settings(settings, planned.block)
+        known = self.certificates.setdefault(site, Certificate(found, directive))
+        if known.settings != found:
+            directive.fail(f"differs from that at {known.directive.location}, also for {site}")
+
 
 def _offers_recursion(planned: Plan) -> bool:
     covered = forward.covers_root(planned.settings.get("forward", ()))
     return covered and not header.clears_ra(planned.settings.get("header", ()))
 
 
-def _server(host: str, port: int) -> str:
-    return f"dns://{'' if host in ANY_HOSTS else host}:{port}"
+def _server(host: str, port: int, scheme: str) -> str:
+    return f"{scheme}://{'' if host in ANY_HOSTS else host}:{port}"
 
 
 def _hosts(planned: Plan) -> tuple[str, ...]:

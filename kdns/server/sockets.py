@@ -1,4 +1,6 @@
-"""The addresses that are listened on, each with its UDP and TCP socket and its kept replies.
+"""The addresses that are listened on, each with its sockets and its kept replies.
+
+Plain DNS has a UDP and a TCP socket, DNS over TLS one TCP socket.
 
 Sockets outlive a reload: an address that stays gets its new responder between two questions.
 """
@@ -8,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Final
 
+from msgspec.structs import replace
+
 from kdns.config.tree import ConfigError
-from kdns.listeners import tcp, udp
+from kdns.listeners import tcp, tls, udp
 from kdns.packet_cache import PacketCache
 from kdns.responder import Reply, Responder
-from kdns.server.generation import Site
+from kdns.server.generation import Generation, Site
 from kdns.wire.message import Key, Transport
 
 logger: Final = logging.getLogger("kdns.server")
@@ -27,17 +31,26 @@ _NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 class Endpoint:
     """One address. What is kept belongs to its responder: another one, and all is forgotten."""
 
-    def __init__(self, site: Site, responder: Responder, shared_port: bool) -> None:
+    def __init__(self, site: Site, generation: Generation, shared_port: bool) -> None:
         self.site, self.shared_port = site, shared_port
-        self.caches: dict[Transport, PacketCache] = {"udp": PacketCache(), "tcp": PacketCache()}
         self.udp: udp.UdpListener | None = None
-        self.tcp = tcp.TcpListener(self.caches["tcp"], self.respond)
-        self.responder = responder
-        self.use(responder)
+        self.caches: dict[Transport, PacketCache]
+        self.tcp: tcp.TcpListener
+        if site.scheme == "tls":
+            self.caches = {"tls": PacketCache()}
+            certificate = generation.certificates[site]
+            self.tcp = tls.TlsListener(self.caches["tls"], self.respond, certificate)
+        else:
+            self.caches = {"udp": PacketCache(), "tcp": PacketCache()}
+            self.tcp = tcp.TcpListener(self.caches["tcp"], self.respond)
+        self.responder: Responder
+        self.use(generation)
 
-    def use(self, responder: Responder) -> None:
+    def use(self, generation: Generation) -> None:
         """Answer by this one from now on."""
-        self.responder = responder
+        self.responder = responder = generation.responders[self.site]
+        if isinstance(self.tcp, tls.TlsListener):
+            self.tcp.credentials = generation.certificates[self.site]
         responder.caches = self.caches
         for cache in self.caches.values():
             cache.clear()
@@ -46,16 +59,19 @@ class Endpoint:
         return self.responder.respond(data, client, port, transport)
 
     async def open(self) -> None:
-        """Bind both sockets to one port. Raises ``OSError`` when the address cannot be had."""
+        """Bind all sockets to one port. Raises ``OSError`` when the address cannot be had."""
         with ExitStack() as undo:
-            self.udp = await udp.listen(
-                self.site.host,
-                self.site.port,
-                lambda: udp.UdpListener(self.caches["udp"], self.respond),
-                self.shared_port,
-            )
-            undo.callback(self.udp.close)
-            sock = tcp.bind(self.site.host, self.udp.port, self.shared_port)
+            port = self.site.port
+            if self.site.scheme == "dns":
+                self.udp = await udp.listen(
+                    self.site.host,
+                    port,
+                    lambda: udp.UdpListener(self.caches["udp"], self.respond),
+                    self.shared_port,
+                )
+                undo.callback(self.udp.close)
+                port = self.udp.port
+            sock = tcp.bind(self.site.host, port, self.shared_port)
             undo.callback(sock.close)
             await self.tcp.start(sock)
             undo.pop_all()
@@ -63,7 +79,7 @@ class Endpoint:
     @property
     def address(self) -> Site:
         """Where it listens: the port that the system chose, if 0 was asked for."""
-        return Site(self.site.host, self.udp.port if self.udp else self.site.port)
+        return Site(self.site.host, self.tcp.port or self.site.port, self.site.scheme)
 
     async def drain(self, seconds: float) -> int:
         """Answer what was asked, at most so long, and close; return how many were cut off."""
@@ -84,17 +100,17 @@ class Sockets:
     def __iter__(self) -> Iterator[Endpoint]:
         return iter(self._endpoints.values())
 
-    async def open(self, responders: Mapping[Site, Responder]) -> list[Endpoint]:
-        """Bind what is not there yet, without answering for the others by the new ones already.
+    async def open(self, generation: Generation) -> list[Endpoint]:
+        """Bind what is not there yet, without answering for the others by the new one already.
 
         Raises ``ConfigError`` for an address that cannot be had; then nothing has changed.
         """
         opened: list[Endpoint] = []
         try:
-            for site, responder in responders.items():
+            for site in generation.responders:
                 if site not in self._endpoints:
-                    endpoint = Endpoint(site, responder, self._shared_port)
-                    if await self._open(endpoint, responders):
+                    endpoint = Endpoint(site, generation, self._shared_port)
+                    if await self._open(endpoint, generation.responders):
                         opened.append(endpoint)
         except BaseException:
             await self._close(opened)
@@ -106,7 +122,7 @@ class Sockets:
             await endpoint.open()
         except OSError as error:
             site = endpoint.site
-            both = site.host == "::" and Site("0.0.0.0", site.port) in sites
+            both = site.host == "::" and replace(site, host="0.0.0.0") in sites
             if both and error.errno in _NO_SUCH_FAMILY:
                 logger.info("no IPv6 here: listening on IPv4 alone")
                 return False
@@ -117,15 +133,13 @@ class Sockets:
             raise ConfigError(reason) from error
         return True
 
-    async def commit(
-        self, opened: Iterable[Endpoint], responders: Mapping[Site, Responder]
-    ) -> list[Endpoint]:
-        """Answer by these responders, on these addresses and no others; return what was closed."""
+    async def commit(self, opened: Iterable[Endpoint], generation: Generation) -> list[Endpoint]:
+        """Answer by this one, on its addresses and no others; return what was closed."""
         before = self._endpoints
         known = before | {endpoint.site: endpoint for endpoint in opened}
-        self._endpoints = {site: known[site] for site in responders if site in known}
-        for site, endpoint in self._endpoints.items():
-            endpoint.use(responders[site])
+        self._endpoints = {site: known[site] for site in generation.responders if site in known}
+        for endpoint in self._endpoints.values():
+            endpoint.use(generation)
         closed = [e for site, e in before.items() if site not in self._endpoints]
         await self._close(closed)
         return closed

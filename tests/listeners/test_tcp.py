@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +16,6 @@ from kdns.listeners.tcp import Limits, TcpListener, bind
 from kdns.listeners.tcp_connection import MAX_PER_TURN, MAX_WAITING, Reply
 from kdns.packet_cache import Entry, PacketCache
 from kdns.wire.message import Transport
-from tests.cluster.certificates import Authority
 
 
 class Tally:
@@ -392,27 +389,3 @@ async def test_a_taken_port_is_an_oserror() -> None:
     async with served() as it:
         with pytest.raises(OSError, match="in use"):
             bind("127.0.0.1", it.listener.port)
-
-
-async def test_the_same_is_spoken_over_tls(tmp_path: Path) -> None:
-    authority = Authority(tmp_path / "ca")
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(*authority.server("localhost"))
-    responder = Responder()
-    listener = TcpListener(PacketCache(), responder, "tls")
-    await listener.start(bind("127.0.0.1", 0), server)
-    trust = ssl.create_default_context(cafile=authority.certificate)
-    streams = await asyncio.open_connection("localhost", listener.port, ssl=trust)
-    client = Client(*streams)
-    questions = [b"big %d" % n for n in range(3 * MAX_PER_TURN)]
-    assert [reply[:-60000] for reply in await client.ask(*questions)] == questions
-    assert responder.origins == {("127.0.0.1", "tls")}
-    client.send(b"late")
-    await eventually(lambda: b"late" in responder.gates)
-    draining = asyncio.ensure_future(listener.drain(5))
-    await asyncio.sleep(0)
-    responder.gates[b"late"].set()
-    assert await client.receive() == [b"re:late"]
-    assert await client.is_closed()
-    await client.close()
-    assert await draining == 0
