@@ -28,7 +28,7 @@ from prometheus_client.core import (
 )
 
 from kdns import __version__
-from kdns.metrics import exported, families
+from kdns.metrics import exported, families, former
 from kdns.metrics.exported import Exported
 from kdns.metrics.families import Family
 from kdns.metrics.meters import Cell, Histogram, Meter
@@ -170,7 +170,7 @@ class Metrics:
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """What ``expose`` writes, as values. A family without any series is left out."""
+        """What is counted, as values. A family without any series is left out."""
         others = self._ended
         for figures in self._processes.values():
             others = exported.add(others, figures)
@@ -207,7 +207,7 @@ class _Collector:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        return self._metrics.collect()
+        return former.with_former(self._metrics.collect())
 
 
 def _from_meters(meters: Iterable[Meter]) -> Iterator[Metric]:

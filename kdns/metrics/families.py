@@ -113,6 +113,24 @@ PROXY_OPENED: Final = Family(
     "Questions sent over a new connection or socket.",
     labels=("proxy_name", "to", "proto"),
 )
+# The same under the names of CoreDNS before 1.11, made by ``former``.
+FORWARD_REQUESTS: Final = Family(
+    *("coredns_forward_requests_total", "counter", "Questions that an upstream answered."),
+    labels=("to",),
+)
+FORWARD_RESPONSES: Final = Family(
+    *("coredns_forward_responses_total", "counter", "Replies of upstreams by response code."),
+    labels=("to", "rcode"),
+)
+FORWARD_DURATION: Final = Family(
+    *("coredns_forward_request_duration_seconds", "histogram", PROXY_DURATION.help),
+    labels=("to", "rcode"),
+    buckets=TIME_BUCKETS,
+)
+FORWARD_CHECK_FAILURES: Final = Family(
+    *("coredns_forward_healthcheck_failures_total", "counter", PROXY_CHECK_FAILURES.help),
+    labels=("to",),
+)
 FORWARD_BROKEN: Final = Family(
     *("coredns_forward_healthcheck_broken_total", "counter", "Questions while all were down."),
 )
