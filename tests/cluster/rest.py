@@ -22,6 +22,9 @@ class _Resource(NamedTuple):
 _CORE: Final = "/api/v1"
 _DISCOVERY: Final = "/apis/discovery.k8s.io/v1"
 _RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
+_APPS: Final = "/apis/apps/v1"
+_AUTOSCALING: Final = "/apis/autoscaling/v2"
+_POLICY: Final = "/apis/policy/v1"
 _RESOURCES: Final = {
     "ConfigMap": _Resource(_CORE, "configmaps", True),
     "Endpoints": _Resource(_CORE, "endpoints", True),
@@ -33,11 +36,15 @@ _RESOURCES: Final = {
     "EndpointSlice": _Resource(_DISCOVERY, "endpointslices", True),
     "ClusterRole": _Resource(_RBAC, "clusterroles", False),
     "ClusterRoleBinding": _Resource(_RBAC, "clusterrolebindings", False),
+    "Deployment": _Resource(_APPS, "deployments", True),
+    "HorizontalPodAutoscaler": _Resource(_AUTOSCALING, "horizontalpodautoscalers", True),
+    "PodDisruptionBudget": _Resource(_POLICY, "poddisruptionbudgets", True),
 }
 _WITH_STATUS: Final = {"Pod", "Service", "Node"}
 NODE: Final = "node"
 """The only Node; the slice controller leaves out Pods of unknown nodes."""
 _MERGE: Final = "application/merge-patch+json"
+_APPLY: Final = "application/apply-patch+yaml"
 _NOT_FOUND: Final = 404
 CONFLICT: Final = 409
 
@@ -160,6 +167,11 @@ class Api:
     def patch(self, kind: str, namespace: str, name: str, change: Mapping[str, Any]) -> Json:
         """Merge ``change`` into the object (RFC 7386: null removes, lists are replaced)."""
         return self.request("PATCH", _path(kind, namespace, name), change, _MERGE)
+
+    def apply_strictly(self, manifest: Mapping[str, Any]) -> Json:
+        """``kubectl apply --server-side``; a field that the API does not know is an ``ApiError``."""
+        options = "?fieldManager=tests&force=true&fieldValidation=Strict"
+        return self.request("PATCH", _path(*_identity(manifest)) + options, manifest, _APPLY)
 
     def patch_status(self, kind: str, namespace: str, name: str, status: Mapping[str, Any]) -> Json:
         path = _path(kind, namespace, name) + "/status"
