@@ -23,6 +23,9 @@ class ResourceStatus(Struct):
     """Why it is down or not synced, such as ``forbidden: cannot list endpointslices``; "" if fine."""
     relists: int = 0
     restarts: int = 0
+    restored: bool = False
+    """Whether what is known is from a snapshot; the first list ends that. Until then ``lost_at`` is when
+    the snapshot was current."""
 
 
 class SourceStatus(Struct):
@@ -31,10 +34,19 @@ class SourceStatus(Struct):
     name: str
     """For people: ``https://10.0.0.1:6443`` or ``manifests examples/cluster``."""
     resources: dict[str, ResourceStatus] = field(default_factory=dict)
+    keeps_snapshot: bool = False
+    saved_at: float = 0.0
+    """When a snapshot was written last, Unix seconds; 0 for never."""
+    save_failures: int = 0
 
     @property
     def synced(self) -> bool:
         return bool(self.resources) and all(r.synced for r in self.resources.values())
+
+    @property
+    def restored(self) -> bool:
+        """Whether any of it is from a snapshot."""
+        return any(r.restored for r in self.resources.values())
 
     @property
     def problem(self) -> str:
@@ -42,7 +54,7 @@ class SourceStatus(Struct):
         for name, resource in self.resources.items():
             if resource.problem:
                 return f"{name}: {resource.problem}"
-            if not resource.synced:
+            if resource.restored or not resource.synced:
                 return f"{name}: waiting for the first list"
         return ""
 

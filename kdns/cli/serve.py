@@ -56,6 +56,12 @@ def add_sources(group: argparse._ArgumentGroup) -> None:
         "--context", default="", metavar="NAME", help="of the kubeconfig (default: its current one)"
     )
     group.add_argument(
+        "--snapshot",
+        default="",
+        metavar="FILE",
+        help="save what is known there, and answer from it when the API server is away at start",
+    )
+    group.add_argument(
         "--zones",
         action="append",
         default=[],
@@ -122,6 +128,7 @@ def read(options: argparse.Namespace) -> flags.ServeFlags:
         manifests=options.manifests,
         kubeconfig="" if options.manifests or options.in_cluster else _kubeconfig(options),
         context=options.context,
+        snapshot=options.snapshot,
         listen=tuple(options.listen or ("127.0.0.1:1053",)),
         zones=tuple(options.zone or ("cluster.local", *flags.REVERSE_ZONES)),
         zone_folders=tuple(options.zones),

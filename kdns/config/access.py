@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class ApiAccess(Struct, frozen=True):
@@ -31,6 +32,8 @@ class ApiAccess(Struct, frozen=True):
     """Whether Pods are watched (``pods verified``, ``shortnames`` by source address)."""
     endpoints: bool = True
     """Whether EndpointSlices are watched (not with ``noendpoints``)."""
+    snapshot: str = ""
+    """A file that what is known is saved to, and that a start without the API server answers from."""
 
 
 class ManifestAccess(Struct, frozen=True):
@@ -44,3 +47,10 @@ class ManifestAccess(Struct, frozen=True):
 
 
 Access: TypeAlias = ApiAccess | ManifestAccess
+
+
+def base(access: Access) -> Access:
+    """What directives must have in common to share a source: all but what one may want besides."""
+    if isinstance(access, ApiAccess):
+        return replace(access, pods=False, snapshot="")
+    return replace(access, pods=False)

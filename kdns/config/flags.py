@@ -21,6 +21,8 @@ class ServeFlags(Struct, frozen=True):
     """"" (and no ``manifests``) is the in-cluster configuration."""
     context: str = ""
     """A context of ``kubeconfig``; "" is its current one."""
+    snapshot: str = ""
+    """A file to start from when the API server is away; not together with ``manifests``."""
     listen: tuple[str, ...] = ("127.0.0.1:1053",)
     """``HOST:PORT``, ``[IPV6]:PORT``, or ``:PORT`` for every address."""
     zones: tuple[str, ...] = ("cluster.local", *REVERSE_ZONES)
@@ -100,6 +102,7 @@ def _serving(flags: ServeFlags) -> list[Option]:
 def _kubernetes(flags: ServeFlags) -> Option:
     options = [
         *_access(flags),
+        *([Option("snapshot", (flags.snapshot,), Location("--snapshot"))] * bool(flags.snapshot)),
         Option("pods", (flags.pods,), Location("--pods")),
         Option("ttl", (str(flags.ttl),), Location("--ttl")),
     ]
@@ -111,6 +114,8 @@ def _kubernetes(flags: ServeFlags) -> Option:
 def _access(flags: ServeFlags) -> list[Option]:
     if flags.manifests and flags.kubeconfig:
         raise ConfigError("cannot be used together with --kubeconfig", Location("--manifests"))
+    if flags.manifests and flags.snapshot:
+        raise ConfigError("cannot be used together with --snapshot", Location("--manifests"))
     if flags.context and not flags.kubeconfig:
         raise ConfigError("expected --kubeconfig beside it", Location("--context"))
     if flags.manifests:

@@ -45,6 +45,8 @@ class WatchedResource(Protocol):
     @property
     def synced(self) -> bool: ...
     @property
+    def restored(self) -> bool: ...
+    @property
     def lost_at(self) -> float: ...
     @property
     def relists(self) -> int: ...
@@ -135,7 +137,7 @@ class Metrics:
         self.read(
             families.WATCH_AGE, reader(lambda r: max(0, now() - r.lost_at) if r.lost_at else 0)
         )
-        self.read(families.WATCH_SYNCED, reader(lambda r: int(r.synced)))
+        self.read(families.WATCH_SYNCED, reader(lambda r: int(r.synced and not r.restored)))
         self.read(families.WATCH_RESTARTS, reader(lambda r: r.restarts))
         self.read(families.WATCH_RELISTS, reader(lambda r: r.relists))
 

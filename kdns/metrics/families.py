@@ -249,6 +249,20 @@ WATCH_RELISTS: Final = Family(
     *("kdns_watch_relists_total", "counter", "Full lists after the first one."),
     labels=("source", "resource"),
 )
+SNAPSHOT_SERVED: Final = Family(
+    "kdns_snapshot_served",
+    "gauge",
+    "1 while answers come from the snapshot on disk, the API server not having been reached.",
+    labels=("source",),
+)
+SNAPSHOT_SAVED: Final = Family(
+    *("kdns_snapshot_saved_timestamp_seconds", "gauge", "When the snapshot was written last."),
+    labels=("source",),
+)
+SNAPSHOT_FAILURES: Final = Family(
+    *("kdns_snapshot_failures_total", "counter", "Snapshots that could not be written."),
+    labels=("source",),
+)
 INDEX_OBJECTS: Final = Family(
     *("kdns_index_objects", "gauge", "Objects known."), labels=("source", "kind")
 )

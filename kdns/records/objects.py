@@ -94,6 +94,21 @@ class Namespace(Struct, frozen=True, gc=False):
 
 Object: TypeAlias = Service | Slice | Pod | Namespace
 
+KINDS: Final[dict[type[Object], Kind]] = {
+    Service: Kind.SERVICE,
+    Slice: Kind.SLICE,
+    Pod: Kind.POD,
+    Namespace: Kind.NAMESPACE,
+}
+TYPES: Final = {kind: cls for cls, kind in KINDS.items()}
+LISTS: Final[dict[Kind, type[tuple[Object, ...]]]] = {
+    Kind.SERVICE: tuple[Service, ...],
+    Kind.SLICE: tuple[Slice, ...],
+    Kind.POD: tuple[Pod, ...],
+    Kind.NAMESPACE: tuple[Namespace, ...],
+}
+"""What to decode several objects of a kind as."""
+
 
 class Replaced(Struct, frozen=True):
     """All objects of a kind as they are now: what is not among them is gone. Applied atomically."""

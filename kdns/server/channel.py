@@ -17,34 +17,10 @@ from msgspec import Raw, Struct
 
 from kdns.config.tree import ServerBlock
 from kdns.metrics.exported import Exported
-from kdns.records.objects import (
-    Change,
-    Gone,
-    Kind,
-    Namespace,
-    Object,
-    Pod,
-    Put,
-    Replaced,
-    Service,
-    Slice,
-)
+from kdns.records.objects import KINDS, LISTS, TYPES, Change, Gone, Kind, Put, Replaced
 from kdns.status import ResourceStatus
 
 _LENGTH: Final = 4
-_CLASSES: Final[dict[type[Object], Kind]] = {
-    Service: Kind.SERVICE,
-    Slice: Kind.SLICE,
-    Pod: Kind.POD,
-    Namespace: Kind.NAMESPACE,
-}
-_TYPES: Final = {kind: cls for cls, kind in _CLASSES.items()}
-_LISTS: Final[dict[Kind, type[tuple[Object, ...]]]] = {
-    Kind.SERVICE: tuple[Service, ...],
-    Kind.SLICE: tuple[Slice, ...],
-    Kind.POD: tuple[Pod, ...],
-    Kind.NAMESPACE: tuple[Namespace, ...],
-}
 
 MAX_UNREAD: Final = 512 * 1024 * 1024
 """Octets that may wait for the other side: more than the whole of a very large cluster. Who falls
@@ -103,7 +79,7 @@ def pack(cluster: int, change: Change) -> Apply:
     """A change as a message."""
     match change:
         case Put(item):
-            return Apply(cluster, "put", _CLASSES[type(item)], Raw(_encoder.encode(item)))
+            return Apply(cluster, "put", KINDS[type(item)], Raw(_encoder.encode(item)))
         case Gone(kind, namespace, name):
             return Apply(cluster, "gone", kind, Raw(_encoder.encode((namespace, name))))
         case Replaced(kind, objects):
@@ -115,12 +91,12 @@ def unpack(message: Apply) -> Change:
     decode = msgspec.msgpack.decode
     match message.verb:
         case "put":
-            return Put(decode(message.body, type=_TYPES[message.kind]))
+            return Put(decode(message.body, type=TYPES[message.kind]))
         case "gone":
             namespace, name = decode(message.body, type=tuple[str, str])
             return Gone(message.kind, namespace, name)
         case "replaced":
-            return Replaced(message.kind, decode(message.body, type=_LISTS[message.kind]))
+            return Replaced(message.kind, decode(message.body, type=LISTS[message.kind]))
 
 
 class Channel:

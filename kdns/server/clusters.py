@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from functools import partial
 from time import time
 from typing import Final
 
 from msgspec.structs import replace
 
-from kdns.config.access import Access, ApiAccess
+from kdns.config.access import Access, ApiAccess, base
 from kdns.records.index import Index
 from kdns.records.objects import Change
 from kdns.sources.apiserver import ApiServer
 from kdns.sources.connection import ObserveRequest
 from kdns.sources.manifests import Manifests
+from kdns.sources.snapshots import Snapshots
+from kdns.sources.transport import AccessError
 from kdns.status import SourceStatus
 from kdns.wire.message import Key
 
@@ -66,14 +69,22 @@ class WatchedCluster(Cluster):
         super().__init__(access)
         self._forward = forward
         self._task: asyncio.Task[None] | None = None
+        self._saving: asyncio.Task[None] | None = None
+        self._snapshots: Snapshots | None = None
         self._source: ApiServer | Manifests
         if isinstance(access, ApiAccess):
             self._source = ApiServer(access, self.status, self._take, observe=observe)
+            if access.snapshot:
+                self._snapshots = Snapshots(access, self.index, self.status, self._take)
         else:
             self._source = Manifests(access, self.status, self._take)
 
     def _take(self, change: Change) -> None:
-        if self.apply(change) and self.changed is not None:
+        if not self.apply(change):
+            return
+        if self._snapshots is not None:
+            self._snapshots.changed = True
+        if self.changed is not None:
             self._forward(self, change)
 
     async def open(self) -> None:
@@ -84,17 +95,27 @@ class WatchedCluster(Cluster):
 
     def start(self, changed: Changed) -> None:
         super().start(changed)
-        if self._task is None:
-            self._task = asyncio.create_task(self._source.run(), name=self.status.name)
-            self._task.add_done_callback(self._ended)
+        if self._task is not None:
+            return
+        self._task = self._run(self._source.run(), "watching")
+        if self._snapshots is not None and isinstance(self._source, ApiServer):
+            self._saving = self._run(self._snapshots.run(self._source), "its snapshot")
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _run(self, work: Coroutine[None, None, None], what: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=self.status.name)
+        task.add_done_callback(partial(self._ended, what))
+        return task
+
+    def _ended(self, what: str, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             # Its loop is meant to survive everything: this is a mistake of ours, and nobody is served
             # by going down with it.
-            logger.critical("%s: watching ended: %r", self.status.name, error, exc_info=error)
+            logger.critical("%s: %s ended: %r", self.status.name, what, error, exc_info=error)
 
     async def stop(self) -> None:
+        if self._snapshots is not None and self._saving is not None:
+            self._snapshots.stop()
+            await asyncio.gather(self._saving, return_exceptions=True)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -110,12 +131,24 @@ def describe(access: Access) -> str:
 
 
 def merge(wanted: Iterable[Access]) -> dict[Access, Access]:
-    """One source for what differs only in whether Pods are needed: with them, if anyone does."""
+    """One source for accesses with the same base, with all that any of them asks for besides.
+
+    Raises ``AccessError`` for a cluster that is to have two snapshots.
+    """
     merged: dict[Access, Access] = {}
     for access in wanted:
-        base = replace(access, pods=False)
-        merged[base] = replace(access, pods=access.pods or merged.get(base, base).pods)
+        shared = base(access)
+        merged[shared] = _combine(merged.get(shared, shared), access)
     return merged
+
+
+def _combine(one: Access, other: Access) -> Access:
+    pods = one.pods or other.pods
+    if not isinstance(one, ApiAccess) or not isinstance(other, ApiAccess):
+        return replace(one, pods=pods)
+    if one.snapshot and other.snapshot and one.snapshot != other.snapshot:
+        raise AccessError(f"two snapshots of one cluster: {one.snapshot} and {other.snapshot}")
+    return replace(one, pods=pods, snapshot=one.snapshot or other.snapshot)
 
 
 class Clusters:
@@ -129,14 +162,14 @@ class Clusters:
         return iter(self._running.values())
 
     async def prepare(self, wanted: Iterable[Access]) -> Mapping[Access, Cluster]:
-        """A cluster for each access (found there with ``pods=False``), running ones unchanged.
+        """A cluster for each access (found there by its ``base``), running ones unchanged.
 
         Raises ``AccessError`` or ``ManifestError`` for a new one that cannot be read; then no cluster
         has been touched.
         """
         clusters: dict[Access, Cluster] = {}
-        for base, access in merge(wanted).items():
-            clusters[base] = self._running.get(access) or self._make(access)
+        for shared, access in merge(wanted).items():
+            clusters[shared] = self._running.get(access) or self._make(access)
         try:
             for cluster in clusters.values():
                 if cluster not in self:
@@ -155,7 +188,7 @@ class Clusters:
     async def commit(self, wanted: Iterable[Access], clusters: Mapping[Access, Cluster]) -> None:
         """Run exactly these from now on."""
         merged = merge(wanted)
-        before, self._running = self._running, {merged[base]: c for base, c in clusters.items()}
+        before, self._running = self._running, {merged[shared]: c for shared, c in clusters.items()}
         for cluster in self._running.values():
             cluster.start(self._changed)
         for access, cluster in before.items():

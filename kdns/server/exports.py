@@ -13,6 +13,7 @@ from kdns.packet_cache import PacketCache
 from kdns.server.clusters import Clusters
 from kdns.server.generation import Generation
 from kdns.server.sockets import Endpoint, Sockets
+from kdns.status import SourceStatus
 from kdns.wire.names import to_text
 
 
@@ -25,12 +26,26 @@ def register(
     """Tell ``metrics`` where to find everything that is not counted by itself."""
     metrics.before_scrape(lambda: _report(sockets, generation()))
     metrics.read_watches(lambda: [cluster.status for cluster in clusters], time)
+    _register_snapshots(metrics, clusters)
     metrics.read(families.INDEX_OBJECTS, lambda: list(_sizes(clusters)))
     _register_caches(metrics, sockets)
     _register_tcp(metrics, sockets)
     metrics.read(families.PLUGIN_ENABLED, lambda: list(_plugins(generation())))
     metrics.read(families.ZONE_SERIAL, lambda: list(_serials(generation())))
     metrics.read(families.ZONE_FILE_FAILURES, lambda: list(_failures(generation())))
+
+
+def _register_snapshots(metrics: Metrics, clusters: Clusters) -> None:
+    def reader(value: Callable[[SourceStatus], float]) -> Callable[[], Samples]:
+        return lambda: [
+            ((cluster.status.name,), value(cluster.status))
+            for cluster in clusters
+            if cluster.status.keeps_snapshot
+        ]
+
+    metrics.read(families.SNAPSHOT_SERVED, reader(lambda status: int(status.restored)))
+    metrics.read(families.SNAPSHOT_SAVED, reader(lambda status: status.saved_at))
+    metrics.read(families.SNAPSHOT_FAILURES, reader(lambda status: status.save_failures))
 
 
 def _report(sockets: Sockets, generation: Generation | None) -> None:

@@ -11,9 +11,8 @@ from time import time
 from typing import Final, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from kdns.config.access import Access
+from kdns.config.access import Access, base
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Key, ServerBlock
 from kdns.derivation import zone as derivation
@@ -126,7 +125,7 @@ class BlockContext:
         self.services.reporting.append(report)
 
     def cluster(self, access: Access) -> tuple[Index, SourceStatus]:
-        cluster = self.clusters[replace(access, pods=False)]
+        cluster = self.clusters[base(access)]
         return cluster.index, cluster.status
 
     def zone_files(self, files: Iterable[tuple[Name, str]], reload: float) -> ZoneFiles:

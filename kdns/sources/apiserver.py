@@ -63,6 +63,11 @@ class ApiServer:
             own = status.resources.setdefault(resource.name, ResourceStatus())
             self._watchers.append(Watcher(resource, context, own))
 
+    @property
+    def address(self) -> str:
+        """The API server's URL; "" while it is not known."""
+        return self._connection.address
+
     async def open(self) -> None:
         """Load the configuration; ``AccessError`` names the file and field that is wrong.
 

@@ -157,14 +157,7 @@ class Watcher:
         context.emit(Replaced(self._resource.kind, listing.objects))
         self._version = self._status.version = listing.version
         self._confirm()
-        if self._status.synced:
-            self._status.relists += 1
-            log.info(
-                "%s: relisted, %d objects, because %s",
-                *(self._resource.name, len(listing.objects), self._list_because),
-            )
-        else:
-            log.info("%s: synced, %d objects", self._resource.name, len(listing.objects))
+        self._report_list(len(listing.objects))
         self._status.synced = True
         self._list_because = ""
 
@@ -253,6 +246,17 @@ class Watcher:
             log.info("%s: back after %.1f s", self._resource.name, away)
             status.lost_at = 0.0
             status.restarts += 1
+
+    def _report_list(self, count: int) -> None:
+        status, name = self._status, self._resource.name
+        if status.restored:
+            status.restored, status.lost_at = False, 0.0
+            log.info("%s: synced, %d objects, in place of the snapshot", name, count)
+        elif status.synced:
+            status.relists += 1
+            log.info("%s: relisted, %d objects, because %s", name, count, self._list_because)
+        else:
+            log.info("%s: synced, %d objects", name, count)
 
     def _lost(self, problem: str, policy: Policy, retry_after: float = 0.0) -> float:
         status = self._status

@@ -1,4 +1,4 @@
-"""The options of the ``kubernetes`` directive: CoreDNS's, and ``manifests PATH`` of our own."""
+"""The options of the ``kubernetes`` directive: CoreDNS's, and some of our own."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Settings(Struct, frozen=True):
     kubeconfig: str = ""
     context: str = ""
     manifests: str = ""
+    snapshot: str = ""
     namespaces: frozenset[str] = frozenset()
     namespace_labels: str = ""
     labels: str = ""
@@ -80,6 +81,7 @@ class Settings(Struct, frozen=True):
             self.namespace_labels,
             pods,
             self.endpoints,
+            self.snapshot,
         )
 
 
@@ -123,6 +125,8 @@ def _check_together(directive: Option, settings: Settings) -> None:
     places = [name for name in ("endpoint", "kubeconfig", "manifests") if getattr(settings, name)]
     if "manifests" in places and len(places) > 1:
         directive.fail(f"{' and '.join(places)} cannot be used together")
+    if settings.manifests and settings.snapshot:
+        directive.fail("snapshot is of an API server; manifests are on disk already")
 
 
 _Values = dict[str, object]
@@ -213,6 +217,7 @@ _OPTIONS: Final[dict[str, Callable[[Option], _Values]]] = {
     "tls": _tls,
     "kubeconfig": _kubeconfig,
     "manifests": _one("manifests"),
+    "snapshot": _one("snapshot"),
     "namespaces": _namespaces,
     "namespace_labels": _selector("namespace_labels"),
     "labels": _selector("labels"),

@@ -19,7 +19,7 @@ from kdns.records.outcome import Asked, Outcome, Reason
 from kdns.records.services import pack
 from kdns.wire import rdata
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
+from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import Name, from_wire, to_text, wire_to_text
 
 NAME: Final = "kubernetes"
@@ -30,6 +30,9 @@ MAX_CHAIN: Final = 10
 STALE_AFTER: Final = 5.0
 """Seconds without a connection before answers are called stale: a watch that is taken up again at
 once is nothing that an asker should hear about."""
+
+STALE_KEPT: Final = 1.0
+"""Seconds that an answer is kept which says that it is stale."""
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
@@ -141,14 +144,15 @@ class Cluster:
             authority = (soa(self.index, self.view, zone),)
             errors, more = self._reasons(query, last.outcome)
             keys |= more
+        stale = self._staleness(query)
         return Answer(
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
             answer=tuple(chain.from_iterable([step.outcome.answer for step in steps])),
             authority=authority,
             additional=last.outcome.additional,
-            errors=(*errors, *self._staleness(query)),
+            errors=(*errors, *stale),
             keys=keys,
-            keep_until=float("inf") if self.status.synced else 0.0,
+            keep_until=self._keep_until(stale=bool(stale)),
             plugin=NAME,
         )
 
@@ -160,6 +164,12 @@ class Cluster:
         text, keys = explain(self.index, self.view, outcome)
         return ((ExtendedError(ErrorCode.OTHER, text),) if text else ()), frozenset(keys)
 
+    def _keep_until(self, *, stale: bool) -> float:
+        """One that is called stale is not kept for ever: the API server's return changes no object."""
+        if not self.status.synced:
+            return 0.0
+        return self.context.now() + STALE_KEPT if stale else FOREVER
+
     def _staleness(self, query: Query) -> tuple[ExtendedError, ...]:
         """RFC 8914 section 4.4, with the moment and not the age: a kept answer stays true."""
         if not query.wants_reason:
@@ -168,7 +178,12 @@ class Cluster:
         if age < STALE_AFTER:
             return ()
         since = datetime.fromtimestamp(self.context.now() - age, UTC)
-        text = f"{self.status.name} not reachable since {since:%Y-%m-%dT%H:%M:%SZ}"
+        what = (
+            "not reached, this is the snapshot of"
+            if self.status.restored
+            else "not reachable since"
+        )
+        text = f"{self.status.name} {what} {since:%Y-%m-%dT%H:%M:%SZ}"
         return (ExtendedError(ErrorCode.STALE_ANSWER, text),)
 
     def _not_synced(self, query: Query, step: Step) -> Answer:
