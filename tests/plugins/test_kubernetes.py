@@ -67,6 +67,7 @@ GOOD: dict[str, dict[str, object]] = {
         "fallthrough": Fallthrough((("in-addr", "arpa"), ("10", "in-addr", "arpa")))
     },
     "startup_timeout 500ms": {"startup_timeout": 0.5},
+    "snapshot /var/cache/dev": {"snapshot": "/var/cache/dev"},
 }
 
 
@@ -79,7 +80,8 @@ def test_good_options(options: str) -> None:
 
 KNOWN = (
     "endpoint, endpoint_pod_names, fallthrough, ignore, kubeconfig, labels, manifests, multicluster,"
-    " namespace_labels, namespaces, noendpoints, pods, startup_timeout, tls, ttl, zonal"
+    " namespace_labels, namespaces, noendpoints, pods, snapshot, startup_timeout,"
+    " tls, ttl, zonal"
 )
 BAD = {
     "endpoint": "endpoint: takes the URL of an API server",
@@ -88,6 +90,7 @@ BAD = {
     "kubeconfig": "kubeconfig: takes a path and, if wanted, a context",
     "kubeconfig a b c": "kubeconfig: takes a path and, if wanted, a context",
     "manifests": "manifests: takes exactly one argument, got 0",
+    "snapshot": "snapshot: takes exactly one argument, got 0",
     "namespaces": "namespaces: takes at least one namespace",
     "labels": "labels: takes a label selector, such as environment in (production, staging)",
     "namespace_labels": (
