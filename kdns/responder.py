@@ -31,7 +31,7 @@ from kdns.wire.question import Rejected, parse
 
 logger: Final = logging.getLogger("kdns.responder")
 
-_OTHER_CLASSES: Final = frozenset({"chaos", "forward", "whoami"})
+_OTHER_CLASSES: Final = frozenset({"chaos", "forward", "proxy", "whoami"})
 
 TCP_IDLE: Final = 100
 """Tenths of a second that an idle TCP connection is kept: what RFC 7828 lets an asker know."""

@@ -6,16 +6,19 @@
 set -u
 cd "$(dirname "$0")/.."
 
+programs=(dig dnsperf ip kzonecheck knotd named-checkzone openssl)
+packages=(bind9-dnsutils bind9-utils dnsperf iproute2 knot knot-dnssecutils openssl)
+
 missing=()
-for program in dig dnsperf kzonecheck knotd named-checkzone openssl; do
+for program in "${programs[@]}"; do
   command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || missing+=("$program")
 done
 if [ ${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   echo "installing packages for: ${missing[*]}" >&2
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-    --no-install-recommends bind9-dnsutils bind9-utils dnsperf knot knot-dnssecutils openssl >/dev/null
+    --no-install-recommends "${packages[@]}" >/dev/null
   missing=()
-  for program in dig dnsperf kzonecheck knotd named-checkzone openssl; do
+  for program in "${programs[@]}"; do
     command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || missing+=("$program")
   done
 fi

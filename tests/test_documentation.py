@@ -264,7 +264,7 @@ def options_in_source(directive: str) -> set[str]:
     return found
 
 
-_TABLES: Final = {"_OPTIONS", "_IGNORED", "_PARSERS", "_SORTS", "ACTIONS"}
+_TABLES: Final = {"_OPTIONS", "_IGNORED", "_PARSERS", "_SORTS", "_TRANSLATED", "ACTIONS"}
 """In the module that has ``parse``; elsewhere the words may be others."""
 
 

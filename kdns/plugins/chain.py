@@ -42,6 +42,7 @@ from kdns.plugins import (
     minimal,
     nsid,
     prometheus,
+    proxy,
     ready,
     reload,
     rewrite,
@@ -113,6 +114,7 @@ ORDER: Final = (
     "etcd",
     "loop",
     "forward",
+    "proxy",
     "grpc",
     "erratic",
     "whoami",
@@ -121,8 +123,9 @@ ORDER: Final = (
     "view",
     "nomad",
 )
-"""Every directive of CoreDNS 1.15, and our own: ``shortnames``, which completes names before autopath
-would, and ``explain``, which takes no part in answering."""
+"""Every directive of CoreDNS 1.15; ``proxy`` of older ones, which is read as ``forward``; and our own:
+``shortnames``, which completes names before autopath would, and ``explain``, which takes no part in
+answering."""
 
 SUPPORTED: Final[dict[str, ModuleType]] = {
     "acl": acl,
@@ -152,6 +155,7 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
     "minimal": minimal,
     "nsid": nsid,
     "prometheus": prometheus,
+    "proxy": proxy,
     "ready": ready,
     "reload": reload,
     "rewrite": rewrite,
@@ -163,9 +167,10 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
     **dict.fromkeys(ignored.DIRECTIVES, ignored),
 }
 
-_GONE: Final = {"proxy": "forward", "federation": "", "kubernetai": "kubernetes", "upstream": ""}
+_GONE: Final = {"federation": "", "kubernetai": "kubernetes", "upstream": ""}
 _REPEATABLE: Final = frozenset(
-    {"acl", "auto", "bind", "file", "forward", "header", "log", "rewrite", "root", "template"}
+    {"acl", "auto", "bind", "file", "forward", "header", "log"}
+    | {"proxy", "rewrite", "root", "template"}
 )
 
 

@@ -271,7 +271,8 @@ class Generation:
 
 
 def _offers_recursion(planned: Plan) -> bool:
-    covered = forward.covers_root(planned.settings.get("forward", ()))
+    forwards = (*planned.settings.get("forward", ()), *planned.settings.get("proxy", ()))
+    covered = forward.covers_root(forwards)
     return covered and not header.clears_ra(planned.settings.get("header", ()))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 _SERVER_NAMES = (
     "subjectAltName=DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,"
-    "DNS:kubernetes.default.svc.cluster.local,IP:127.0.0.1,IP:10.96.0.1,IP:fd00:10:96::1"
+    "DNS:kubernetes.default.svc.cluster.local,IP:127.0.0.1,IP:10.96.0.1,IP:fd00:10:96::1,DNS:dns.foo.com"
 )
 
 

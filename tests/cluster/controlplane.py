@@ -234,13 +234,22 @@ class ControlPlane:
             answer: Json = json.load(reply)
         return answer
 
+    def grant_account(self, name: str, namespace: str) -> None:
+        """Give a ServiceAccount the rights of a DNS server."""
+        resources = ("endpointslices", "services", "pods", "namespaces")
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+        self._bind(f"{namespace}:{name}", resources, subject)
+
     def _grant(self, user: str, resources: tuple[str, ...]) -> None:
+        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
+        self._bind(user, resources, subject)
+
+    def _bind(self, name: str, resources: tuple[str, ...], subject: Json) -> None:
         rbac = "rbac.authorization.k8s.io"
         groups = ["", "discovery.k8s.io"]
         rule = {"apiGroups": groups, "resources": resources, "verbs": ["list", "watch"]}
-        version = {"apiVersion": f"{rbac}/v1", "metadata": {"name": f"test:{user}"}}
-        reference = {"apiGroup": rbac, "kind": "ClusterRole", "name": f"test:{user}"}
-        subject = {"apiGroup": rbac, "kind": "User", "name": user}
+        version = {"apiVersion": f"{rbac}/v1", "metadata": {"name": f"test:{name}"}}
+        reference = {"apiGroup": rbac, "kind": "ClusterRole", "name": f"test:{name}"}
         self.api.create({**version, "kind": "ClusterRole", "rules": [rule]})
         self.api.create(
             {**version, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": [subject]}

@@ -42,10 +42,15 @@ class NameServer:
     """
 
     def __init__(
-        self, *records: str, zone: str = "test.", tls: ssl.SSLContext | None = None
+        self,
+        *records: str,
+        zone: str = "test.",
+        tls: ssl.SSLContext | None = None,
+        address: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:
         self.records = [_rrset(*record.split(None, 4)) for record in records]
         self.zone, self.tls = zone, tls
+        self._host, self.port = address
         self.minimum, self.soa_ttl = 60, 300
         self.fault: Fault = ""
         self.delay = 0.0
@@ -63,17 +68,17 @@ class NameServer:
     # ---- life
 
     def __enter__(self) -> NameServer:
-        self._listen(0)
+        self._listen(self.port)
         return self
 
     def _listen(self, port: int) -> None:
         self._closed = False
         while True:
-            self._tcp = socket.create_server(("127.0.0.1", port))
+            self._tcp = socket.create_server((self._host, port))
             self.port = self._tcp.getsockname()[1]
             self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             try:
-                self._udp.bind(("127.0.0.1", self.port))
+                self._udp.bind((self._host, self.port))
             except OSError:
                 self._tcp.close()
                 if port:
@@ -102,7 +107,7 @@ class NameServer:
         self._closed = True
         # A blocked call does not notice that its socket was closed: wake it.
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
-            waker.sendto(b"", ("127.0.0.1", self.port))
+            waker.sendto(b"", (self._host, self.port))
         if self._tcp.fileno() >= 0:
             self._tcp.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:

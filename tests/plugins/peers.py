@@ -89,7 +89,7 @@ def check(peers: Peers, questions: Iterable[str], intended: Mapping[str, str]) -
     assert not same, f"no difference any more: {sorted(same)}"
 
 
-def reply(port: int, question: str) -> str:
+def reply(port: int, question: str, host: str = "127.0.0.1") -> str:
     name, rdtype, *extra = question.split()
     rdclass = "CH" if "+ch" in extra else "IN"
     query = dns.message.make_query(name, rdtype, rdclass)
@@ -101,7 +101,7 @@ def reply(port: int, question: str) -> str:
         query.use_edns(0, payload=1232, options=[dns.edns.NSIDOption(b"")])
     send = dns.query.tcp if "+tcp" in extra else dns.query.udp
     try:
-        answer = send(query, "127.0.0.1", SECONDS, port, one_rr_per_rrset=True)
+        answer = send(query, host, SECONDS, port, one_rr_per_rrset=True)
     except dns.exception.Timeout:
         return SILENCE
     return in_short(answer)

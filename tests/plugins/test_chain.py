@@ -59,7 +59,6 @@ def test_a_blocks_order() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("proxy . 1.1.1.1", "2: directive proxy is gone from CoreDNS; use forward"),
         ("federation x", "2: directive federation is gone from CoreDNS; remove it"),
         ("upstream", "2: directive upstream is gone from CoreDNS; remove it"),
         ("kubernetai a", "2: directive kubernetai is gone from CoreDNS; use kubernetes"),

@@ -56,6 +56,7 @@ class Settings(Struct, frozen=True):
     resolvers: tuple[Address, ...] = ()
     """Who knows the addresses of host names in ``to``; none: the system."""
     location: Location = Location("")
+    warnings: tuple[str, ...] = ()
 
     def covers(self, name: Name) -> bool:
         """Whether the name is to be forwarded. FROM itself cannot be excepted."""
