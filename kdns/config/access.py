@@ -34,6 +34,8 @@ class ApiAccess(Struct, frozen=True):
     """Whether EndpointSlices are watched (not with ``noendpoints``)."""
     snapshot: str = ""
     """A file that what is known is saved to, and that a start without the API server answers from."""
+    nodes: bool = False
+    """Whether Nodes are watched (``k8s_external`` with ``nodeports``)."""
 
 
 class ManifestAccess(Struct, frozen=True):
@@ -44,6 +46,7 @@ class ManifestAccess(Struct, frozen=True):
     namespace_labels: str = ""
     pods: bool = False
     endpoints: bool = True
+    nodes: bool = False
 
 
 Access: TypeAlias = ApiAccess | ManifestAccess
@@ -52,5 +55,5 @@ Access: TypeAlias = ApiAccess | ManifestAccess
 def base(access: Access) -> Access:
     """What directives must have in common to share a source: all but what one may want besides."""
     if isinstance(access, ApiAccess):
-        return replace(access, pods=False, snapshot="")
-    return replace(access, pods=False)
+        return replace(access, pods=False, nodes=False, snapshot="")
+    return replace(access, pods=False, nodes=False)

@@ -1,4 +1,4 @@
-"""``k8s_external [ZONES…] { apex LABEL; ttl SECONDS; headless; fallthrough }``: Services seen from outside.
+"""``k8s_external [ZONES…] { … }``: Services seen from outside.
 
 Answers from the objects of the ``kubernetes`` directive in the same server block.
 """
@@ -15,8 +15,9 @@ from kdns.plugins import kubernetes
 from kdns.plugins.file import parse_zones, served_zones
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import Fallthrough, longest_match, parse_fallthrough
-from kdns.records.external import External, Found, Shown
+from kdns.records.external import External, Found
 from kdns.records.lookup import zone_wire
+from kdns.records.reachable import Shown
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import BadNameError, Name, from_text, from_wire
@@ -37,6 +38,8 @@ class Settings(Struct, frozen=True):
     headless: bool = False
     fallthrough: Fallthrough = Fallthrough()
     directive: Option = Option(NAME)
+    node_ports: bool = False
+    external_names: bool = False
 
 
 def parse(directive: Option) -> Settings:
@@ -50,10 +53,17 @@ def parse(directive: Option) -> Settings:
                 settings = replace(settings, apex=_apex(option))
             case "headless":
                 settings = replace(settings, headless=True)
+            case "nodeports":
+                option.none()
+                settings = replace(settings, node_ports=True)
+            case "external_names":
+                option.none()
+                settings = replace(settings, external_names=True)
             case "fallthrough":
                 settings = replace(settings, fallthrough=parse_fallthrough(option))
             case _:
-                option.fail(f"not an option of {NAME}; these are ttl, apex, headless, fallthrough")
+                known = "apex, ttl, headless, nodeports, external_names, fallthrough"
+                option.fail(f"not an option of {NAME}; these are {known}")
     return settings
 
 
@@ -95,7 +105,10 @@ class Stage:
         self.settings, self.next, self.context = settings, next_handler, context
         self.index, self.status = context.cluster(cluster.access())
         self.zones = served_zones(settings.zones, context)
-        shown = Shown(self.zones, settings.ttl, settings.apex, settings.headless)
+        shown = Shown(
+            *(self.zones, settings.ttl, settings.apex, settings.headless),
+            *(settings.node_ports, settings.external_names),
+        )
         local = context.local_addresses()
         self.external = External(self.index, cluster.view(context.block), shown, local)
 
@@ -121,8 +134,8 @@ class Stage:
         if not found.answer:
             authority = (self.external.soa(zone_wire(query.qname, query.name, zone)),)
             keys |= {("serial",)}
-            if query.wants_reason and found.why:
-                errors = (ExtendedError(ErrorCode.OTHER, found.why[:_MAX_REASON]),)
+        if query.wants_reason and (text := found.note if found.answer else found.why):
+            errors = (ExtendedError(ErrorCode.OTHER, text[:_MAX_REASON]),)
         return Answer(
             rcode=Rcode.NOERROR if found.exists else Rcode.NXDOMAIN,
             answer=found.answer,

@@ -50,10 +50,15 @@ class Selection(Struct, frozen=True):
     namespace_labels: Selector = EVERYTHING
     pods: bool = False
     endpoints: bool = True
+    nodes: bool = False
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        left_out = {Kind.POD: not self.pods, Kind.SLICE: not self.endpoints}
+        left_out = {
+            Kind.POD: not self.pods,
+            Kind.SLICE: not self.endpoints,
+            Kind.NODE: not self.nodes,
+        }
         return tuple(kind for kind in Kind if not left_out.get(kind))
 
 
@@ -64,13 +69,14 @@ def assemble(declared: Sequence[Declared], selection: Selection) -> State:
         made += slices(declared)
     if selection.pods:
         made += _pods(declared)
-    return {
+    state = {
         key: each
         for key, each, labels in made
         if (selection.namespace_labels if key[0] is Kind.NAMESPACE else selection.labels).matches(
             labels
         )
     }
+    return state | _nodes(declared) if selection.nodes else state
 
 
 def changes(before: State, after: State) -> list[Change]:
@@ -151,6 +157,11 @@ def _made(declared: Sequence[Declared], done: set[tuple[str, str, str]]) -> Iter
                 )
         elif key in endpoints and (mirror.MIRRORING_CONTROLLER, *key) not in done:
             yield from mirror.from_endpoints(service, endpoints[key])
+
+
+def _nodes(declared: Iterable[Declared]) -> dict[Key, Object]:
+    nodes = (each for each, _ in _of(Node, declared))
+    return {(Kind.NODE, "", each.name): each.trimmed for each in nodes if each.trimmed is not None}
 
 
 class _PodsByLabel:

@@ -61,6 +61,7 @@ _SERVED: Final[Mapping[type[Manifest], Kind]] = {
     Pod: Kind.POD,
     EndpointSlice: Kind.SLICE,
     Namespace: Kind.NAMESPACE,
+    Node: Kind.NODE,
 }
 _NOT_TEXT: Final = re.compile("Expected `str`, got `(?:bool|int|float)`")
 _CLUSTER_SCOPED: Final = frozenset(("Namespace", "Node"))

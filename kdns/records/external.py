@@ -1,22 +1,25 @@
 """Names of Services for askers outside the cluster: ``web.shop.example.org`` and its reverse.
 
-Data are the external addresses of a Service: ``spec.externalIPs`` and what its load balancer got. With
-``headless`` also the endpoints of Services that have none. Pure, like ``lookup``, whose sister it is.
+Data are the external addresses of a Service: ``spec.externalIPs`` and what its load balancer got. For
+Services that have none, options show what else there is: endpoints, node ports, the target of an
+ExternalName. Pure, like ``lookup``, whose sister it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from kdns.records import reachable
 from kdns.records.index import Index, outside
 from kdns.records.lookup import is_exposed
-from kdns.records.objects import Kind, Port, Service
-from kdns.records.outcome import Asked, View
-from kdns.records.services import endpoint_label, external_target, pack, port_matches
+from kdns.records.objects import Kind, Service
+from kdns.records.outcome import View
+from kdns.records.reachable import Place, Shown
+from kdns.records.services import external_target, pack
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Key, Record
@@ -27,22 +30,6 @@ _TIMES: Final = (7200, 1800, 86400)
 _SERVER: Final = "ns1"
 _MASTER: Final = "hostmaster"
 _NO_SUCH_TYPE: Final = "the name exists but has no record of this type"
-
-
-class Shown(Struct, frozen=True):
-    """How the zones are shown: the options of ``k8s_external``."""
-
-    zones: tuple[Name, ...]
-    """PTRs point into the first that is no reverse zone."""
-    ttl: int = 5
-    """Seconds, 0 to 3600."""
-    apex: Name = ("dns",)
-    """Below it is the name of the zone's server."""
-    headless: bool = False
-
-    @property
-    def primary(self) -> Name:
-        return next((zone for zone in self.zones if zone[-1:] != ("arpa",)), self.zones[0])
 
 
 class Found(Struct, frozen=True):
@@ -58,19 +45,10 @@ class Found(Struct, frozen=True):
     """Kinds that must be synced before a negative result is the truth."""
     target: bytes = b""
     """Where an alias in ``answer`` leads."""
+    note: str = ""
+    """What is to be known of the answer."""
     hosts: tuple[bytes, ...] = ()
     """Names that SRV records lead to, whose addresses are not known here."""
-
-
-class _Place(Struct, frozen=True):
-    """An address or a host name, and a port of it."""
-
-    host: str
-    port: Port | None
-    label: str = ""
-    """The endpoint's; "" for what the whole Service has."""
-    alone: bool = False
-    """Whether it is found at its label alone: an endpoint of a Service with an address of its own."""
 
 
 class External:
@@ -137,7 +115,9 @@ class External:
             if service.headless and self.shown.headless:
                 found.update((a, None) for e in piece.endpoints if e.ready for a in e.addresses)
             else:
-                found.update((host, None) for host in outside(service) if is_address(host))
+                found.update(
+                    (host, None) for host in outside(service) if reachable.is_address(host)
+                )
         return list(found if pieces else dict.fromkeys(self.local)), tuple(keys)
 
     # ---- reverse
@@ -169,48 +149,35 @@ class External:
             return Found(exists=False, keys=(key,), why=why, needs=(Kind.NAMESPACE,))
         if not rest:
             return Found(keys=(key,), why="only names below this one have records")
-        keys = (key, ("svc", namespace, rest[-1]))
+        keys: tuple[Key, ...] = (key, ("svc", namespace, rest[-1]))
         service = self.index.service(namespace, rest[-1])
         if service is None:
             why = f"there is no Service {rest[-1]} in namespace {namespace}"
             return Found(exists=False, keys=keys, why=why, needs=(Kind.SERVICE,))
-        places = list(self._places(service))
+        by_nodes = self.shown.node_ports and not outside(service)
+        if by_nodes:
+            keys += (("nodes",),)
+        places = reachable.places(self.index, self.view, self.shown, service)
         below = rest[:-1]
-        matching = [place for place in places if _matches(place, below)]
+        matching = [place for place in places if reachable.matches(place, below)]
         if not matching:
             return self._nothing(service, places, below, keys)
         if qtype == Type.SRV:
             return self._locators(service, matching, origin, qname, keys)
-        return self._addresses(matching, qname, qtype, keys)
+        found = self._addresses(matching, qname, qtype, keys)
+        return replace(found, note=reachable.node_ports(service)) if by_nodes else found
 
-    def _places(self, service: Service) -> Iterator[_Place]:
-        """The external addresses, or else its host names; or the endpoints, where they are shown."""
-        hosts = outside(service)
-        if not hosts and self.shown.headless:
-            yield from self._endpoints(service)
-        # A name with addresses can have no alias beside them (RFC 1034 section 3.6.2).
-        addresses = [host for host in hosts if is_address(host)]
-        ports: Iterable[Port | None] = service.ports or (None,)
-        for host in dict.fromkeys(addresses or hosts[:1]):
-            for port in ports:
-                yield _Place(host, port)
-
-    def _endpoints(self, service: Service) -> Iterator[_Place]:
-        for piece, endpoint in self.index.ready(service.namespace, service.name):
-            ports: Iterable[Port | None] = piece.ports or (None,)
-            for address in endpoint.addresses:
-                label = endpoint_label(endpoint, address, self.view.endpoint_pod_names).lower()
-                for port in ports:
-                    yield _Place(address, port, label, alone=not service.headless)
-
-    @staticmethod
     def _nothing(
-        service: Service, places: list[_Place], below: Name, keys: tuple[Key, ...]
+        self, service: Service, places: list[Place], below: Name, keys: tuple[Key, ...]
     ) -> Found:
         name = f"{service.namespace}/{service.name}"
         if not places:
             why = f"Service {name} has no external address"
-            return Found(exists=False, keys=keys, why=why, needs=(Kind.SLICE,))
+            needs = (Kind.SLICE, Kind.NODE) if self.shown.node_ports else (Kind.SLICE,)
+            if self.shown.node_ports:
+                no_node = reachable.node_ports(service) != ""
+                why += " and no node is ready" if no_node else " and no node port"
+            return Found(exists=False, keys=keys, why=why, needs=needs)
         protocols = {f"_{place.port.protocol}" for place in places if place.port}
         if len(below) == 1 and below[0] in protocols:
             return Found(keys=keys, why="only names below this one have records")
@@ -219,10 +186,10 @@ class External:
     # ---- records
 
     def _addresses(
-        self, places: list[_Place], qname: bytes, qtype: int, keys: tuple[Key, ...]
+        self, places: list[Place], qname: bytes, qtype: int, keys: tuple[Key, ...]
     ) -> Found:
         hosts = list(dict.fromkeys(place.host for place in places))
-        if not is_address(hosts[0]) and (target := external_target(hosts[0])):
+        if not reachable.is_address(hosts[0]) and (target := external_target(hosts[0])):
             record = Record(qname, Type.CNAME, self.shown.ttl, target)
             follow = qtype not in {Type.CNAME, Type.ANY}
             return Found(answer=(record,), keys=keys, target=target if follow else b"")
@@ -231,7 +198,7 @@ class External:
 
     def _address(self, owner: bytes, host: str, qtype: int | None) -> Iterator[Record]:
         """An A or AAAA record; nothing for a host name, or where the type is another."""
-        if is_address(host):
+        if reachable.is_address(host):
             packed = pack(host)
             kind = Type.A if len(packed) == 4 else Type.AAAA
             if qtype in {kind, None}:
@@ -240,7 +207,7 @@ class External:
     def _locators(
         self,
         service: Service,
-        places: list[_Place],
+        places: list[Place],
         origin: bytes,
         qname: bytes,
         keys: tuple[Key, ...],
@@ -257,36 +224,17 @@ class External:
             data = rdata.srv(0, weight, place.port.number, target)
             answer[Record(qname, Type.SRV, self.shown.ttl, data)] = None
             additional.update((one, None) for one in self._address(target, place.host, None))
-            if not is_address(place.host):
+            if not reachable.is_address(place.host):
                 hosts[target] = None
         why = "the Service has no ports"
         return Found(True, tuple(answer), tuple(additional), keys, why, hosts=tuple(hosts))
 
     @staticmethod
-    def _target(service: Service, place: _Place, origin: bytes) -> bytes | None:
-        if not is_address(place.host):
+    def _target(service: Service, place: Place, origin: bytes) -> bytes | None:
+        if not reachable.is_address(place.host):
             return external_target(place.host)
         labels = (place.label,) if place.label else ()
         try:
             return to_wire((*labels, service.name, service.namespace), origin)
         except BadNameError:
             return None
-
-
-def _matches(place: _Place, below: Name) -> bool:
-    """Whether a place is meant by what stands before the Service: an endpoint, or port and protocol."""
-    if len(below) == 1:
-        return place.label == below[0]
-    if place.alone or len(below) > 2:
-        return False
-    port, protocol = (label.removeprefix("_") for label in below) if below else (None, None)
-    return port_matches(Asked("svc", port=port, protocol=protocol), place.port)
-
-
-def is_address(text: str) -> bool:
-    """Whether an entry is an address and not a host name."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -9,14 +9,17 @@ called and by the addresses they have, and forgetting one costs only its own ent
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
+from kdns.records import holders
+from kdns.records.holders import Id, Prefixes
 from kdns.records.objects import (
     Change,
     Endpoint,
     Gone,
     Kind,
     Namespace,
+    Node,
     Object,
     Pod,
     Put,
@@ -24,11 +27,7 @@ from kdns.records.objects import (
     Service,
     Slice,
 )
-from kdns.records.reverse import prefixes
 from kdns.wire.message import Key
-
-Id: TypeAlias = tuple[str, str]
-"""Namespace and name; the namespace of a Namespace is ""."""
 
 _NOTHING: Final[Mapping[str, Slice]] = {}
 _Found = TypeVar("_Found", Service, Pod)
@@ -45,6 +44,7 @@ class Index:
         self.namespaces: dict[str, Namespace] = {}
         self.services: dict[str, dict[str, Service]] = {}
         self.pods: dict[Id, Pod] = {}
+        self.nodes: dict[str, Node] = {}
         self._slices: dict[Id, Slice] = {}
         self._service_slices: dict[Id, dict[str, Slice]] = {}
         self._named: dict[str, tuple[str, ...]] = {}
@@ -52,7 +52,7 @@ class Index:
         self._external_ips: dict[str, tuple[Id, ...]] = {}
         self._slice_ips: dict[str, tuple[Id, ...]] = {}
         self._pod_ips: dict[str, tuple[Id, ...]] = {}
-        self._prefixes: dict[str, int] = {}
+        self._prefixes = Prefixes()
 
     # ---- finders
 
@@ -107,6 +107,7 @@ class Index:
             Kind.SLICE: len(self._slices),
             Kind.POD: len(self.pods),
             Kind.NAMESPACE: len(self.namespaces),
+            Kind.NODE: len(self.nodes),
         }
 
     def objects(self, kind: Kind) -> Iterator[Object]:
@@ -120,6 +121,8 @@ class Index:
                 return iter(self.pods.values())
             case Kind.NAMESPACE:
                 return iter(self.namespaces.values())
+            case Kind.NODE:
+                return iter(self.nodes.values())
 
     def copy(self) -> Index:
         """An index with the same objects, for who reads on while this one changes."""
@@ -171,6 +174,10 @@ class Index:
                 if name not in self.namespaces:
                     self.namespaces[name] = item
                     keys.update((("ns", name), ("namespaces",)))
+            case Node(name):
+                if self.nodes.get(name) != item:
+                    self.nodes[name] = item
+                    keys.add(("nodes",))
 
     def _remove(self, kind: Kind, key: Id, keys: set[Key]) -> None:
         match kind:
@@ -183,6 +190,9 @@ class Index:
             case Kind.NAMESPACE:
                 if self.namespaces.pop(key[1], None):
                     keys.update((("ns", key[1]), ("namespaces",)))
+            case Kind.NODE:
+                if self.nodes.pop(key[1], None):
+                    keys.add(("nodes",))
 
     # ---- Services
 
@@ -196,8 +206,8 @@ class Index:
             self._named[new.name] = (*self._named.get(new.name, ()), new.namespace)
             keys.update((("names", new.namespace), ("named", new.name)))
         keys.add(("svc", new.namespace, new.name))
-        self._move(self._service_ips, _id(new), old.cluster_ips if old else (), new.cluster_ips)
-        self._count(old.cluster_ips if old else (), new.cluster_ips, keys)
+        holders.move(self._service_ips, _id(new), old.cluster_ips if old else (), new.cluster_ips)
+        self._prefixes.count(old.cluster_ips if old else (), new.cluster_ips, keys)
         self._move_outside(_id(new), outside(old) if old else (), outside(new), keys)
 
     def _remove_service(self, key: Id, keys: set[Key]) -> None:
@@ -213,15 +223,15 @@ class Index:
         else:
             del self._named[name]
         keys.update((("names", namespace), ("named", name), ("svc", namespace, name)))
-        self._move(self._service_ips, key, old.cluster_ips, ())
-        self._count(old.cluster_ips, (), keys)
+        holders.move(self._service_ips, key, old.cluster_ips, ())
+        self._prefixes.count(old.cluster_ips, (), keys)
         self._move_outside(key, outside(old), (), keys)
 
     def _move_outside(
         self, key: Id, old: tuple[str, ...], new: tuple[str, ...], keys: set[Key]
     ) -> None:
         if old != new:
-            self._move(self._external_ips, key, old, new)
+            holders.move(self._external_ips, key, old, new)
             keys.update([("ip", address) for address in {*old} ^ {*new}])
 
     # ---- EndpointSlices
@@ -257,8 +267,8 @@ class Index:
         for endpoint in set(old) ^ set(new):  # also those that only changed readiness or host name
             keys.update([("ip", address) for address in endpoint.addresses])
         was, now = _addresses(old), _addresses(new)
-        self._move(self._slice_ips, key, was, now)
-        self._count(was, now, keys)
+        holders.move(self._slice_ips, key, was, now)
+        self._prefixes.count(was, now, keys)
 
     # ---- Pods
 
@@ -269,52 +279,14 @@ class Index:
             return
         self.pods[key] = new
         was = old.ips if old else ()
-        self._move(self._pod_ips, key, was, new.ips)
+        holders.move(self._pod_ips, key, was, new.ips)
         keys.update([("pod", address) for address in {*was, *new.ips}])
 
     def _remove_pod(self, key: Id, keys: set[Key]) -> None:
         old = self.pods.pop(key, None)
         if old is not None:
-            self._move(self._pod_ips, key, old.ips, ())
+            holders.move(self._pod_ips, key, old.ips, ())
             keys.update([("pod", address) for address in old.ips])
-
-    # ---- addresses
-
-    @staticmethod
-    def _move(
-        holders: dict[str, tuple[Id, ...]], key: Id, old: Iterable[str], new: Iterable[str]
-    ) -> None:
-        """Let ``key`` be found at the addresses ``new`` instead of ``old``."""
-        was, now = set(old), set(new)
-        for address in was - now:
-            rest = tuple(holder for holder in holders[address] if holder != key)
-            if rest:
-                holders[address] = rest
-            else:
-                del holders[address]
-        alone = (key,)  # one tuple for all addresses of an object: most have a single holder
-        for address in now - was:
-            # In order, so that the first of several does not depend on who came first.
-            holders[address] = (
-                tuple(sorted((*holders[address], key))) if address in holders else alone
-            )
-
-    def _count(self, old: Iterable[str], new: Iterable[str], keys: set[Key]) -> None:
-        """Keep count of the addresses below each reverse prefix, for the empty non-terminals."""
-        was, now = set(old), set(new)
-        for address in was - now:
-            keys.add(("ip", address))
-            for prefix in prefixes(address):
-                self._prefixes[prefix] -= 1
-                if not self._prefixes[prefix]:
-                    del self._prefixes[prefix]
-                    keys.add(("prefix", prefix))
-        for address in now - was:
-            keys.add(("ip", address))
-            for prefix in prefixes(address):
-                if prefix not in self._prefixes:
-                    keys.add(("prefix", prefix))
-                self._prefixes[prefix] = self._prefixes.get(prefix, 0) + 1
 
 
 def outside(service: Service) -> tuple[str, ...]:
@@ -323,7 +295,9 @@ def outside(service: Service) -> tuple[str, ...]:
 
 
 def _id(item: Object) -> Id:
-    return ("", item.name) if isinstance(item, Namespace) else (item.namespace, item.name)
+    if isinstance(item, Namespace | Node):
+        return "", item.name
+    return item.namespace, item.name
 
 
 def _addresses(endpoints: tuple[Endpoint, ...]) -> list[str]:

@@ -23,6 +23,7 @@ class Kind(Enum):
     SLICE = "endpointslices"
     POD = "pods"
     NAMESPACE = "namespaces"
+    NODE = "nodes"
 
 
 class Port(Struct, frozen=True, gc=False):
@@ -32,6 +33,8 @@ class Port(Struct, frozen=True, gc=False):
     protocol: str
     """Lower case: ``tcp``, ``udp``, ``sctp``."""
     number: int
+    node_port: int = 0
+    """Of a Service, at every node's address; 0 when it has none."""
 
 
 class Service(Struct, frozen=True, gc=False):
@@ -92,13 +95,22 @@ class Namespace(Struct, frozen=True, gc=False):
     name: str
 
 
-Object: TypeAlias = Service | Slice | Pod | Namespace
+class Node(Struct, frozen=True, gc=False):
+    """A node, of which only node ports make use."""
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    """The external ones, or else the internal ones; none while it is not ready."""
+
+
+Object: TypeAlias = Service | Slice | Pod | Namespace | Node
 
 KINDS: Final[dict[type[Object], Kind]] = {
     Service: Kind.SERVICE,
     Slice: Kind.SLICE,
     Pod: Kind.POD,
     Namespace: Kind.NAMESPACE,
+    Node: Kind.NODE,
 }
 TYPES: Final = {kind: cls for cls, kind in KINDS.items()}
 LISTS: Final[dict[Kind, type[tuple[Object, ...]]]] = {
@@ -106,6 +118,7 @@ LISTS: Final[dict[Kind, type[tuple[Object, ...]]]] = {
     Kind.SLICE: tuple[Slice, ...],
     Kind.POD: tuple[Pod, ...],
     Kind.NAMESPACE: tuple[Namespace, ...],
+    Kind.NODE: tuple[Node, ...],
 }
 """What to decode several objects of a kind as."""
 
@@ -128,7 +141,7 @@ class Gone(Struct, frozen=True):
 
     kind: Kind
     namespace: str
-    """"" for a Namespace."""
+    """"" for a Namespace and a Node."""
     name: str
 
 

@@ -19,6 +19,7 @@ from kdns.records.shapes import (
     EventShape,
     ListMetadata,
     NamespaceShape,
+    NodeShape,
     PodShape,
     ServiceShape,
     Shape,
@@ -76,12 +77,14 @@ _SHAPES: Final[dict[Kind, type[Shape]]] = {
     Kind.SLICE: SliceShape,
     Kind.POD: PodShape,
     Kind.NAMESPACE: NamespaceShape,
+    Kind.NODE: NodeShape,
 }
 _PAGES: Final[dict[Kind, Decoder[_Page[Shape]]]] = {
     Kind.SERVICE: Decoder(_Page[ServiceShape]),
     Kind.SLICE: Decoder(_Page[SliceShape]),
     Kind.POD: Decoder(_Page[PodShape]),
     Kind.NAMESPACE: Decoder(_Page[NamespaceShape]),
+    Kind.NODE: Decoder(_Page[NodeShape]),
 }
 _OBJECTS: Final = {kind: Decoder(shape) for kind, shape in _SHAPES.items()}
 _RAW_PAGE: Final = Decoder(_Page[Raw])

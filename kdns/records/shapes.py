@@ -31,6 +31,7 @@ class PortShape(Struct, gc=False):
     name: str | None = None
     protocol: str | None = None
     port: int | None = None
+    node_port: int | None = field(default=None, name="nodePort")
 
 
 class ServiceSpec(Struct, gc=False, rename="camel"):
@@ -153,6 +154,34 @@ class PodShape(Struct, gc=False):
     status: PodStatus | None = None
 
 
+class NodeAddress(Struct, gc=False):
+    """v1 NodeAddress."""
+
+    type: str | None = None
+    address: str | None = None
+
+
+class NodeCondition(Struct, gc=False):
+    """v1 NodeCondition."""
+
+    type: str | None = None
+    status: str | None = None
+
+
+class NodeStatus(Struct, gc=False):
+    """v1 NodeStatus."""
+
+    addresses: list[NodeAddress] | None = None
+    conditions: list[NodeCondition] | None = None
+
+
+class NodeShape(Struct, gc=False):
+    """v1 Node."""
+
+    metadata: Metadata | None = None
+    status: NodeStatus | None = None
+
+
 class ListMetadata(Struct, gc=False, rename="camel"):
     """ListMeta."""
 
@@ -175,4 +204,4 @@ class StatusShape(Struct, gc=False):
     message: str | None = None
 
 
-Shape = ServiceShape | SliceShape | PodShape | NamespaceShape
+Shape = ServiceShape | SliceShape | PodShape | NamespaceShape | NodeShape

@@ -20,6 +20,7 @@ from kdns.records.objects import (
     Endpoint,
     Kind,
     Namespace,
+    Node,
     Object,
     Pod,
     Port,
@@ -31,6 +32,8 @@ from kdns.records.shapes import (
     IngressShape,
     Metadata,
     NamespaceShape,
+    NodeShape,
+    NodeStatus,
     PodShape,
     PodStatus,
     PortShape,
@@ -48,6 +51,8 @@ ENDED_PHASES: Final = frozenset({"Succeeded", "Failed", "Unknown"})
 
 MAX_LABEL: Final = 63
 """RFC 1035 section 2.3.4: a longer name cannot be a label of a DNS name."""
+
+_CLUSTER_SCOPED: Final = frozenset({Kind.NAMESPACE, Kind.NODE})
 
 Reasons = list[str]
 
@@ -78,10 +83,10 @@ def trim(kind: Kind, shape: object, reasons: Reasons) -> Object | None:
 
 
 def identity(kind: Kind, metadata: Metadata | None) -> tuple[str, str] | None:
-    """Return (namespace, name), the first "" for a Namespace; None if it lacks either."""
+    """Return (namespace, name), the first "" for what has none; None if it lacks either."""
     if metadata is None or not metadata.name:
         return None
-    if kind is Kind.NAMESPACE:
+    if kind in _CLUSTER_SCOPED:
         return "", intern(metadata.name)
     if not metadata.namespace:
         return None
@@ -195,6 +200,19 @@ def _pod(shape: PodShape, reasons: Reasons) -> Pod | None:
     )
 
 
+def _node(shape: NodeShape, reasons: Reasons) -> Node | None:
+    found = _named(Kind.NODE, shape.metadata, reasons)
+    if found is None:
+        return None
+    status = shape.status or NodeStatus()
+    ready = all(c.status == "True" for c in status.conditions or () if c.type == "Ready")
+    by_type: dict[str, list[str]] = {"ExternalIP": [], "InternalIP": []}
+    for each in (status.addresses or ()) if ready else ():
+        by_type.setdefault(each.type or "", []).append(each.address or "")
+    chosen = by_type["ExternalIP"] or by_type["InternalIP"]
+    return Node(found[1], _addresses(chosen, "status.addresses", reasons))
+
+
 def _addresses(texts: Iterable[str], path: str, reasons: Reasons) -> tuple[str, ...]:
     kept: list[str] = []
     for text in texts:
@@ -212,22 +230,23 @@ def _ports(shapes: list[PortShape] | None, reasons: Reasons) -> tuple[Port, ...]
         return ()
     kept = []
     for at, shape in enumerate(shapes):
-        number = shape.port or 0
+        number, outside = shape.port or 0, shape.node_port or 0
         if 0 < number <= 0xFFFF:
-            kept.append((shape.name or "", (shape.protocol or "tcp").lower(), number))
+            node_port = outside if 0 < outside <= 0xFFFF else 0
+            kept.append((shape.name or "", (shape.protocol or "tcp").lower(), number, node_port))
         else:
             reasons.append(f"ports[{at}].port: {shape.port} is not within 1-65535")
     return _shared_ports(tuple(kept))
 
 
 @lru_cache(maxsize=4096)  # a cluster has few different sets of ports
-def _shared_ports(values: tuple[tuple[str, str, int], ...]) -> tuple[Port, ...]:
+def _shared_ports(values: tuple[tuple[str, str, int, int], ...]) -> tuple[Port, ...]:
     return tuple(_shared_port(*value) for value in values)
 
 
 @lru_cache(maxsize=4096)
-def _shared_port(name: str, protocol: str, number: int) -> Port:
-    return Port(intern(name), intern(protocol), number)
+def _shared_port(name: str, protocol: str, number: int, node_port: int) -> Port:
+    return Port(intern(name), intern(protocol), number, node_port)
 
 
 def _unix_time(text: str) -> float:
@@ -246,4 +265,5 @@ _TRIM: Final[dict[Kind, Callable[..., Object | None]]] = {
     Kind.SLICE: _slice,
     Kind.POD: _pod,
     Kind.NAMESPACE: _namespace,
+    Kind.NODE: _node,
 }

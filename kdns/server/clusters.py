@@ -143,12 +143,13 @@ def merge(wanted: Iterable[Access]) -> dict[Access, Access]:
 
 
 def _combine(one: Access, other: Access) -> Access:
-    pods = one.pods or other.pods
+    pods, nodes = one.pods or other.pods, one.nodes or other.nodes
     if not isinstance(one, ApiAccess) or not isinstance(other, ApiAccess):
-        return replace(one, pods=pods)
+        return replace(one, pods=pods, nodes=nodes)
     if one.snapshot and other.snapshot and one.snapshot != other.snapshot:
         raise AccessError(f"two snapshots of one cluster: {one.snapshot} and {other.snapshot}")
-    return replace(one, pods=pods, snapshot=one.snapshot or other.snapshot)
+    snapshot = one.snapshot or other.snapshot
+    return replace(one, pods=pods, nodes=nodes, snapshot=snapshot)
 
 
 class Clusters:

@@ -18,7 +18,17 @@ from kdns.config.tree import ConfigError, Key, ServerBlock
 from kdns.derivation import zone as derivation
 from kdns.derivation.steps import Block
 from kdns.metrics import Metrics
-from kdns.plugins import bind, chain, forward, header, kubernetes, log, shortnames, tls
+from kdns.plugins import (
+    bind,
+    chain,
+    forward,
+    header,
+    k8s_external,
+    kubernetes,
+    log,
+    shortnames,
+    tls,
+)
 from kdns.plugins.chain import Plan
 from kdns.plugins.interface import Handler, Observer
 from kdns.records.index import Index
@@ -67,8 +77,11 @@ def wanted_clusters(plans: Iterable[Plan]) -> Iterator[Access]:
     for planned in plans:
         settings = planned.first("kubernetes")
         if isinstance(settings, kubernetes.Settings):
-            short = planned.first("shortnames")
-            yield settings.access(pods=isinstance(short, shortnames.Settings) and short.pods)
+            short, outside = planned.first("shortnames"), planned.first("k8s_external")
+            yield settings.access(
+                pods=isinstance(short, shortnames.Settings) and short.pods,
+                nodes=isinstance(outside, k8s_external.Settings) and outside.node_ports,
+            )
 
 
 class TextFiles:

@@ -45,4 +45,6 @@ def watched(access: ApiAccess) -> tuple[Resource, ...]:
         chosen.append(Resource(Kind.SLICE, slices, "endpointslices.discovery.k8s.io", labels))
     if access.pods:
         chosen.append(Resource(Kind.POD, "/api/v1/pods", "pods", labels, LIVE_PODS))
+    if access.nodes:
+        chosen.append(Resource(Kind.NODE, "/api/v1/nodes", "nodes"))
     return tuple(chosen)

@@ -103,6 +103,7 @@ _KINDS = {
     "Slice": Kind.SLICE,
     "Pod": Kind.POD,
     "Namespace": Kind.NAMESPACE,
+    "Node": Kind.NODE,
 }
 
 

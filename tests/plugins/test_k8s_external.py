@@ -16,6 +16,7 @@ from kdns.records.objects import (
     Gone,
     Kind,
     Namespace,
+    Node,
     Object,
     Pod,
     Port,
@@ -23,6 +24,7 @@ from kdns.records.objects import (
     Service,
     Slice,
 )
+from kdns.records.reachable import MAX_NODES
 from kdns.wire.constants import Class, Rcode
 from kdns.wire.message import FOREVER
 from tests.plugins.chains import Chain, refusal, settings, told
@@ -65,6 +67,7 @@ SETTINGS = {
     "alone": ("k8s_external", S()),
     "zones": ("k8s_external example.org", S((("example", "org"),))),
     "all": ("k8s_external a.org {\nttl 0\napex ns.here\nheadless\nfallthrough\n}", S((("a", "org"),), 0, ("ns", "here"), True, Fallthrough(((),)))),
+    "more than the peer": ("k8s_external {\nnodeports\nexternal_names\n}", S(node_ports=True, external_names=True)),
 }  # fmt: skip
 
 
@@ -81,7 +84,7 @@ REFUSED = {
     "apex": ("k8s_external {\napex\n}", "3: apex: takes exactly one argument, got 0"),
     "apex name": ("k8s_external {\napex a..b\n}", "3: apex: 'a..b' has an empty label"),
     "apex root": ("k8s_external {\napex .\n}", "3: apex: takes a label such as dns"),
-    "option": ("k8s_external {\nheadles\n}", "3: headles: not an option of k8s_external; these are ttl, apex, headless, fallthrough"),
+    "option": ("k8s_external {\nheadles\n}", "3: headles: not an option of k8s_external; these are apex, ttl, headless, nodeports, external_names, fallthrough"),
     "autopath": ("autopath", "2: autopath: takes a file such as /etc/resolv.conf, or @kubernetes"),
     "autopath source": ("autopath @erratic", "2: autopath: only @kubernetes knows who asks, not @erratic"),
     "autopath block": ("autopath @kubernetes {\nx\n}", "3: x: autopath has no options"),
@@ -178,6 +181,65 @@ HEADLESS = {
 @pytest.mark.parametrize(("asked", "expected"), HEADLESS.values(), ids=HEADLESS.keys())
 def test_headless(asked: str, expected: str) -> None:
     assert told(chain("headless\nttl 7\napex at", local=("10.0.0.1",)).ask(asked)) == expected
+
+
+WEB_NODES = (Port("http", "tcp", 80, 30080), Port("inside", "tcp", 81))
+REACHABLE: tuple[Object, ...] = (
+    Namespace("shop"),
+    service("web", ports=WEB_NODES),
+    service("lb", ports=WEB_NODES, ingress=("192.0.2.2",)),
+    service("inside"),
+    service("away", cluster_ips=(), external_name="a.outside.test"),
+    service("odd", cluster_ips=(), external_name="a..b"),
+)
+NODES = (Node("a", ("198.51.100.1", "2001:db8::1")), Node("b", ("198.51.100.2",)), Node("down"))
+OWN = {
+    "nodes": ("web.shop.example.org. A", "NOERROR; web.shop.example.org. 5 A 198.51.100.1; web.shop.example.org. 5 A 198.51.100.2", "node ports 30080 (http)"),
+    "nodes, IPv6": ("web.shop.example.org. AAAA", "NOERROR; web.shop.example.org. 5 AAAA 2001:db8::1", "node ports 30080 (http)"),
+    "node port": ("_http._tcp.web.shop.example.org. SRV", "NOERROR; _http._tcp.web.shop.example.org. 5 SRV 0 33 30080 web.shop.example.org.; + web.shop.example.org. 5 A 198.51.100.1; + web.shop.example.org. 5 AAAA 2001:db8::1; + web.shop.example.org. 5 A 198.51.100.2", ""),
+    "port without node port": ("_inside._tcp.web.shop.example.org. SRV", f"NXDOMAIN; {SOA}", "Service shop/web has no such port or endpoint"),
+    "load balancer first": ("lb.shop.example.org. A", "NOERROR; lb.shop.example.org. 5 A 192.0.2.2", ""),
+    "its port": ("_http._tcp.lb.shop.example.org. SRV", "NOERROR; _http._tcp.lb.shop.example.org. 5 SRV 0 100 80 lb.shop.example.org.; + lb.shop.example.org. 5 A 192.0.2.2", ""),
+    "nothing": ("inside.shop.example.org. A", f"NXDOMAIN; {SOA}", "Service shop/inside has no external address and no node port"),
+    "alias": ("away.shop.example.org. A", "NOERROR; away.shop.example.org. 5 CNAME a.outside.test.; a.outside.test. 30 A 198.51.100.7", ""),
+    "no name": ("odd.shop.example.org. A", f"NOERROR; {SOA}", "the name exists but has no record of this type"),
+}  # fmt: skip
+
+
+def reachable(*more: Object) -> Chain:
+    text = f". {{\nk8s_external example.org {{\nnodeports\nexternal_names\n}}\nkubernetes cluster.local\n{OUTSIDE}\n}}\n"
+    return Chain(text, (*REACHABLE, *more))
+
+
+@pytest.mark.parametrize(("asked", "expected", "reason"), OWN.values(), ids=OWN.keys())
+def test_what_else_is_reached_from_outside(asked: str, expected: str, reason: str) -> None:
+    answer = reachable(*NODES).ask(asked)
+    assert told(answer) == expected
+    assert "; ".join(error.text for error in answer.errors) == reason
+
+
+def test_nodes_come_and_go() -> None:
+    server = reachable()
+    answer = server.ask("web.shop.example.org. A")
+    assert told(answer) == f"NXDOMAIN; {SOA}"
+    assert answer.errors[0].text == "Service shop/web has no external address and no node is ready"
+    assert server.index.apply(Put(NODES[1]), 8) & answer.keys
+    answer = server.ask("web.shop.example.org. A")
+    assert told(answer) == "NOERROR; web.shop.example.org. 5 A 198.51.100.2"
+    assert not server.index.apply(Put(NODES[1]), 8), "nothing is different"
+    assert server.index.apply(Gone(Kind.NODE, "", "b"), 8) & answer.keys
+    assert server.ask("web.shop.example.org. A").rcode == Rcode.NXDOMAIN
+
+
+def test_a_large_cluster_shows_some_of_its_nodes() -> None:
+    nodes = [Node(f"n{at}", (f"198.51.100.{at}",)) for at in range(200)]
+    assert len(reachable(*nodes).ask("web.shop.example.org. A").answer) == MAX_NODES
+
+
+def test_before_the_nodes_are_known_nothing_is_denied() -> None:
+    server = reachable()
+    server.index.synced.discard(Kind.NODE)
+    assert told(server.ask("web.shop.example.org. A")) == "SERVFAIL"
 
 
 def test_server_behind_a_service_has_that_ones_addresses() -> None:

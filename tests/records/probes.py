@@ -20,6 +20,7 @@ from kdns.records.objects import (
     Gone,
     Kind,
     Namespace,
+    Node,
     Object,
     Pod,
     Port,
@@ -97,7 +98,10 @@ class World:
         return Replaced(kind, _unique((*of_kind, *fresh)))
 
     def _object(self) -> Object:
-        make = (self._service, self._slice, self._slice, self._pod, self._namespace)
+        make = (
+            *(self._service, self._slice, self._slice, self._pod),
+            *(self._namespace, self._node),
+        )
         return self._random.choice(make)()
 
     def _variant(self, known: Object) -> Object:
@@ -114,6 +118,8 @@ class World:
                 return replace(self._pod(), namespace=namespace, name=name)
             case Namespace():
                 return known
+            case Node(name):
+                return Node(name, self._addresses())
 
     def _service(self) -> Service:
         namespace, name = self._random.choice(NAMESPACES), self._random.choice(SERVICES)
@@ -152,6 +158,9 @@ class World:
     def _namespace(self) -> Namespace:
         return Namespace(self._random.choice(NAMESPACES))
 
+    def _node(self) -> Node:
+        return Node(self._random.choice(["n1", "n2"]), self._addresses())
+
     def _addresses(self) -> tuple[str, ...]:
         return tuple(self._random.sample(ADDRESSES, self._random.choice([0, 1, 1, 2])))
 
@@ -175,6 +184,8 @@ def identity(item: Object) -> tuple[Kind, str, str]:
             return Kind.POD, item.namespace, item.name
         case Namespace():
             return Kind.NAMESPACE, "", item.name
+        case Node():
+            return Kind.NODE, "", item.name
 
 
 def _unique(items: Iterable[Object]) -> tuple[Object, ...]:

@@ -10,11 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdns.records import schema
-from kdns.records.objects import Endpoint, Kind, Namespace, Object, Pod, Port, Service, Slice
+from kdns.records.objects import Endpoint, Kind, Namespace, Node, Object, Pod, Port, Service, Slice
 from kdns.records.trimming import canonical_address
 
 Json = dict[str, object]
 META: Json = {"name": "web", "namespace": "shop", "resourceVersion": "7"}
+NODE_ADDRESSES = (
+    {"type": "InternalIP", "address": "192.0.2.1"},
+    {"type": "Hostname", "address": "shop"},
+)
+NODE: Json = {
+    "addresses": [*NODE_ADDRESSES],
+    "conditions": [
+        {"type": "MemoryPressure", "status": "False"},
+        {"type": "Ready", "status": "True"},
+    ],
+}
 
 
 def service(**spec: object) -> Json:
@@ -172,6 +183,46 @@ WHOLE: list[tuple[str, Kind, Json, Object | None]] = [
         Pod("shop", "web", ("10.1.0.1",)),
     ),
     ("namespace", Kind.NAMESPACE, {"metadata": {"name": "shop"}}, Namespace("shop")),
+    (
+        "node",
+        Kind.NODE,
+        {"metadata": {"name": "shop"}, "status": NODE},
+        Node("shop", ("192.0.2.1",)),
+    ),
+    (
+        "node with an external address",
+        Kind.NODE,
+        {
+            "metadata": {"name": "shop"},
+            "status": {"addresses": [*NODE_ADDRESSES, {"type": "ExternalIP", "address": "::1"}]},
+        },
+        Node("shop", ("::1",)),
+    ),
+    (
+        "node that is not ready",
+        Kind.NODE,
+        {
+            "metadata": {"name": "shop"},
+            "status": {**NODE, "conditions": [{"type": "Ready", "status": "Unknown"}]},
+        },
+        Node("shop"),
+    ),
+    ("node without status", Kind.NODE, {"metadata": {"name": "shop"}}, Node("shop")),
+    (
+        "node port",
+        Kind.SERVICE,
+        {
+            "metadata": META,
+            "spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80, "nodePort": 30080}]},
+        },
+        Service(
+            "shop",
+            "web",
+            cluster_ips=("10.0.0.1",),
+            ports=(Port("", "tcp", 80, 30080),),
+            selects=False,
+        ),
+    ),
     *(
         (
             f"pod in phase {phase} is gone",
@@ -195,8 +246,8 @@ def test_valid_object_is_trimmed_the_same_from_page_event_and_mapping(
     assert (listed.rejected, listed.error) == ((), "")
     seen = schema.decode_event(kind, event("ADDED", item))
     assert (seen.object, seen.rejected) == (expected, ())
-    assert seen.name == ("shop" if kind is Kind.NAMESPACE else "web")
-    assert seen.namespace == ("" if kind is Kind.NAMESPACE else "shop")
+    scoped = kind not in {Kind.NAMESPACE, Kind.NODE}
+    assert (seen.namespace, seen.name) == (("shop", "web") if scoped else ("", "shop"))
     assert schema.from_mapping(kind, json.loads(json.dumps(item))) == schema.Decoded(expected)
 
 

@@ -23,6 +23,7 @@ from kdns.records.objects import (
     Gone,
     Kind,
     Namespace,
+    Node,
     Object,
     Put,
     Replaced,
@@ -69,6 +70,8 @@ class Kept:
 def _key(each: Object) -> tuple[Kind, str, str]:
     if isinstance(each, Namespace):
         return Kind.NAMESPACE, "", each.name
+    if isinstance(each, Node):
+        return Kind.NODE, "", each.name
     kind = (
         Kind.SERVICE
         if isinstance(each, Service)
@@ -123,6 +126,19 @@ async def until(condition: Callable[[], bool]) -> None:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """An edit that comes before the watch stands is seen at the first look without a notification."""
     monkeypatch.setattr("kdns.sources.manifests.RESCAN_MS", 100)
+
+
+def test_nodes_are_there_where_they_are_wanted(tmp_path: Path) -> None:
+    (tmp_path / "node.yaml").write_text(
+        "apiVersion: v1\nkind: Node\nmetadata: {name: a, labels: {app: x}}\n"
+        "status: {addresses: [{type: InternalIP, address: 192.0.2.1}]}\n"
+    )
+    for nodes in (False, True):
+        kept = Kept()
+        access = ManifestAccess(str(tmp_path), labels="app=other", nodes=nodes)
+        Manifests(access, SourceStatus("test"), kept.emit).load()
+        found = [each for each in kept.objects.values() if isinstance(each, Node)]
+        assert found == ([Node("a", ("192.0.2.1",))] if nodes else [])
 
 
 def test_emits_everything_at_the_start(tmp_path: Path) -> None:

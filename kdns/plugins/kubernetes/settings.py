@@ -40,6 +40,8 @@ class Settings(Struct, frozen=True):
     ttl: int = 5
     ignore_empty: bool = False
     fallthrough: Fallthrough = Fallthrough()
+    fallthrough_unsynced: bool = False
+    """Whether names fall through also while nobody knows yet if they are in the cluster."""
     startup_timeout: float = STARTUP_TIMEOUT
     """Seconds after which a missing first sync is reported; the sockets listen at once."""
     warnings: tuple[str, ...] = ()
@@ -65,12 +67,13 @@ class Settings(Struct, frozen=True):
             self.directive.fail("needs a zone that is not a reverse zone, such as cluster.local")
         return zones
 
-    def access(self, pods: bool = False) -> Access:
-        """Where the objects come from; ``pods`` when another directive needs Pods as well."""
+    def access(self, *, pods: bool = False, nodes: bool = False) -> Access:
+        """Where the objects come from; with Pods or Nodes when another directive needs them."""
         pods = pods or self.pods is PodMode.VERIFIED
         if self.manifests:
             return ManifestAccess(
-                self.manifests, self.labels, self.namespace_labels, pods, self.endpoints
+                *(self.manifests, self.labels, self.namespace_labels),
+                *(pods, self.endpoints, nodes),
             )
         return ApiAccess(
             self.endpoint,
@@ -82,6 +85,7 @@ class Settings(Struct, frozen=True):
             pods,
             self.endpoints,
             self.snapshot,
+            nodes,
         )
 
 
@@ -228,6 +232,7 @@ _OPTIONS: Final[dict[str, Callable[[Option], _Values]]] = {
     "ttl": _ttl,
     "ignore": _ignore,
     "fallthrough": lambda option: {"fallthrough": parse_fallthrough(option)},
+    "fallthrough_unsynced": _flag("fallthrough_unsynced"),
     "startup_timeout": _startup_timeout,
     "multicluster": _multicluster,
 }

@@ -1,0 +1,59 @@
+"""Who holds an address, and below which reverse names there are any: parts of the index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from kdns.records.reverse import prefixes
+from kdns.wire.message import Key
+
+Id: TypeAlias = tuple[str, str]
+"""Namespace and name; the namespace of a Namespace and of a Node is ""."""
+
+
+def move(
+    holders: dict[str, tuple[Id, ...]], key: Id, old: Iterable[str], new: Iterable[str]
+) -> None:
+    """Let ``key`` be found at the addresses ``new`` instead of ``old``."""
+    was, now = set(old), set(new)
+    for address in was - now:
+        rest = tuple(holder for holder in holders[address] if holder != key)
+        if rest:
+            holders[address] = rest
+        else:
+            del holders[address]
+    alone = (key,)  # one tuple for all addresses of an object: most have a single holder
+    for address in now - was:
+        # In order, so that the first of several does not depend on who came first.
+        holders[address] = tuple(sorted((*holders[address], key))) if address in holders else alone
+
+
+class Prefixes:
+    """Counts the addresses below each reverse prefix, for the empty non-terminals."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def __contains__(self, prefix: str) -> bool:
+        return prefix in self._counts
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def count(self, old: Iterable[str], new: Iterable[str], keys: set[Key]) -> None:
+        """Take the addresses ``new`` in the place of ``old``; add the keys of what is different."""
+        was, now = set(old), set(new)
+        for address in was - now:
+            keys.add(("ip", address))
+            for prefix in prefixes(address):
+                self._counts[prefix] -= 1
+                if not self._counts[prefix]:
+                    del self._counts[prefix]
+                    keys.add(("prefix", prefix))
+        for address in now - was:
+            keys.add(("ip", address))
+            for prefix in prefixes(address):
+                if prefix not in self._counts:
+                    keys.add(("prefix", prefix))
+                self._counts[prefix] = self._counts.get(prefix, 0) + 1
