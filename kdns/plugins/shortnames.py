@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.config.tree import Option
-from kdns.plugins import kubernetes
+from kdns.plugins import k8s_external, kubernetes
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes.stage import Cluster
 from kdns.plugins.zones import Fallthrough, longest_match
@@ -32,6 +32,11 @@ _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # an RFC 
 
 NDOTS: Final = 5
 """Names with fewer dots are completed first: what the kubelet writes into a Pod's resolv.conf."""
+
+
+TELLING: Final = 2
+"""Labels of a name that nobody has, at most, for its asker to be told why the cluster has none either:
+``redis`` and ``redis.shop`` were meant for it."""
 
 
 class Settings(Struct, frozen=True):
@@ -86,6 +91,10 @@ class ShortNames:
     ) -> None:
         self.settings, self.next = settings, next_handler
         self.cluster = Cluster(options, next_handler, context)
+        self.inside: Handler = self.cluster.answer
+        if outside := next(context.block.named(k8s_external.NAME), None):
+            shown = k8s_external.parse(outside)
+            self.inside = k8s_external.wrap(shown, self.cluster.answer, context)
         self.zone = self.cluster.view.primary
         # By source address the Pods are needed even where no Pod names are served.
         self.pods = context.cluster(options.access(pods=True))[0] if settings.pods else None
@@ -104,10 +113,18 @@ class ShortNames:
         else:
             if not self.settings.outside_first:
                 outside = await self.next(query)
-            answer = outside if outside.handled else self._nowhere(query, tried)
+            answer = self._elsewhere(query, outside, tried)
         # What depends on the asker's address must not be kept for others.
         kept = 0.0 if self.pods else min(tried.keep_until, outside.keep_until)
         return replace(answer, keys=tried.keys | outside.keys, keep_until=kept)
+
+    def _elsewhere(self, query: Query, outside: Answer, tried: Answer) -> Answer:
+        """What the rest of the server has, told with the cluster's reasons where that is nothing."""
+        if not outside.handled:
+            return self._nowhere(query, tried)
+        if outside.rcode == Rcode.NXDOMAIN and len(query.name) <= TELLING:
+            return replace(outside, errors=(*outside.errors, *tried.errors))
+        return outside
 
     def _is_short(self, query: Query) -> bool:
         return (
@@ -121,19 +138,24 @@ class ShortNames:
         """The first completion that exists, or the last that does not; with what all depend on."""
         keys: frozenset[Key] = frozenset()
         kept, last, found = FOREVER, Answer(Rcode.NXDOMAIN), False
-        for suffix in self._suffixes(query):
+        reasons: tuple[ExtendedError, ...] = ()
+        for at, suffix in enumerate(self._suffixes(query), 1):
             ending = to_wire(suffix)
             if len(query.qname) - 1 + len(ending) > MAX_NAME:
                 continue
             qname = query.qname[:-1] + ending
             if query.trace is not None:
                 query.trace.append(f"shortnames: tries {to_text(query.name + suffix)}")
-            last = await self.cluster.answer(replace(query, qname=qname, name=query.name + suffix))
+            last = await self.inside(replace(query, qname=qname, name=query.name + suffix))
             keys, kept = keys | last.keys, min(kept, last.keep_until)
             if last.rcode == Rcode.NOERROR or last.answer:
                 last, found = self._lead_to(query, qname, last), True
             if found or last.rcode == Rcode.SERVFAIL:
                 break
+            if at == len(query.name):  # ``redis`` is a Service, ``redis.shop`` has a namespace
+                reasons = last.errors
+        if reasons and not found:
+            last = replace(last, errors=reasons)
         return replace(last, keys=keys, keep_until=kept), found
 
     def _suffixes(self, query: Query) -> tuple[Name, ...]:

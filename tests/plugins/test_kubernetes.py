@@ -79,9 +79,9 @@ def test_good_options(options: str) -> None:
 
 
 KNOWN = (
-    "endpoint, endpoint_pod_names, fallthrough, ignore, kubeconfig, labels, manifests, multicluster,"
-    " namespace_labels, namespaces, noendpoints, pods, snapshot, startup_timeout,"
-    " tls, ttl, zonal"
+    "endpoint, endpoint_pod_names, fallthrough, fallthrough_unsynced, ignore, kubeconfig, labels,"
+    " manifests, multicluster, namespace_labels, namespaces, noendpoints, pods, snapshot,"
+    " startup_timeout, tls, ttl, zonal"
 )
 BAD = {
     "endpoint": "endpoint: takes the URL of an API server",
@@ -356,6 +356,15 @@ def test_not_synced_never_falls_through() -> None:
     assert Kubernetes(options, after="whoami").ask(asked).plugin == "whoami"
     unsynced = Kubernetes(options, after="whoami", missing=Kind)
     assert unsynced.ask(asked).rcode == Rcode.SERVFAIL
+
+
+def test_not_synced_falls_through_where_that_is_wanted() -> None:
+    options = "fallthrough in-addr.arpa\nfallthrough_unsynced"
+    answer = Kubernetes(options, after="whoami", missing=Kind).ask("9.0.0.10.in-addr.arpa. PTR")
+    assert (answer.plugin, answer.keep_until) == ("whoami", 0.0)
+    server = Kubernetes(options, missing=Kind)
+    assert server.ask("9.0.0.10.in-addr.arpa. PTR").rcode == Rcode.SERVFAIL, "nobody else knows"
+    assert server.ask("nope.shop.svc.cluster.local. A").rcode == Rcode.SERVFAIL, "not covered"
 
 
 # ---- stale

@@ -106,6 +106,28 @@ def test_forms(question: str) -> None:
     assert short(Short().ask(question)) == FORMS[question]
 
 
+def test_names_that_are_nowhere_come_with_the_clusters_reasons(outside: str) -> None:
+    answer = Short(after=outside).ask("redis-master. A")
+    assert answer.rcode == Rcode.NXDOMAIN
+    assert answer.plugin == "file"
+    reason = "no Service redis-master in namespace default; there is one in my-ns"
+    assert reason in [error.text for error in answer.errors]
+    answer = Short(after=outside).ask("redis-master.shop2. A")
+    assert "no namespace shop2" in [error.text for error in answer.errors]
+    answer = Short(after=outside).ask("www.nope.test. A")
+    assert not any("namespace" in error.text for error in answer.errors), "never meant for it"
+
+
+def test_what_is_reached_from_outside() -> None:
+    """``k8s_external`` for the names of Services themselves: completed names have its answers."""
+    web = Service("default", "web", cluster_ips=("10.0.0.1",), ingress=("192.0.2.9",))
+    more = "k8s_external svc.cluster.local"
+    answer = Short(after=more, objects=(Namespace("default"), web)).ask("web. A")
+    full = "web.default.svc.cluster.local."
+    assert short(answer) == f"NOERROR; web. 7 CNAME {full}; {full} 5 A 192.0.2.9"
+    assert Short(after=more).ask("web. A").rcode == Rcode.NXDOMAIN
+
+
 def test_another_namespace_is_the_default() -> None:
     answer = Short("shortnames My-NS").ask("redis-master. A")
     assert short(answer) == f"NOERROR; redis-master. 7 CNAME {REDIS}; {REDIS_A}"

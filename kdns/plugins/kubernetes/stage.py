@@ -65,12 +65,12 @@ class Cluster:
         steps = self._follow(query, zone)
         first, last = steps[0].outcome, steps[-1].outcome
         if not first.exists:
-            if not self._is_certain(first):
-                return self._not_synced(query, steps[0])
-            if self.settings.fallthrough.covers(query.name):
-                if query.trace is not None:
-                    query.trace.append("kubernetes: falls through to the next directive")
+            certain = self._is_certain(first)
+            passes = certain or self.settings.fallthrough_unsynced
+            if passes and self.settings.fallthrough.covers(query.name):
                 return await self._pass_on(query, steps)
+            if not certain:
+                return self._not_synced(query, steps[0])
         answer = self._assemble(query, steps)
         return await self._leave(query, answer, last, len(steps)) if last.target else answer
 
@@ -202,10 +202,15 @@ class Cluster:
 
         Where nobody does, the name does not exist: the peer's SERVFAIL would be asked again and again.
         """
+        if query.trace is not None:
+            query.trace.append("kubernetes: falls through to the next directive")
         passed = await self.next(query)
         keys = passed.keys | frozenset(steps[0].outcome.keys)
+        certain = self._is_certain(steps[0].outcome)
         if passed.handled:
-            return replace(passed, keys=keys)
+            return replace(passed, keys=keys, keep_until=passed.keep_until if certain else 0.0)
+        if not certain:
+            return self._not_synced(query, steps[0])
         answer = self._assemble(query, steps)
         kept = min(answer.keep_until, passed.keep_until)
         return replace(answer, keys=answer.keys | keys, keep_until=kept)
