@@ -26,7 +26,7 @@ from kdns.metrics import Metrics
 from kdns.plugins.chain import Plan
 from kdns.records.cluster import Selection, assemble
 from kdns.server import generation
-from kdns.server.clusters import WatchedCluster
+from kdns.server.clusters import WatchedCluster, merge
 from kdns.sources import files, zone_loading
 from kdns.sources.documents import ManifestError
 from kdns.sources.manifest_files import SUFFIXES, ManifestFiles

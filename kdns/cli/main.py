@@ -19,6 +19,7 @@ from kdns.config.tree import ConfigError
 
 COMMANDS: Final = {
     "serve": "answer DNS questions from manifests, a Kubernetes API server, zone files",
+    "laptop": "resolve a cluster's names on this machine, and everything else as before",
     "dump": "print all records of a zone as a master file",
     "check": "validate a Corefile, zone files or manifests; print what they come to",
 }
@@ -26,7 +27,7 @@ COMMANDS: Final = {
 EXAMPLES: Final = """\
 examples:
   kdns serve --manifests examples/cluster    a cluster that is only files, on 127.0.0.1:1053
-  kdns serve --kubeconfig ~/.kube/config     a cluster's names on this machine
+  kdns laptop                                kubectl's cluster on this machine, other names as before
   kdns -conf Corefile -dns.port 1053         CoreDNS's flags and file; also under the name coredns
   kdns check Corefile                        what does this configuration mean?
 

@@ -143,14 +143,18 @@ def read(options: argparse.Namespace) -> flags.ServeFlags:
 
 
 def _kubeconfig(options: argparse.Namespace) -> str:
-    """As kubectl finds it."""
-    default = Path.home() / ".kube" / "config"
-    path: str = options.kubeconfig or os.environ.get("KUBECONFIG", "") or str(default)
-    if path == str(default) and not default.exists():
+    found = find_kubeconfig(options.kubeconfig)
+    if not found:
         raise ConfigError(
             "no cluster to serve: name one by --manifests PATH, --kubeconfig FILE or --in-cluster"
         )
-    return path
+    return found
+
+
+def find_kubeconfig(given: str) -> str:
+    """As kubectl does: what is given, else $KUBECONFIG, else ~/.kube/config; "" without any."""
+    default = Path.home() / ".kube" / "config"
+    return given or os.environ.get("KUBECONFIG", "") or (str(default) if default.exists() else "")
 
 
 def serve(

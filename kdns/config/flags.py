@@ -47,17 +47,17 @@ def to_blocks(flags: ServeFlags) -> tuple[ServerBlock, ...]:
 
     Raises ``ConfigError`` naming the option.
     """
-    ports = _listeners(flags.listen)
+    ports = listeners(flags.listen)
     blocks: list[ServerBlock] = []
     for port, hosts in ports.items():
-        directives = [*_bind(hosts), *(_probes(flags) if not blocks else ()), *_serving(flags)]
+        directives = [*bind(hosts), *(_probes(flags) if not blocks else ()), *_serving(flags)]
         key = Key((), port)
         blocks.append(ServerBlock((key,), tuple(directives), Location("--listen")))
     return tuple(blocks)
 
 
-def _listeners(addresses: tuple[str, ...]) -> dict[int, tuple[str, ...]]:
-    """The hosts of each port, none where one of them is every address."""
+def listeners(addresses: tuple[str, ...]) -> dict[int, tuple[str, ...]]:
+    """The hosts of each port, none where one of them is every address. Raises ``ConfigError``."""
     ports: dict[int, list[str]] = {}
     for address in addresses:
         found = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^:\[\]\s]*)):([0-9]{1,5})", address)
@@ -71,7 +71,8 @@ def _listeners(addresses: tuple[str, ...]) -> dict[int, tuple[str, ...]]:
     }
 
 
-def _bind(hosts: tuple[str, ...]) -> list[Option]:
+def bind(hosts: tuple[str, ...]) -> list[Option]:
+    """The directive for these hosts; none where there are none."""
     return [Option("bind", hosts, Location("--listen"))] if hosts else []
 
 

@@ -34,6 +34,10 @@ class Reading:
         self._seen[path] = _look(path)
         return load(pattern, importing_file)
 
+    def note(self, path: str) -> None:
+        """Count a file, there or not, that somebody else reads."""
+        self._seen[path] = _look(path)
+
     def changed(self) -> bool:
         """Whether something was written, came or went since the last call."""
         before, self._seen = self._seen, {path: _look(path) for path in self._seen}

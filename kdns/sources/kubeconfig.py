@@ -26,6 +26,7 @@ _DATA = {"certificate-authority-data", "client-certificate-data", "client-key-da
 class _Context(Struct):
     cluster: str = ""
     user: str = ""
+    namespace: str | None = None
 
 
 class _Exec(Struct):
@@ -90,18 +91,27 @@ def paths(kubeconfig: str) -> list[Path]:
     return [Path(part).expanduser() for part in kubeconfig.split(os.pathsep) if part]
 
 
+class Selected(Struct, frozen=True):
+    """A context, as kubectl would use it."""
+
+    name: str
+    namespace: str
+    """Of its entry; ``default`` where that names none."""
+
+
+def select(kubeconfig: str, context: str = "") -> Selected:
+    """The context of this name, or the current one. Raises ``AccessError`` when there is none."""
+    name, selected = _select(kubeconfig, _found(kubeconfig), context)
+    return Selected(name, selected.namespace or "default")
+
+
 def check(kubeconfig: str, context: str) -> str:
     """Raise ``AccessError`` for what is wrong; return the context's exec plugin, "" without one.
 
     ``context`` "" is the current context of the first file that has one.
     """
-    found = _read([path for path in paths(kubeconfig) if path.exists()])
-    if found is None:
-        raise AccessError(f"{kubeconfig}: no such file")
-    chosen = context or found.current_context
-    if not chosen:
-        raise AccessError(f"{kubeconfig}: current-context: missing")
-    _, selected = _lookup(kubeconfig, "contexts", found.contexts, chosen)
+    found = _found(kubeconfig)
+    _, selected = _select(kubeconfig, found, context)
     path, cluster = _lookup(kubeconfig, "clusters", found.clusters, selected.cluster)
     _check_server(path, selected.cluster, cluster)
     _check_material(path, f"clusters[{selected.cluster}].cluster", cluster)
@@ -112,7 +122,17 @@ def check(kubeconfig: str, context: str) -> str:
     return user.exec.command if user.exec else ""
 
 
-def _read(files: list[Path]) -> _Found | None:
+def _select(kubeconfig: str, found: _Found, context: str) -> tuple[str, _Context]:
+    chosen = context or found.current_context
+    if not chosen:
+        raise AccessError(f"{kubeconfig}: current-context: missing")
+    return chosen, _lookup(kubeconfig, "contexts", found.contexts, chosen)[1]
+
+
+def _found(kubeconfig: str) -> _Found:
+    files = [path for path in paths(kubeconfig) if path.exists()]
+    if not files:
+        raise AccessError(f"{kubeconfig}: no such file")
     found = _Found()
     for path in files:
         content = _load(path)
@@ -123,7 +143,7 @@ def _read(files: list[Path]) -> _Found | None:
             found.clusters.setdefault(cluster.name, (path, cluster.cluster))
         for user in content.users or ():
             found.users.setdefault(user.name, (path, user.user or _User()))
-    return found if files else None
+    return found
 
 
 def _load(path: Path) -> _File:

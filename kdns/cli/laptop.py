@@ -1,0 +1,252 @@
+"""``kdns laptop``: a cluster's names on this machine, and everything else as before.
+
+Finds contexts as kubectl does, chooses where to listen, asks the system who answered so far, and hands
+the Corefile that this comes to (``config.laptop``) to the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from kdns.cli import listener, serve
+from kdns.cli.outside import Resolvers, before_us
+from kdns.config import laptop
+from kdns.config.addresses import Address, parse_address
+from kdns.config.laptop import ALIAS, Cluster, LaptopFlags, Outside
+from kdns.config.printer import to_text
+from kdns.config.tree import ConfigError, Location, Option, ServerBlock
+from kdns.sources import kubeconfig
+from kdns.sources.configuration import Configuration
+from kdns.sources.files import Reading
+from kdns.sources.kubeconfig import Selected
+from kdns.sources.transport import AccessError
+
+logger: Final = logging.getLogger("kdns.laptop")
+
+EXAMPLES: Final = """\
+examples:
+  kdns laptop                                   the current context of ~/.kube/config
+  kdns laptop --context dev --namespace shop    then ask for redis-master, or redis-master.shop
+  kdns laptop --context dev --context prod=prod.example    two clusters, each with its zone
+  kdns laptop --manifests examples/cluster      a cluster that is only files
+  kdns laptop --answer external                 load balancers and node ports, without a VPN
+  kdns laptop --print-corefile                  what the options stand for
+
+then, in another terminal:
+  dig @127.0.0.1 kubernetes.default.svc.cluster.local       with -p 1053 where port 53 is not allowed
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the command's options."""
+    parser.epilog = EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    _add_clusters(parser.add_argument_group("the cluster"))
+    _add_answers(parser.add_argument_group("what is answered"))
+    group = parser.add_argument_group("operation")
+    group.add_argument(
+        "--listen",
+        action="append",
+        metavar="HOST:PORT",
+        help="UDP and TCP; repeatable (default: the first that is free and allowed of"
+        f" {', '.join(map(str, listener.CANDIDATES))})",
+    )
+    group.add_argument("--log", action="store_true", help="a line for every question")
+    group.add_argument(
+        "--print-corefile", action="store_true", help="print what the options stand for, and end"
+    )
+
+
+def _add_clusters(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--context",
+        action="append",
+        default=[],
+        metavar="NAME[=ZONE]",
+        help="of the kubeconfig, and the zone it is found under; repeatable (default: the current"
+        f" one, under {ALIAS}; each further one under NAME.{ALIAS})",
+    )
+    group.add_argument(
+        "--namespace",
+        default="",
+        metavar="NAME",
+        help="complete short names as in a Pod of this namespace (default: the context's)",
+    )
+    group.add_argument(
+        "--kubeconfig",
+        default="",
+        metavar="FILE",
+        help="as kubectl finds it (default: $KUBECONFIG, then ~/.kube/config)",
+    )
+    group.add_argument(
+        "--manifests", default="", metavar="PATH", help="a file or folder in the place of a cluster"
+    )
+    group.add_argument(
+        "--cluster-domain",
+        default="cluster.local",
+        metavar="ZONE",
+        help="the zone that the cluster has inside (default: %(default)s)",
+    )
+
+
+def _add_answers(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--answer",
+        choices=["cluster", "external", "both"],
+        default="cluster",
+        help="addresses inside the cluster, those it is reached at from outside (load balancers,"
+        f" external IPs, node ports), or these beside under external.{ALIAS} (default: %(default)s)",
+    )
+    group.add_argument(
+        "--upstream",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="who is asked for other names; repeatable (default: whom the system asked so far)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    chosen = _listeners(options)
+    flags = read(options, tuple(str(address) for address in chosen))
+    source = Source(flags, chosen, tuple(options.upstream))
+    configuration = Configuration(source.read)
+    if options.print_corefile:
+        print(to_text(configuration.load()), end="")
+        return 0
+    for line in introduction(flags, source.resolvers, chosen[0]):
+        print(line)
+    sys.stdout.flush()
+    return serve.serve(configuration.load, changes=configuration.changes)
+
+
+def _listeners(options: argparse.Namespace) -> tuple[Address, ...]:
+    if not options.listen:
+        return (listener.choose(),)
+    try:
+        return tuple(parse_address(text) for text in options.listen)
+    except ValueError as error:
+        raise ConfigError(str(error), Location("--listen")) from error
+
+
+class Source:
+    """The configuration, made again when the system's resolvers change."""
+
+    def __init__(
+        self, flags: LaptopFlags, ours: Sequence[Address], upstreams: tuple[str, ...]
+    ) -> None:
+        self._flags, self._ours = flags, ours
+        self._given = Resolvers(upstreams, source="--upstream") if upstreams else None
+        self.resolvers = self._given or before_us(ours)
+
+    def read(self, reading: Reading) -> tuple[ServerBlock, ...]:
+        """Raises ``ConfigError``."""
+        found = self._given or before_us(self._ours)
+        for path in found.files:
+            reading.note(path)
+        if found.servers and found.servers != self.resolvers.servers:
+            asked = ", ".join(found.servers)
+            logger.info("names outside the cluster now go to %s (%s)", asked, found.source)
+        if found.servers:
+            # While a network is away there is nobody to ask, and mostly the same come back.
+            self.resolvers = found
+        outside = [Outside(servers, zone) for zone, servers in self.resolvers.domains]
+        if self.resolvers.servers:
+            outside.append(Outside(self.resolvers.servers))
+        return laptop.to_blocks(replace(self._flags, outside=tuple(outside)))
+
+
+def read(options: argparse.Namespace, listen: tuple[str, ...]) -> LaptopFlags:
+    """The options as a value. Raises ``ConfigError`` when no cluster is named or found."""
+    namespace = "default"
+    if options.manifests:
+        if options.context or options.kubeconfig:
+            raise ConfigError("cannot be used with a kubeconfig", Location("--manifests"))
+        access = _access("manifests", options.manifests)
+        clusters: tuple[Cluster, ...] = (Cluster(ALIAS, (access,)),)
+    else:
+        path = _kubeconfig(options.kubeconfig)
+        contexts = [_context(path, text) for text in options.context or [""]]
+        namespace = contexts[0][0].namespace
+        clusters = tuple(
+            Cluster(zone or _default_zone(at, each), (_access("kubeconfig", path, each.name),))
+            for at, (each, zone) in enumerate(contexts)
+        )
+    return LaptopFlags(
+        clusters=clusters,
+        listen=listen,
+        domain=options.cluster_domain,
+        namespace=options.namespace or namespace,
+        answer=options.answer,
+        log=options.log,
+    )
+
+
+def _kubeconfig(given: str) -> str:
+    found = serve.find_kubeconfig(given)
+    if found:
+        return found
+    hint = ""
+    if user := os.environ.get("SUDO_USER", ""):
+        hint = f"; as root that is not the one of {user}: --kubeconfig ~{user}/.kube/config"
+    raise ConfigError(
+        f"no cluster: neither $KUBECONFIG nor ~/.kube/config is there{hint}."
+        " Name one by --kubeconfig FILE, or files by --manifests PATH"
+    )
+
+
+def _context(path: str, text: str) -> tuple[Selected, str]:
+    """The context of ``NAME[=ZONE]``, and the zone. There may be = in a name."""
+    name, _, zone = text.rpartition("=")
+    try:
+        try:
+            return kubeconfig.select(path, text), ""
+        except AccessError:
+            if not name:
+                raise
+            return kubeconfig.select(path, name), zone
+    except AccessError as error:
+        raise ConfigError(str(error), Location("--context")) from error
+
+
+def _default_zone(at: int, context: Selected) -> str:
+    if at == 0:
+        return ALIAS
+    name = context.name.lower()
+    if not _LABEL.fullmatch(name):
+        reason = f"{context.name!r} cannot be part of a name; expected {context.name}=ZONE"
+        raise ConfigError(reason, Location("--context"))
+    return f"{name}.{ALIAS}"
+
+
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def _access(source: str, *args: str) -> Option:
+    return Option(source, args, Location(f"--{source}"))
+
+
+# ---- what is told at the start
+
+
+def introduction(flags: LaptopFlags, resolvers: Resolvers, address: Address) -> Iterator[str]:
+    """What to expect, in a few lines."""
+    for at, cluster in enumerate(flags.clusters):
+        source = " ".join((cluster.access[0].name, *cluster.access[0].args))
+        zones = cluster.zone if at else f"{flags.domain} and {cluster.zone}"
+        yield f"{zones}: {source}"
+        if flags.answer == "both":
+            yield f"external.{cluster.zone}: the same as reached from outside"
+    yield f"short names: as in a Pod of namespace {flags.namespace}"
+    asked = ", ".join(resolvers.servers) or f"nobody ({resolvers.problem})"
+    yield f"everything else: {asked}" + f" ({resolvers.source})" * bool(resolvers.servers)
+    port = f" -p {address.port}" if address.port != 53 else ""
+    yield f"try: dig @{address.host}{port} kubernetes.default.svc.{flags.clusters[0].zone}"

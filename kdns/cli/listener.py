@@ -1,0 +1,54 @@
+"""Where ``kdns laptop`` listens: port 53 of a loopback address, or another port where that is not allowed."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from typing import Final
+
+from kdns.config.addresses import Address
+from kdns.config.tree import ConfigError
+
+CANDIDATES: Final = (
+    Address("127.0.0.1", 53),
+    *([Address("127.0.0.153", 53)] if sys.platform.startswith("linux") else []),
+    Address("127.0.0.1", 1053),
+)
+"""A resolver of the system may be at the first; all of 127.0.0.0/8 is loopback on Linux alone."""
+
+
+def choose() -> Address:
+    """The first that is free and allowed. Raises ``ConfigError`` when none is."""
+    problems: list[str] = []
+    for address in CANDIDATES:
+        problem = _try(address)
+        if not problem:
+            return address
+        problems.append(f"{address}: {problem}")
+    raise ConfigError(f"cannot listen on {'; '.join(problems)}. Name another one by --listen")
+
+
+def hint(address: Address) -> str:
+    """What would give port 53, which is the only one that a resolv.conf can name."""
+    if address.port == 53 or not sys.platform.startswith("linux"):
+        return ""
+    return (
+        "port 53 is for root; to allow it to everybody here: "
+        "sudo sysctl net.ipv4.ip_unprivileged_port_start=53"
+    )
+
+
+def _try(address: Address) -> str:
+    """Why the address cannot be had, "" when it can."""
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_INET, kind) as sock:
+            if kind == socket.SOCK_STREAM:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind((address.host, address.port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return "in use"
+                return error.strerror or str(error)
+    return ""
