@@ -29,17 +29,8 @@ def move(
         holders[address] = tuple(sorted((*holders[address], key))) if address in holders else alone
 
 
-class Prefixes:
-    """Counts the addresses below each reverse prefix, for the empty non-terminals."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-
-    def __contains__(self, prefix: str) -> bool:
-        return prefix in self._counts
-
-    def __bool__(self) -> bool:
-        return bool(self._counts)
+class Prefixes(dict[str, int]):
+    """How many addresses are below each reverse prefix, for the empty non-terminals."""
 
     def count(self, old: Iterable[str], new: Iterable[str], keys: set[Key]) -> None:
         """Take the addresses ``new`` in the place of ``old``; add the keys of what is different."""
@@ -47,13 +38,13 @@ class Prefixes:
         for address in was - now:
             keys.add(("ip", address))
             for prefix in prefixes(address):
-                self._counts[prefix] -= 1
-                if not self._counts[prefix]:
-                    del self._counts[prefix]
+                self[prefix] -= 1
+                if not self[prefix]:
+                    del self[prefix]
                     keys.add(("prefix", prefix))
         for address in now - was:
             keys.add(("ip", address))
             for prefix in prefixes(address):
-                if prefix not in self._counts:
+                if prefix not in self:
                     keys.add(("prefix", prefix))
-                self._counts[prefix] = self._counts.get(prefix, 0) + 1
+                self[prefix] = self.get(prefix, 0) + 1
