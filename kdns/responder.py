@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import secrets
 from asyncio import TimerHandle, get_running_loop
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
+from random import randrange
 from time import perf_counter, time
 from types import coroutine
 from typing import Final, TypeAlias, cast
@@ -28,6 +29,7 @@ from kdns.wire.encode import Encoded, encode, encode_error
 from kdns.wire.message import FOREVER, Answer, ExtendedError, Query, Transport
 from kdns.wire.names import Name, to_text
 from kdns.wire.question import Rejected, parse
+from kdns.wire.windows import windows
 
 logger: Final = logging.getLogger("kdns.responder")
 
@@ -35,6 +37,9 @@ _OTHER_CLASSES: Final = frozenset({"chaos", "forward", "proxy", "whoami"})
 
 TCP_IDLE: Final = 100
 """Tenths of a second that an idle TCP connection is kept: what RFC 7828 lets an asker know."""
+
+MAX_START: Final = 1 << 16
+"""Of the first record that is sent, where not all are: more than any answer has."""
 
 
 Reply: TypeAlias = bytes | Awaitable[bytes | None] | None
@@ -147,7 +152,8 @@ class Responder:
             answer = replace(answer, options=(*answer.options, *options), keep_until=0.0)
         if served is not None and served.recursion_available and not answer.recursion_available:
             answer = replace(answer, recursion_available=True)
-        answer, encoded = self._encode(query, answer)
+        parts = windows(answer, randrange(MAX_START), time()) if answer.at_most else []
+        answer, encoded = self._encode(query, parts[0] if parts else answer)
         meter = served.meter if served else self.dropped
         size = len(encoded.body) + 2
         query_class = meter.classify(query, answer, len(request.data), size)
@@ -160,7 +166,9 @@ class Responder:
                     observer(query, answer, size, seconds)
                     kept = False
         if kept:
-            self._keep(request, encoded, answer, served, query_class)
+            self._keep(
+                request, answer, query_class, partial(_bodies, query, encoded, parts, served)
+            )
         return request.data[:2] + encoded.body
 
     def _encode(self, query: Query, answer: Answer) -> tuple[Answer, Encoded]:
@@ -173,19 +181,16 @@ class Responder:
     def _keep(
         self,
         request: Request,
-        encoded: Encoded,
         answer: Answer,
-        served: Served | None,
         query_class: QueryClass,
+        bodies: Callable[[], list[bytes]],
     ) -> None:
         cache = self.caches.get(request.transport)
         key = request.data[2:]
         if cache is None or not cache.admits(key):
             return
-        rotations = MAX_ROTATIONS if served and served.rotates else 1
-        bodies = encoded.rotations(rotations)
         query_class.replayed = answer.replayed
-        entry = Entry(key, bodies, answer.keys, query_class)
+        entry = Entry(key, bodies(), answer.keys, query_class)
         cache.keep(entry, answer.keep_until)
         if answer.keep_until != FOREVER:
             self._expire_later(cache, answer.keep_until)
@@ -238,6 +243,15 @@ class Responder:
         text = "internal error; the server's log has it"
         errors = (ExtendedError(ErrorCode.OTHER, text),) if query.wants_reason else ()
         return Answer(Rcode.SERVFAIL, authoritative=False, errors=errors, keep_until=0.0)
+
+
+def _bodies(
+    query: Query, encoded: Encoded, parts: list[Answer], served: Served | None
+) -> list[bytes]:
+    """What is sent in turn: parts of the answer, or all of it with the addresses in turn."""
+    if parts:
+        return [encode(query, part).body for part in parts]
+    return encoded.rotations(MAX_ROTATIONS if served and served.rotates else 1)
 
 
 def _refused(query: Query) -> Answer:

@@ -109,6 +109,8 @@ class Answer(Struct, frozen=True):
     """Unix time until which the same bytes may be sent again; 0 where it depends on the asker."""
     payload_limit: int = 65535
     """The reply is cut to this even where the asker takes larger datagrams (``bufsize``)."""
+    at_most: int = 0
+    """Addresses or SRV records in one reply, the next one having others; 0 for all (``max_answers``)."""
     silent: bool = False
     """Nothing is sent at all (``acl`` with ``drop``)."""
     fetched: bool = False

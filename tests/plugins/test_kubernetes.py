@@ -67,6 +67,7 @@ GOOD: dict[str, dict[str, object]] = {
         "fallthrough": Fallthrough((("in-addr", "arpa"), ("10", "in-addr", "arpa")))
     },
     "startup_timeout 500ms": {"startup_timeout": 0.5},
+    "max_answers 30": {"max_answers": 30},
     "snapshot /var/cache/dev": {"snapshot": "/var/cache/dev"},
 }
 
@@ -80,7 +81,7 @@ def test_good_options(options: str) -> None:
 
 KNOWN = (
     "endpoint, endpoint_pod_names, fallthrough, fallthrough_unsynced, ignore, kubeconfig, labels,"
-    " manifests, multicluster, namespace_labels, namespaces, noendpoints, pods, snapshot,"
+    " manifests, max_answers, multicluster, namespace_labels, namespaces, noendpoints, pods, snapshot,"
     " startup_timeout, tls, ttl, zonal"
 )
 BAD = {
@@ -90,6 +91,8 @@ BAD = {
     "kubeconfig": "kubeconfig: takes a path and, if wanted, a context",
     "kubeconfig a b c": "kubeconfig: takes a path and, if wanted, a context",
     "manifests": "manifests: takes exactly one argument, got 0",
+    "max_answers 0": "max_answers: must be a number of records from 1 to 99999, not '0'",
+    "max_answers many": "max_answers: must be a number of records from 1 to 99999, not 'many'",
     "snapshot": "snapshot: takes exactly one argument, got 0",
     "namespaces": "namespaces: takes at least one namespace",
     "labels": "labels: takes a label selector, such as environment in (production, staging)",

@@ -39,6 +39,8 @@ class Settings(Struct, frozen=True):
     zonal: bool = False
     ttl: int = 5
     ignore_empty: bool = False
+    max_answers: int = 0
+    """Records in one answer about a headless Service, which then changes; 0 for all of them."""
     fallthrough: Fallthrough = Fallthrough()
     fallthrough_unsynced: bool = False
     """Whether names fall through also while nobody knows yet if they are in the cluster."""
@@ -202,6 +204,13 @@ def _ttl(option: Option) -> _Values:
     return {"ttl": int(text)}
 
 
+def _max_answers(option: Option) -> _Values:
+    text = option.one()
+    if not text.isascii() or not text.isdigit() or not 0 < len(text) < 6 or not int(text):
+        option.fail(f"must be a number of records from 1 to 99999, not {text[:40]!r}")
+    return {"max_answers": int(text)}
+
+
 def _ignore(option: Option) -> _Values:
     if option.args not in {(), ("empty_service",)}:
         option.fail(f"knows only empty_service, not {' '.join(option.args)!r}")
@@ -230,6 +239,7 @@ _OPTIONS: Final[dict[str, Callable[[Option], _Values]]] = {
     "noendpoints": _flag("endpoints", False),
     "zonal": _flag("zonal"),
     "ttl": _ttl,
+    "max_answers": _max_answers,
     "ignore": _ignore,
     "fallthrough": lambda option: {"fallthrough": parse_fallthrough(option)},
     "fallthrough_unsynced": _flag("fallthrough_unsynced"),

@@ -139,11 +139,14 @@ class Cluster:
         keys = frozenset(chain.from_iterable([step.outcome.keys for step in steps]))
         errors: tuple[ExtendedError, ...] = ()
         authority: tuple[Record, ...] = ()
+        at_most = 0
         if not last.outcome.answer:
             zone = zone_wire(last.qname, last.name, last.zone)
             authority = (soa(self.index, self.view, zone),)
             errors, more = self._reasons(query, last.outcome)
             keys |= more
+        elif self._is_too_long(last.outcome):
+            at_most, errors = self.settings.max_answers, self._shortened(query, last.outcome)
         stale = self._staleness(query)
         return Answer(
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
@@ -153,6 +156,7 @@ class Cluster:
             errors=(*errors, *stale),
             keys=keys,
             keep_until=self._keep_until(stale=bool(stale)),
+            at_most=at_most,
             plugin=NAME,
         )
 
@@ -163,6 +167,19 @@ class Cluster:
             return (), frozenset()
         text, keys = explain(self.index, self.view, outcome)
         return ((ExtendedError(ErrorCode.OTHER, text),) if text else ()), frozenset(keys)
+
+    def _is_too_long(self, outcome: Outcome) -> bool:
+        """``max_answers``: endpoints stand in for one another, ports of a ClusterIP do not."""
+        if not 0 < self.settings.max_answers < len(outcome.answer) or outcome.asked is None:
+            return False
+        service = self.index.service(outcome.asked.namespace, outcome.asked.service)
+        return service is not None and service.headless
+
+    def _shortened(self, query: Query, outcome: Outcome) -> tuple[ExtendedError, ...]:
+        if not query.wants_reason:
+            return ()
+        text = f"{self.settings.max_answers} of {len(outcome.answer)} records, others next time"
+        return (ExtendedError(ErrorCode.OTHER, f"{text} (max_answers)"),)
 
     def _keep_until(self, *, stale: bool) -> float:
         """One that is called stale is not kept for ever: the API server's return changes no object."""

@@ -1,0 +1,57 @@
+"""Parts of an answer that has more records than are wanted in one reply (``Answer.at_most``).
+
+All parts have the same size, and each next one goes on where the one before it ended, so that over all
+replies every record is sent equally often.
+"""
+
+from __future__ import annotations
+
+from math import gcd
+from typing import Final
+
+from msgspec.structs import replace
+
+from kdns.wire.constants import Type
+from kdns.wire.message import Answer, Record
+
+MOST: Final = 16
+"""Parts that are made at once; who keeps them asks anew after ``KEPT`` where there are more."""
+
+KEPT: Final = 1.0  # seconds
+
+_CAPPED: Final = frozenset({Type.A, Type.AAAA, Type.SRV})
+_TARGET: Final = 6  # octets of an SRV record before its target
+
+
+def windows(answer: Answer, start: int, now: float) -> list[Answer]:
+    """Answers of ``at_most`` records, aliases before them not counted; none when all fit in one.
+
+    The first begins at the record number ``start``, which may be any; ``now`` is Unix time.
+    """
+    size = answer.at_most
+    capped = [record for record in answer.answer if record.rtype in _CAPPED]
+    if not 0 < size < len(capped):
+        return []
+    others = tuple([record for record in answer.answer if record.rtype not in _CAPPED])
+    period = len(capped) // gcd(len(capped), size)
+    until = answer.keep_until if period <= MOST else min(answer.keep_until, now + KEPT)
+    twice = capped + capped
+    found = []
+    for number in range(min(period, MOST)):
+        at = (start + number * size) % len(capped)
+        part = tuple(twice[at : at + size])
+        found.append(
+            replace(
+                answer,
+                answer=(*others, *part),
+                additional=_of_targets(part, answer.additional),
+                keep_until=until,
+            )
+        )
+    return found
+
+
+def _of_targets(part: tuple[Record, ...], additional: tuple[Record, ...]) -> tuple[Record, ...]:
+    """The addresses of the targets that are left."""
+    targets = {record.rdata[_TARGET:] for record in part if record.rtype == Type.SRV}
+    return tuple([record for record in additional if record.owner in targets])
