@@ -40,6 +40,7 @@ from kdns.plugins import (
     loop,
     metadata,
     minimal,
+    no_aaaa,
     nsid,
     prometheus,
     proxy,
@@ -87,6 +88,7 @@ ORDER: Final = (
     "dns64",
     "siit",
     "any",
+    "no_aaaa",
     "chaos",
     "loadbalance",
     "tsig",
@@ -124,8 +126,8 @@ ORDER: Final = (
     "nomad",
 )
 """Every directive of CoreDNS 1.15; ``proxy`` of older ones, which is read as ``forward``; and our own:
-``shortnames``, which completes names before autopath would, and ``explain``, which takes no part in
-answering."""
+``shortnames``, which completes names before autopath would, ``no_aaaa``, and ``explain``, which takes no
+part in answering."""
 
 SUPPORTED: Final[dict[str, ModuleType]] = {
     "acl": acl,
@@ -153,6 +155,7 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
     "loop": loop,
     "metadata": metadata,
     "minimal": minimal,
+    "no_aaaa": no_aaaa,
     "nsid": nsid,
     "prometheus": prometheus,
     "proxy": proxy,
