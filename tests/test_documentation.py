@@ -328,8 +328,10 @@ def _shared() -> set[str]:
 @pytest.mark.parametrize("command", commands("kdns"), ids=str)
 def test_command_lines_parse(command: Command) -> None:
     _, *words = shlex.split(command.text)
-    name = words[0] if words[0] in main.COMMANDS else "coredns"
-    parser_of(name).parse_args(words if name == "coredns" else words[1:])
+    if words[0] in main.COMMANDS:
+        main.parse(words)
+    else:
+        coredns._parser().parse_args(words)
 
 
 CHECKS: Final = [c for c in commands("kdns") if c.text.startswith("kdns check") and c.output]

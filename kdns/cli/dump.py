@@ -31,8 +31,12 @@ A zone file of it can be served by kdns, Knot or BIND, and read by their checker
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command's arguments."""
     parser.epilog = EXAMPLES
-    parser.add_argument("wanted", metavar="ZONE", help="a zone, or all of them: all")
-    parser.add_argument("server", nargs="?", metavar="@SERVER", help="ask it for the zone (AXFR)")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="ZONE|all [@SERVER]",
+        help="a zone, or all of them; a server to ask for it (AXFR)",
+    )
     parser.add_argument(
         "-p",
         "--port",
@@ -49,16 +53,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print or write the zones. Returns the exit status."""
-    if options.server:
-        if options.wanted == "all":
+    wanted, server = _words(options.words)
+    if server:
+        if wanted == "all":
             raise ConfigError("a server hands over one zone at a time: name it instead of all")
-        zone = _zone(options.wanted)
-        found = asyncio.run(transferred(servers.read(options.server, options.port), [zone]))
+        address = servers.read(server, options.port)
+        found = asyncio.run(transferred(address, [_zone(wanted)]))
     else:
-        found = asyncio.run(_configured(options))
+        found = asyncio.run(_configured(options, wanted))
     for zone, records in found.items():
         _write(zone, records, options.output)
     return 0
+
+
+def _words(words: list[str]) -> tuple[str, str]:
+    """The zone and the server, "" without one."""
+    named = [word for word in words if word.startswith("@")]
+    zones = [word for word in words if not word.startswith("@")]
+    if len(zones) != 1 or len(named) > 1:
+        raise ConfigError("expected one zone, or all, and at most one @SERVER")
+    return zones[0], "".join(named)
 
 
 def _zone(text: str) -> Name:
@@ -81,12 +95,12 @@ async def transferred(address: Address, zones: Iterable[Name]) -> dict[Name, lis
         raise ConfigError(f"{address}: {error}") from None
 
 
-async def _configured(options: argparse.Namespace) -> dict[Name, list[Record]]:
+async def _configured(options: argparse.Namespace, wanted_zone: str) -> dict[Name, list[Record]]:
     from kdns.server import offline
 
     async with offline.loaded(configured.blocks(options), configured.PATIENCE) as generation:
         zones = offline.zones(generation)
-        wanted = list(zones) if options.wanted == "all" else [_zone(options.wanted)]
+        wanted = list(zones) if wanted_zone == "all" else [_zone(wanted_zone)]
         missing = [to_text(zone) for zone in wanted if zone not in zones]
         if missing:
             known = ", ".join(map(to_text, zones)) or "none"

@@ -20,6 +20,7 @@ from kdns.config.tree import ConfigError
 COMMANDS: Final = {
     "serve": "answer DNS questions from manifests, a Kubernetes API server, zone files",
     "laptop": "resolve a cluster's names on this machine, and everything else as before",
+    "query": "ask as an application's resolver does; show every question and what comes of it",
     "dump": "print all records of a zone as a master file",
     "check": "validate a Corefile, zone files or manifests; print what they come to",
 }
@@ -60,6 +61,17 @@ _OWN_FLAGS: Final = {"-h", "--help", "--version"}
 
 
 def _run_command(args: list[str]) -> int:
+    options = parse(args)
+    status: int = options.run(options)
+    return status
+
+
+def parse(args: Sequence[str]) -> argparse.Namespace:
+    """The options of a command, with the function ``run`` that takes them.
+
+    Ends the process where they are wrong. A command that takes ``words`` finds all of them there, also
+    those between options, which argparse would refuse.
+    """
     parser = argparse.ArgumentParser(
         prog="kdns",
         description="An authoritative DNS server for Kubernetes that can explain every answer.",
@@ -80,12 +92,15 @@ def _run_command(args: list[str]) -> int:
             module = import_module(f"kdns.cli.{name}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
-    options = parser.parse_args(args)
+    options, more = parser.parse_known_args(args)
     if options.command is None:
         parser.print_help()
-        return 2
-    status: int = options.run(options)
-    return status
+        parser.exit(2)
+    if more and (not hasattr(options, "words") or any(word.startswith("-") for word in more)):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:
+        options.words += more
+    return options
 
 
 def _run_as_coredns(args: list[str]) -> int:

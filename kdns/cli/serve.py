@@ -126,7 +126,7 @@ def read(options: argparse.Namespace) -> flags.ServeFlags:
     """The options as a value. Raises ``ConfigError`` when no cluster is named or found."""
     return flags.ServeFlags(
         manifests=options.manifests,
-        kubeconfig="" if options.manifests or options.in_cluster else _kubeconfig(options),
+        kubeconfig="" if options.manifests or options.in_cluster else kubeconfig(options),
         context=options.context,
         snapshot=options.snapshot,
         listen=tuple(options.listen or ("127.0.0.1:1053",)),
@@ -142,7 +142,8 @@ def read(options: argparse.Namespace) -> flags.ServeFlags:
     )
 
 
-def _kubeconfig(options: argparse.Namespace) -> str:
+def kubeconfig(options: argparse.Namespace) -> str:
+    """Raises ``ConfigError`` where none is found."""
     found = find_kubeconfig(options.kubeconfig)
     if not found:
         raise ConfigError(

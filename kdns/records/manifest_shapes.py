@@ -89,6 +89,21 @@ class Container(Struct, frozen=True, rename="camel"):
     restart_policy: str = ""
 
 
+class DnsOption(Struct, frozen=True):
+    """v1 PodDNSConfigOption."""
+
+    name: str = ""
+    value: str | None = None
+
+
+class DnsConfig(Struct, frozen=True):
+    """v1 PodDNSConfig."""
+
+    nameservers: tuple[str, ...] = ()
+    searches: tuple[str, ...] = ()
+    options: tuple[DnsOption, ...] = ()
+
+
 class PodSpec(Struct, frozen=True, rename="camel"):
     """v1 PodSpec."""
 
@@ -97,6 +112,9 @@ class PodSpec(Struct, frozen=True, rename="camel"):
     node_name: str = ""
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
+    host_network: bool = False
+    dns_policy: str = "ClusterFirst"
+    dns_config: DnsConfig = DnsConfig()
 
 
 class PodAddress(Struct, frozen=True):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from kdns.config.access import ApiAccess
 from kdns.records.objects import Change
+from kdns.records.schema import status_message
 from kdns.sources import kubeconfig
 from kdns.sources.connection import Connection, ObserveRequest
 from kdns.sources.resources import watched
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 CREDENTIAL_SECONDS: Final = 60.0
 """How long an exec plugin or an identity provider may take; browser logins take longer and fail."""
+
+
+MAX_OBJECT: Final = 4 * 1024 * 1024
+"""Octets of one object; etcd takes 1.5 MiB."""
 
 
 class ApiServer:
@@ -88,6 +93,23 @@ class ApiServer:
     async def close(self) -> None:
         """Give up the connection of a source that is not run (any more)."""
         await self._connection.close()
+
+
+async def fetch(access: ApiAccess, path: str, patience: float) -> bytes:
+    """One object as JSON. Raises ``AccessError``, or ``TransportError`` with what the API says."""
+    connection = Connection(partial(_client, access), kubeconfig.paths(access.kubeconfig))
+    try:
+        async with asyncio.timeout(patience), connection.get(path, {}, patience) as reply:
+            body = b""
+            while (piece := await reply.read()) and len(body) < MAX_OBJECT:
+                body += piece
+            if reply.status != 200:
+                raise TransportError(status_message(body) or f"{path}: HTTP {reply.status}")
+            return body
+    except TimeoutError:
+        raise TransportError(f"{path}: nothing came within {patience:g} s") from None
+    finally:
+        await connection.close()
 
 
 def _leave_out_blocking_client() -> None:

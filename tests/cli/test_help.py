@@ -62,7 +62,7 @@ def test_commands_in_help_parse(args: list[str], capsys: pytest.CaptureFixture[s
     shown = re.findall(r"^  kdns ([a-z]+) (.*?)(?:  .*)?$", capsys.readouterr().out, re.MULTILINE)
     assert shown
     for command, text in shown:
-        parser_of(command).parse_args(shlex.split(text.partition(">")[0]))
+        main.parse([command, *shlex.split(re.split("[>|]", text)[0])])
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

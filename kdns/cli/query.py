@@ -1,0 +1,248 @@
+"""``kdns query``: what an application gets for a name, and each question that this takes.
+
+Starts quickly: nothing of the server is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.cli import serve, servers
+from kdns.cli.telling import Teller, conclude, ignore, to_json
+from kdns.config.addresses import Address
+from kdns.config.tree import ConfigError
+from kdns.stub import resolv_conf
+from kdns.stub.flavours import FLAVOURS
+from kdns.stub.resolv_conf import ResolvConf
+from kdns.stub.walk import ADDRESSES, walk
+from kdns.wire.constants import Type
+from kdns.wire.names import BadNameError, reverse, to_text, wire_from_text
+from kdns.wire.presentation import rdata_text
+from kdns.wire.scalars import class_number, type_number
+
+EXAMPLES: Final = """\
+examples:
+  kdns query web.shop                                    as this machine's resolv.conf says
+  kdns query web --namespace shop @10.96.0.10            as in a Pod of the namespace
+  kdns query web --pod shop/web-0                        as in this Pod, whatever its dnsConfig says
+  kdns query web --namespace shop --resolver musl @::1 -p 1053
+  kdns query _http._tcp.web.shop.svc.cluster.local. SRV @127.0.0.1 +short
+  kubectl exec -n shop web-0 -- cat /etc/resolv.conf | kdns query web --resolv-conf -
+"""
+
+DEFAULT_FILE: Final = "/etc/resolv.conf"
+_NUMBERS: Final = ("ndots", "timeout", "attempts")
+MAX_BYTES: Final = 64 * 1024
+"""Of a resolv.conf; the C library takes far less."""
+
+
+class Question(Struct, frozen=True):
+    """The words of a command line that stand without an option."""
+
+    name: str
+    qtypes: tuple[int, ...] = ADDRESSES
+    server: str = ""
+    short: bool = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the command's arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="NAME [TYPE] [@SERVER] [+short]",
+        help="in any order, as for dig; without a type the addresses, A and AAAA",
+    )
+    parser.add_argument(
+        "-x", dest="address", metavar="ADDRESS", help="the name of an address (PTR)"
+    )
+    parser.add_argument(
+        "-p",
+        "--port",
+        type=servers.port,
+        default=53,
+        metavar="N",
+        help="of the servers (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="everything as one JSON document")
+    _add_place(parser.add_argument_group("whose resolver (one of these)"))
+    _add_changes(parser.add_argument_group("what that resolver does"))
+    serve.add_sources(parser.add_argument_group("where --pod is looked up (one of these)"))
+
+
+def _add_place(group: argparse._ArgumentGroup) -> None:
+    place = group.add_mutually_exclusive_group()
+    place.add_argument(
+        "-n", "--namespace", default="", metavar="NS", help="a Pod's in this namespace"
+    )
+    place.add_argument("--pod", default="", metavar="NS/NAME", help="this Pod's own")
+    place.add_argument(
+        "--resolv-conf",
+        default="",
+        metavar="FILE",
+        help=f"what this file says, - for standard input (default: {DEFAULT_FILE})",
+    )
+    group.add_argument(
+        "--zone",
+        default="cluster.local",
+        metavar="ZONE",
+        help="the cluster's zone (default: %(default)s)",
+    )
+
+
+def _add_changes(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--resolver",
+        choices=list(FLAVOURS),
+        default="glibc",
+        help="whose way of asking (default: %(default)s)",
+    )
+    group.add_argument("--search", metavar="ZONES", help="the search list, with commas")
+    for option in _NUMBERS:
+        group.add_argument(f"--{option}", metavar="N", help="as in resolv.conf's options")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask and tell. Returns 0 where the application gets something, else 1."""
+    question = _question(options)
+    if _is_literal(question.name) and not options.address:
+        print(f"{question.name} is an address: no question is asked")
+        return 0
+    conf = _conf(options, question)
+    quiet = question.short or options.json
+    if not quiet:
+        print(f"; as {options.resolver} does: {conf.told()}")
+    flavour = FLAVOURS[options.resolver]
+    report = ignore if quiet else Teller().show
+    result = asyncio.run(walk(question.name, question.qtypes, conf, flavour, report))
+    if options.json:
+        print(to_json(result, conf, options.resolver))
+    elif question.short:
+        print("".join(f"{rdata_text(each.rtype, each.rdata)}\n" for each in result.records), end="")
+    else:
+        conclude(result)
+    return 0 if result.records else 1
+
+
+# ---- the question
+
+
+def _question(options: argparse.Namespace) -> Question:
+    """Raises ``ConfigError`` for words that are no question."""
+    servers_named = [word for word in options.words if word.startswith("@")]
+    flags = [word for word in options.words if word.startswith("+")]
+    words = [word for word in options.words if word[:1] not in {"@", "+"}]
+    if unknown := [flag for flag in flags if flag != "+short"]:
+        raise ConfigError(f"{unknown[0]}: only +short is known here")
+    if len(servers_named) > 1:
+        raise ConfigError(f"{servers_named[1]}: one server is enough")
+    if options.address:
+        return Question(_reverse(options.address), (Type.PTR,), "".join(servers_named), bool(flags))
+    name, qtypes = _name_and_types(words)
+    return Question(name, qtypes, "".join(servers_named), bool(flags))
+
+
+def _reverse(text: str) -> str:
+    try:
+        return to_text(reverse(text))
+    except ValueError:
+        raise ConfigError(f"-x {text}: not an IP address") from None
+
+
+def _name_and_types(words: list[str]) -> tuple[str, tuple[int, ...]]:
+    """A word that is a type or class is a name only where there is no other."""
+    names = [word for word in words if not _is_type(word) and class_number(word) is None]
+    names = names or words[:1]
+    if len(names) != 1:
+        problem = "which name?" if not names else f"{names[1]!r}: one name at a time"
+        raise ConfigError(f"{problem} Expected NAME [TYPE] [@SERVER]")
+    rest = list(words)
+    rest.remove(names[0])
+    try:
+        wire_from_text(names[0])
+    except BadNameError as error:
+        raise ConfigError(str(error)) from None
+    types = tuple(type_number(word) for word in rest if _is_type(word))
+    return names[0], types or ADDRESSES
+
+
+def _is_type(word: str) -> bool:
+    try:
+        return bool(type_number(word))
+    except ValueError:
+        return False
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+# ---- the resolver
+
+
+def _conf(options: argparse.Namespace, question: Question) -> ResolvConf:
+    """Raises ``ConfigError`` where nobody is to be asked."""
+    server = (servers.read(question.server, options.port),) if question.server else ()
+    conf = _given(options, server)
+    conf = replace(conf, servers=server or conf.servers)
+    if options.search is not None:
+        zones = options.search.replace(",", " ").split()
+        conf = replace(conf, search=tuple(zone.strip(".") for zone in zones))
+    for option in _NUMBERS:
+        conf = _with_number(conf, option, getattr(options, option))
+    if not conf.servers:
+        raise ConfigError("no server to ask: name one, such as @10.96.0.10")
+    for zone in conf.search:
+        try:
+            wire_from_text(f"{zone}.")
+        except BadNameError as error:
+            raise ConfigError(f"search: {error}") from None
+    return conf
+
+
+def _with_number(conf: ResolvConf, option: str, value: str | None) -> ResolvConf:
+    if value is None:
+        return conf
+    if not value.isascii() or not value.isdigit():
+        raise ConfigError(f"--{option}: expected a number, found {value!r}")
+    return resolv_conf.with_option(conf, f"{option}:{value}")
+
+
+def _given(options: argparse.Namespace, server: tuple[Address, ...]) -> ResolvConf:
+    if options.pod:
+        from kdns.cli import pods
+
+        conf = pods.read(options, server, lambda: _read(DEFAULT_FILE, 53))
+        ours = tuple(replace(each, port=options.port) for each in conf.servers)
+        return replace(conf, servers=ours)
+    if options.namespace:
+        local = server or _read(DEFAULT_FILE, options.port).servers
+        return resolv_conf.in_namespace(options.namespace, options.zone.strip("."), local)
+    if server and not options.resolv_conf and not Path(DEFAULT_FILE).exists():
+        return ResolvConf()
+    return _read(options.resolv_conf or DEFAULT_FILE, options.port)
+
+
+def _read(path: str, port: int) -> ResolvConf:
+    try:
+        if path == "-":
+            text = sys.stdin.read(MAX_BYTES)
+        else:
+            with open(path, "rb") as file:
+                text = file.read(MAX_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path!r}: {error.strerror}") from None
+    return resolv_conf.parse(text, port)
