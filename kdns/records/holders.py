@@ -12,19 +12,24 @@ Id: TypeAlias = tuple[str, str]
 """Namespace and name; the namespace of a Namespace and of a Node is ""."""
 
 
-def move(
-    holders: dict[str, tuple[Id, ...]], key: Id, old: Iterable[str], new: Iterable[str]
-) -> None:
-    """Let ``key`` be found at the addresses ``new`` instead of ``old``."""
+def differences(old: Iterable[str], new: Iterable[str]) -> tuple[set[str], set[str]]:
+    """What is in ``old`` alone, and in ``new`` alone."""
     was, now = set(old), set(new)
-    for address in was - now:
-        rest = tuple(holder for holder in holders[address] if holder != key)
-        if rest:
-            holders[address] = rest
-        else:
+    return was - now, now - was
+
+
+def move(
+    holders: dict[str, tuple[Id, ...]], key: Id, gone: Iterable[str], come: Iterable[str]
+) -> None:
+    """Let ``key`` no longer be found at the addresses ``gone``, but at those that have ``come``."""
+    for address in gone:
+        known = holders[address]
+        if len(known) == 1:  # itself
             del holders[address]
+        else:
+            holders[address] = tuple([holder for holder in known if holder != key])
     alone = (key,)  # one tuple for all addresses of an object: most have a single holder
-    for address in now - was:
+    for address in come:
         # In order, so that the first of several does not depend on who came first.
         holders[address] = tuple(sorted((*holders[address], key))) if address in holders else alone
 
@@ -32,19 +37,19 @@ def move(
 class Prefixes(dict[str, int]):
     """How many addresses are below each reverse prefix, for the empty non-terminals."""
 
-    def count(self, old: Iterable[str], new: Iterable[str], keys: set[Key]) -> None:
-        """Take the addresses ``new`` in the place of ``old``; add the keys of what is different."""
-        was, now = set(old), set(new)
-        for address in was - now:
+    def count(self, gone: Iterable[str], come: Iterable[str], keys: set[Key]) -> None:
+        """Count addresses out and in; add the keys of what is different."""
+        for address in gone:
             keys.add(("ip", address))
             for prefix in prefixes(address):
                 self[prefix] -= 1
                 if not self[prefix]:
                     del self[prefix]
                     keys.add(("prefix", prefix))
-        for address in now - was:
+        for address in come:
             keys.add(("ip", address))
             for prefix in prefixes(address):
-                if prefix not in self:
+                known = self.get(prefix, 0)
+                self[prefix] = known + 1
+                if not known:
                     keys.add(("prefix", prefix))
-                self[prefix] = self.get(prefix, 0) + 1

@@ -8,11 +8,10 @@ called and by the addresses they have, and forgetting one costs only its own ent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias, TypeVar
 
-from kdns.records import holders
-from kdns.records.holders import Id, Prefixes
+from kdns.records.holders import Id, Prefixes, differences, move
 from kdns.records.objects import (
     Change,
     Endpoint,
@@ -29,7 +28,7 @@ from kdns.records.objects import (
 )
 from kdns.wire.message import Key
 
-_NOTHING: Final[Mapping[str, Slice]] = {}
+Endpoints: TypeAlias = tuple[Endpoint, ...]
 _Found = TypeVar("_Found", Service, Pod)
 
 
@@ -46,7 +45,7 @@ class Index:
         self.pods: dict[Id, Pod] = {}
         self.nodes: dict[str, Node] = {}
         self._slices: dict[Id, Slice] = {}
-        self._service_slices: dict[Id, dict[str, Slice]] = {}
+        self._service_slices: dict[Id, tuple[Slice, ...]] = {}
         self._named: dict[str, tuple[str, ...]] = {}
         self._service_ips: dict[str, tuple[Id, ...]] = {}
         self._external_ips: dict[str, tuple[Id, ...]] = {}
@@ -61,7 +60,7 @@ class Index:
 
     def slices(self, namespace: str, service: str) -> Iterable[Slice]:
         """The EndpointSlices labelled with this Service, whether or not it exists."""
-        return self._service_slices.get((namespace, service), _NOTHING).values()
+        return self._service_slices.get((namespace, service), ())
 
     def ready(self, namespace: str, service: str) -> Iterator[tuple[Slice, Endpoint]]:
         """The ready endpoints of a Service, each with its slice."""
@@ -206,8 +205,9 @@ class Index:
             self._named[new.name] = (*self._named.get(new.name, ()), new.namespace)
             keys.update((("names", new.namespace), ("named", new.name)))
         keys.add(("svc", new.namespace, new.name))
-        holders.move(self._service_ips, _id(new), old.cluster_ips if old else (), new.cluster_ips)
-        self._prefixes.count(old.cluster_ips if old else (), new.cluster_ips, keys)
+        gone, come = differences(old.cluster_ips if old else (), new.cluster_ips)
+        move(self._service_ips, _id(new), gone, come)
+        self._prefixes.count(gone, come, keys)
         self._move_outside(_id(new), outside(old) if old else (), outside(new), keys)
 
     def _remove_service(self, key: Id, keys: set[Key]) -> None:
@@ -223,16 +223,18 @@ class Index:
         else:
             del self._named[name]
         keys.update((("names", namespace), ("named", name), ("svc", namespace, name)))
-        holders.move(self._service_ips, key, old.cluster_ips, ())
-        self._prefixes.count(old.cluster_ips, (), keys)
+        gone, come = differences(old.cluster_ips, ())
+        move(self._service_ips, key, gone, come)
+        self._prefixes.count(gone, come, keys)
         self._move_outside(key, outside(old), (), keys)
 
     def _move_outside(
         self, key: Id, old: tuple[str, ...], new: tuple[str, ...], keys: set[Key]
     ) -> None:
         if old != new:
-            holders.move(self._external_ips, key, old, new)
-            keys.update([("ip", address) for address in {*old} ^ {*new}])
+            gone, come = differences(old, new)
+            move(self._external_ips, key, gone, come)
+            keys.update([("ip", address) for address in gone | come])
 
     # ---- EndpointSlices
 
@@ -245,9 +247,14 @@ class Index:
             self._remove_slice(key, keys)
             old = None
         self._slices[key] = new
-        self._service_slices.setdefault((new.namespace, new.service), {})[new.name] = new
-        if old is None or (old.endpoints, old.ports) != (new.endpoints, new.ports):
-            keys.add(("svc", new.namespace, new.service))
+        owner = (new.namespace, new.service)
+        pieces = self._service_slices.get(owner, ())
+        if old is None:
+            self._service_slices[owner] = (*pieces, new)
+        else:
+            self._service_slices[owner] = tuple([new if p is old else p for p in pieces])
+        if old is None or old.endpoints != new.endpoints or old.ports != new.ports:
+            keys.add(("svc", *owner))
             self._move_endpoints(key, old.endpoints if old else (), new.endpoints, keys)
 
     def _remove_slice(self, key: Id, keys: set[Key]) -> None:
@@ -255,20 +262,20 @@ class Index:
         if old is None:
             return
         owner = (old.namespace, old.service)
-        del self._service_slices[owner][old.name]
-        if not self._service_slices[owner]:
+        rest = tuple([piece for piece in self._service_slices[owner] if piece is not old])
+        if rest:
+            self._service_slices[owner] = rest
+        else:
             del self._service_slices[owner]
         keys.add(("svc", *owner))
         self._move_endpoints(key, old.endpoints, (), keys)
 
-    def _move_endpoints(
-        self, key: Id, old: tuple[Endpoint, ...], new: tuple[Endpoint, ...], keys: set[Key]
-    ) -> None:
-        for endpoint in set(old) ^ set(new):  # also those that only changed readiness or host name
+    def _move_endpoints(self, key: Id, old: Endpoints, new: Endpoints, keys: set[Key]) -> None:
+        for endpoint in _changed(old, new):  # also those that only changed readiness or host name
             keys.update([("ip", address) for address in endpoint.addresses])
-        was, now = _addresses(old), _addresses(new)
-        holders.move(self._slice_ips, key, was, now)
-        self._prefixes.count(was, now, keys)
+        gone, come = differences(_addresses(old), _addresses(new))
+        move(self._slice_ips, key, gone, come)
+        self._prefixes.count(gone, come, keys)
 
     # ---- Pods
 
@@ -279,13 +286,13 @@ class Index:
             return
         self.pods[key] = new
         was = old.ips if old else ()
-        holders.move(self._pod_ips, key, was, new.ips)
+        move(self._pod_ips, key, *differences(was, new.ips))
         keys.update([("pod", address) for address in {*was, *new.ips}])
 
     def _remove_pod(self, key: Id, keys: set[Key]) -> None:
         old = self.pods.pop(key, None)
         if old is not None:
-            holders.move(self._pod_ips, key, old.ips, ())
+            move(self._pod_ips, key, *differences(old.ips, ()))
             keys.update([("pod", address) for address in old.ips])
 
 
@@ -300,5 +307,20 @@ def _id(item: Object) -> Id:
     return item.namespace, item.name
 
 
-def _addresses(endpoints: tuple[Endpoint, ...]) -> list[str]:
+def _addresses(endpoints: Endpoints) -> list[str]:
     return [address for endpoint in endpoints for address in endpoint.addresses]
+
+
+def _changed(old: Endpoints, new: Endpoints) -> set[Endpoint]:
+    """The endpoints that are in one of the two, wherever.
+
+    Mostly one of many has changed and the others are where they were: what is equal at the beginning
+    and at the end is passed over, since comparing costs less than hashing.
+    """
+    first = last = 0
+    shorter = min(len(old), len(new))
+    while first < shorter and old[first] == new[first]:
+        first += 1
+    while last < shorter - first and old[-1 - last] == new[-1 - last]:
+        last += 1
+    return {*old[first : len(old) - last]} ^ {*new[first : len(new) - last]}

@@ -23,6 +23,10 @@ class Kind(Enum):
     SLICE = "endpointslices"
     POD = "pods"
     NAMESPACE = "namespaces"
+
+    __hash__ = (
+        object.__hash__
+    )  # Enum's own is a Python function, and events and look-ups hash kinds
     NODE = "nodes"
 
 

@@ -86,9 +86,15 @@ _PAGES: Final[dict[Kind, Decoder[_Page[Shape]]]] = {
     Kind.NAMESPACE: Decoder(_Page[NamespaceShape]),
     Kind.NODE: Decoder(_Page[NodeShape]),
 }
+_EVENTS: Final[dict[Kind, Decoder[EventShape[Shape]]]] = {
+    Kind.SERVICE: Decoder(EventShape[ServiceShape]),
+    Kind.SLICE: Decoder(EventShape[SliceShape]),
+    Kind.POD: Decoder(EventShape[PodShape]),
+    Kind.NAMESPACE: Decoder(EventShape[NamespaceShape]),
+}
 _OBJECTS: Final = {kind: Decoder(shape) for kind, shape in _SHAPES.items()}
 _RAW_PAGE: Final = Decoder(_Page[Raw])
-_EVENT: Final = Decoder(EventShape)
+_RAW_EVENT: Final = Decoder(EventShape[Raw])
 _ANYTHING: Final = Decoder(object)
 
 
@@ -119,21 +125,36 @@ def decode_list(kind: Kind, body: bytes) -> ObjectList:
 def decode_event(kind: Kind, line: bytes) -> Event:
     """Decode a line of a watch response (Kubernetes API, WatchEvent)."""
     try:
-        shape = _EVENT.decode(line)
+        event = _EVENTS[kind].decode(line)
+    except BROKEN:
+        return _unusual_event(kind, line)
+    if event.type == "ERROR":  # with a Status in the object's place
+        return _unusual_event(kind, line)
+    return _event(kind, event.type, event.object, [])
+
+
+def _unusual_event(kind: Kind, line: bytes) -> Event:
+    """An error, or an event whose object is not as it should be."""
+    try:
+        event = _RAW_EVENT.decode(line)
     except BROKEN as error:
         return Event(type="", message=f"not a watch event: {error}")
-    if shape.type == "ERROR":
-        return _error_event(shape.object)
+    if event.type == "ERROR":
+        return _error_event(event.object)
     rejected: list[str] = []
-    decoded = _shape(kind, shape.object, rejected)
-    metadata = decoded.metadata if decoded else None
+    shape = _shape(kind, event.object, rejected)
+    return _event(kind, event.type, shape, rejected)
+
+
+def _event(kind: Kind, type_: str, shape: Shape | None, rejected: list[str]) -> Event:
+    metadata = shape.metadata if shape else None
     namespace, name = identity(kind, metadata) or ("", "")
     return Event(
-        type=shape.type,
+        type_,
         # A bookmark is an object of the kind with nothing but a resourceVersion: nothing to trim.
-        object=_trim(kind, decoded, rejected) if decoded and shape.type != "BOOKMARK" else None,
-        namespace=namespace,
-        name=name,
+        _trim(kind, shape, rejected) if shape and type_ != "BOOKMARK" else None,
+        namespace,
+        name,
         resource_version=(metadata and metadata.resource_version) or "",
         rejected=tuple(rejected),
     )

@@ -8,7 +8,11 @@ short-lived trees without cycles, so the garbage collector need not track them.
 
 from __future__ import annotations
 
-from msgspec import Raw, Struct, field
+from typing import Generic, TypeVar
+
+from msgspec import Struct, field
+
+T = TypeVar("T")
 
 
 class Metadata(Struct, gc=False):
@@ -189,11 +193,11 @@ class ListMetadata(Struct, gc=False, rename="camel"):
     continue_: str | None = field(default=None, name="continue")
 
 
-class EventShape(Struct, gc=False):
+class EventShape(Struct, Generic[T], gc=False):
     """A line of a watch: WatchEvent."""
 
     type: str
-    object: Raw
+    object: T
 
 
 class StatusShape(Struct, gc=False):

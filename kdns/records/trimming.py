@@ -169,18 +169,23 @@ def _endpoints(shape: SliceShape, reasons: Reasons) -> tuple[Endpoint, ...]:
     if shape.address_type == "FQDN":
         reasons.append("addressType FQDN: deprecated, and holds no addresses")
         return ()
-    made = (_endpoint(each, at, reasons) for at, each in enumerate(shape.endpoints or ()))
-    return tuple(each for each in made if each.addresses)
+    made = [_endpoint(each, at, reasons) for at, each in enumerate(shape.endpoints or ())]
+    return tuple([each for each in made if each.addresses])
 
 
 def _endpoint(shape: EndpointShape, at: int, reasons: Reasons) -> Endpoint:
     pod = (shape.target_ref and shape.target_ref.name) or ""
+    texts = shape.addresses or ()
+    if len(texts) == 1 and _IPV4(texts[0]):  # nearly always
+        addresses: tuple[str, ...] = (texts[0],)
+    else:
+        addresses = _addresses(texts, f"endpoints[{at}].addresses", reasons)
     return Endpoint(
-        addresses=_addresses(shape.addresses or (), f"endpoints[{at}].addresses", reasons),
+        addresses=addresses,
         ready=shape.conditions is None or shape.conditions.ready is not False,
         hostname=shape.hostname or "",
         pod=pod if len(pod) <= MAX_LABEL else "",
-        zone=intern((shape.zone or "").lower()),
+        zone=intern(shape.zone.lower()) if shape.zone else "",
     )
 
 
