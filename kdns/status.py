@@ -41,7 +41,10 @@ class SourceStatus(Struct):
 
     @property
     def synced(self) -> bool:
-        return bool(self.resources) and all(r.synced for r in self.resources.values())
+        for resource in self.resources.values():  # every question asks: no generator
+            if not resource.synced:
+                return False
+        return bool(self.resources)
 
     @property
     def restored(self) -> bool:

@@ -35,7 +35,7 @@ class Fallthrough(Struct, frozen=True):
     zones: tuple[Name, ...] = ()
 
     def covers(self, name: Name) -> bool:
-        return any(is_below(name, zone) for zone in self.zones)
+        return longest_match(self.zones, name) is not None
 
 
 def parse_fallthrough(option: Option) -> Fallthrough:

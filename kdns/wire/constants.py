@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 
 class Type(IntEnum):
@@ -143,7 +144,7 @@ def class_name(rclass: int) -> str:
 
 def rcode_name(rcode: int) -> str:
     """``NOERROR``, ``NXDOMAIN`` … or ``RCODE17``."""
-    try:
-        return Rcode(rcode).name
-    except ValueError:
-        return f"RCODE{rcode}"
+    return _RCODE_NAMES.get(rcode) or f"RCODE{rcode}"
+
+
+_RCODE_NAMES: Final = {int(rcode): rcode.name for rcode in Rcode}
