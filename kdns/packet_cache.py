@@ -125,10 +125,12 @@ class PacketCache:
 
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget every reply that depends on one of these."""
+        dependents = self._dependents
         for key in keys:
-            for request in tuple(self._dependents.get(key, ())):
-                self.drops += 1
-                self._forget(self.entries.pop(request))
+            if key in dependents:
+                for request in tuple(dependents[key]):
+                    self.drops += 1
+                    self._forget(self.entries.pop(request))
         self._tidy()
 
     def of_question(self, question: bytes, keys: Iterable[Key]) -> Iterator[Entry]:

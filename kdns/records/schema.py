@@ -91,6 +91,7 @@ _EVENTS: Final[dict[Kind, Decoder[EventShape[Shape]]]] = {
     Kind.SLICE: Decoder(EventShape[SliceShape]),
     Kind.POD: Decoder(EventShape[PodShape]),
     Kind.NAMESPACE: Decoder(EventShape[NamespaceShape]),
+    Kind.NODE: Decoder(EventShape[NodeShape]),
 }
 _OBJECTS: Final = {kind: Decoder(shape) for kind, shape in _SHAPES.items()}
 _RAW_PAGE: Final = Decoder(_Page[Raw])

@@ -300,6 +300,19 @@ class TestPositive:
         kinds = [f"{'.'.join(q.name)} {Type(q.qtype).name}" for q in world.asked]
         assert sorted(kinds) == ["a.test A", "a.test MX", "a.test MX", "b.test A", "b.test A"]
 
+    async def test_disable_of_both_kinds_looks_for_nothing(self) -> None:
+        """The zone of one inside that of the other: only below the inner one is nothing kept."""
+        world = World(
+            "disable success in.a.test\ndisable denial a.test",
+            **{"in.a": said(a("in.a.test.")), "a": said(a())},
+        )
+        assert world.cache.never_kept == (("in", "a", "test"),)
+        for text in ("in.a.test. A", "a.test. A") * 2:
+            await world.ask(text)
+        kinds = [".".join(q.name) for q in world.asked]
+        assert sorted(kinds) == ["a.test", "in.a.test", "in.a.test"]
+        assert world.cache.counted["miss"] == 3
+
     async def test_keepttl(self) -> None:
         world = World("keepttl", a=said(a(ttl=30)))
         await world.ask()

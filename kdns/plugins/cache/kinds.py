@@ -47,10 +47,11 @@ def classify(query: Query, answer: Answer, settings: Settings) -> Keepable | Non
 def capped(answer: Answer, settings: Settings) -> Answer:
     """With TTLs no longer than answers are kept, for what is not kept: ``cache 10`` promises that."""
     bounds = settings.success if answer.answer else settings.denial
-    sections = (answer.answer, answer.authority, answer.additional)
-    if all(record.ttl <= bounds.max_ttl for section in sections for record in section):
-        return answer
-    return _with_ttls(answer, Bounds(bounds.max_ttl, min_ttl=0))
+    for section in (answer.answer, answer.authority, answer.additional):
+        for record in section:
+            if record.ttl > bounds.max_ttl:
+                return _with_ttls(answer, Bounds(bounds.max_ttl, min_ttl=0))
+    return answer
 
 
 def aged(answer: Answer, seconds: int) -> Answer:

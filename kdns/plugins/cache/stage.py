@@ -25,7 +25,7 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match
 from kdns.wire.constants import ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Query, echoed
-from kdns.wire.names import to_text
+from kdns.wire.names import Name, to_text
 
 NAME: Final = "cache"
 
@@ -63,6 +63,7 @@ class Cache:
         self.zones = settings.zones or tuple(key.zone for key in context.block.keys)
         self.clock = clock
         self.store = Store(settings, clock)
+        self.never_kept = _never_kept(settings)
         self.refreshes: set[asyncio.Task[bool]] = set()
         self.counted: Counter[str] = Counter()
         self._entries: Counter[str] = Counter()
@@ -76,7 +77,8 @@ class Cache:
             return await self.next(query)
         key = identity(query)
         self.counted["request"] += 1
-        found = self.store.find(key)
+        kept = longest_match(self.never_kept, query.name) is None
+        found = self.store.find(key) if kept else None
         if query.trace is not None:
             query.trace.append(f"cache: {self._told(found)}")
         if found is None:
@@ -241,3 +243,13 @@ class Cache:
                 self._show_entries(kind, 0)
             for task in tuple(self.refreshes):
                 task.cancel()
+
+
+def _never_kept(settings: Settings) -> tuple[Name, ...]:
+    """The zones for whose names neither data nor denials are kept, which need not be looked for."""
+    success, denial = settings.success_off, settings.denial_off
+    return tuple(
+        zone
+        for zone in {*success, *denial}
+        if longest_match(success, zone) is not None and longest_match(denial, zone) is not None
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Final
 
 from msgspec import Struct
@@ -80,20 +79,18 @@ class Cluster:
         """The question's name and, while CNAMEs stay inside the zones, where they lead."""
         qname, name = query.qname, query.name
         steps: list[Step] = []
-        seen: set[Name] = set()
         while True:
             outcome = self._look_up(query, qname, name, zone)
             steps.append(Step(qname, name, zone, outcome))
             if query.trace is not None:
                 query.trace.append(f"kubernetes: {_told(steps[-1])}")
-            seen.add(name)
             if not outcome.target:
                 return steps
             qname, name = outcome.target, from_wire(outcome.target)
             inside = longest_match(self.view.zones, name)
             if inside is None:
                 return steps
-            if name in seen or len(steps) == MAX_CHAIN:
+            if len(steps) == MAX_CHAIN or any(name == step.name for step in steps):
                 steps.append(Step(qname, name, inside, _loop(outcome)))
                 return steps
             zone = inside
@@ -136,7 +133,9 @@ class Cluster:
     def _assemble(self, query: Query, steps: list[Step]) -> Answer:
         last = steps[-1]
         missing = not last.outcome.exists and self._is_certain(last.outcome)
-        keys = frozenset(chain.from_iterable([step.outcome.keys for step in steps]))
+        keys, records = last.outcome.keys, last.outcome.answer
+        for step in steps[-2::-1]:  # mostly there is none
+            keys, records = step.outcome.keys + keys, step.outcome.answer + records
         errors: tuple[ExtendedError, ...] = ()
         authority: tuple[Record, ...] = ()
         at_most = 0
@@ -144,17 +143,17 @@ class Cluster:
             zone = zone_wire(last.qname, last.name, last.zone)
             authority = (soa(self.index, self.view, zone),)
             errors, more = self._reasons(query, last.outcome)
-            keys |= more
+            keys += more
         elif self._is_too_long(last.outcome):
             at_most, errors = self.settings.max_answers, self._shortened(query, last.outcome)
         stale = self._staleness(query)
         return Answer(
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
-            answer=tuple(chain.from_iterable([step.outcome.answer for step in steps])),
+            answer=records,
             authority=authority,
             additional=last.outcome.additional,
             errors=(*errors, *stale),
-            keys=keys,
+            keys=frozenset(keys),
             keep_until=self._keep_until(stale=bool(stale)),
             at_most=at_most,
             plugin=NAME,
@@ -162,11 +161,11 @@ class Cluster:
 
     def _reasons(
         self, query: Query, outcome: Outcome
-    ) -> tuple[tuple[ExtendedError, ...], frozenset[Key]]:
+    ) -> tuple[tuple[ExtendedError, ...], tuple[Key, ...]]:
         if not query.wants_reason:
-            return (), frozenset()
+            return (), ()
         text, keys = explain(self.index, self.view, outcome)
-        return ((ExtendedError(ErrorCode.OTHER, text),) if text else ()), frozenset(keys)
+        return ((ExtendedError(ErrorCode.OTHER, text),) if text else ()), tuple(keys)
 
     def _is_too_long(self, outcome: Outcome) -> bool:
         """``max_answers``: endpoints stand in for one another, ports of a ClusterIP do not."""
