@@ -52,7 +52,7 @@ def build(context: Path, name: str) -> Path:
     archive.parent.mkdir(parents=True, exist_ok=True)
     archive.unlink(missing_ok=True)
     buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
-    buildah("rm", "--all")  # left by builds that failed
+    buildah("rm", "--all")  # left by builds that failed; the store is ours alone
     buildah("rmi", "--prune")  # the image that had the name before
     return archive
 

@@ -19,6 +19,7 @@ AGNHOST: Final = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
 GLIBC_TESTING: Final = "registry.k8s.io/e2e-test-images/glibc-dns-testing:2.0.0"
 _LAYERS: Final = places.NODE / "layers"
 _RESOLVE: Final = places.HERE / "resolve.c"
+_LOAD: Final = places.HERE / "load.py"
 _PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NONROOT: Final = "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n"
 _SLEEP: Final = ["sleep", "infinity"]
@@ -27,7 +28,8 @@ _SLEEP: Final = ["sleep", "infinity"]
 def provide() -> Path:
     """An archive with all of them."""
     archive = places.NODE / "images.tar"
-    inputs = (Path(__file__), _RESOLVE, places.PROGRAMS / "coredns", places.PROGRAMS / "agnhost")
+    programs = (places.PROGRAMS / "coredns", places.PROGRAMS / "agnhost")
+    inputs = (Path(__file__), _RESOLVE, _LOAD, *programs)
     if not archive.exists() or any(_newer(path, archive) for path in inputs):
         shutil.rmtree(_LAYERS, ignore_errors=True)
         write(archive, _images())
@@ -104,7 +106,7 @@ def _musl_client() -> Path:
 def _glibc_client() -> Path:
     folder = _folder("glibc", "usr/local/bin")
     run("gcc", "-Os", "-s", "-o", folder / "usr/local/bin/resolve", _RESOLVE)
-    shutil.copy2(places.HERE / "load.py", folder / "usr/local/bin/load.py")
+    shutil.copy2(_LOAD, folder / "usr/local/bin/load.py")
     return folder
 
 

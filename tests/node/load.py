@@ -2,7 +2,8 @@
 
 ``fresh``: a new socket for each question, as C libraries ask. ``kept``: ten sockets for the whole time, whose
 addresses and ports stay, so that kube-proxy's conntrack entries do. One try of five seconds for each
-question. Prints a line of JSON: asked, lost, wrong (an answer without the address), worst (ms).
+question. Prints a line of JSON: asked, lost, wrong (an answer without the address), worst (ms), and by
+second of the run how many were lost that were asked in it.
 """
 
 import contextlib
@@ -29,6 +30,8 @@ def question(number: int) -> bytes:
 class Tally:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.lost_in: Counter[int] = Counter()
+        self.began = time.monotonic()
         self.worst = 0.0
         self._lock = threading.Lock()
 
@@ -37,9 +40,10 @@ class Tally:
             self.counts["wrong" if reply[3] & 15 or reply[7] == 0 else "right"] += 1
             self.worst = max(self.worst, seconds)
 
-    def lost(self) -> None:
+    def lost(self, asked: float) -> None:
         with self._lock:
             self.counts["lost"] += 1
+            self.lost_in[int(asked - self.began)] += 1
 
 
 def ask_fresh(server: str, numbers: "queue.Queue[int | None]", tally: Tally) -> None:
@@ -52,7 +56,7 @@ def ask_fresh(server: str, numbers: "queue.Queue[int | None]", tally: Tally) -> 
                 asking.send(question(number))
                 tally.answered(asking.recv(512), time.monotonic() - start)
             except OSError:
-                tally.lost()
+                tally.lost(start)
 
 
 class Kept:
@@ -79,9 +83,13 @@ class Kept:
             except OSError:
                 continue
             sent = self.waiting.pop(struct.unpack("!H", reply[:2])[0], None)
-            took = time.monotonic() - sent if sent is not None else TIMEOUT
+            if sent is None:
+                continue
+            took = time.monotonic() - sent
             if took < TIMEOUT:
                 self.tally.answered(reply, took)
+            else:
+                self.tally.lost(sent)
 
 
 def fresh(server: str, seconds: float, rate: float, tally: Tally) -> int:
@@ -110,7 +118,9 @@ def kept(server: str, seconds: float, rate: float, tally: Tally) -> int:
         each.ended = True
     for reader in readers:
         reader.join()
-    tally.counts["lost"] = asked - tally.counts["right"] - tally.counts["wrong"]
+    for each in sockets:
+        for sent in each.waiting.values():
+            tally.lost(sent)
     return asked
 
 
@@ -129,7 +139,8 @@ def main() -> None:
     tally = Tally()
     asked = (kept if how == "kept" else fresh)(server, float(seconds), float(rate), tally)
     figures = {"asked": asked, "lost": tally.counts["lost"], "wrong": tally.counts["wrong"]}
-    print(json.dumps({**figures, "worst": round(tally.worst * 1000)}))
+    worst = {"worst": round(tally.worst * 1000)}
+    print(json.dumps({**figures, **worst, "lost in": dict(sorted(tally.lost_in.items()))}))
 
 
 if __name__ == "__main__":

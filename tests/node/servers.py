@@ -49,7 +49,9 @@ def remove(node: Node) -> None:
 def deploy_kdns(node: Node, overlay: str = "base") -> float:
     """Install from ``deploy/``; seconds until it was rolled out."""
     start = time.monotonic()
-    node.kubectl("apply", "--server-side", "-k", places.ROOT / "deploy" / overlay)
+    node.kubectl(
+        "apply", "--server-side", "--validate=strict", "-k", places.ROOT / "deploy" / overlay
+    )
     kind = "daemonset" if overlay.endswith("nodelocal") else "deployment"
     return _rolled_out(node, start, f"{kind}/coredns")
 
