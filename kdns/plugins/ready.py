@@ -57,13 +57,15 @@ class Readiness:
 
     def __init__(self, settings: Settings) -> None:
         self.continuously = settings.continuously
+        self.starting = True
+        """Until everything was ready for the first time."""
         self.stopping = False
         self._ready: set[str] = set()
         self._reported = ""
 
     def stop(self) -> None:
         """From now on not ready, whatever the plugins say."""
-        self.stopping = True
+        self.starting, self.stopping = False, True
 
     def problems(self, plugins: Iterable[tuple[str, str | None]]) -> list[Problem]:
         """Filter ``(plugin, reason or None if ready)`` down to what is to be reported, by name.
@@ -77,6 +79,7 @@ class Readiness:
         if not self.continuously:
             self._ready.update(name for name, _ in known if name not in missing)
         problems = [Problem(n, missing[n]) for n in sorted(missing) if n not in self._ready]
+        self.starting = self.starting and bool(problems)
         self._log(",".join(problem.plugin for problem in problems))
         return problems
 

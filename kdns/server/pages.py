@@ -53,7 +53,11 @@ class Pages:
         return metrics_page(self.metrics)
 
     def _ready_page(self, readiness: ready.Readiness) -> Callable[[], Page]:
-        return lambda: ready_page(readiness.problems(self._gates()))
+        def page() -> Page:
+            problems = readiness.problems(self._gates())
+            return ready_page(problems, starting=readiness.starting)
+
+        return page
 
 
 _PATHS = {"health": "/health", "ready": "/ready", "prometheus": "/metrics"}
