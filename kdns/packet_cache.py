@@ -86,6 +86,8 @@ class PacketCache:
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
         self.max_entries = max_entries
         self.entries: dict[bytes, Entry] = {}
+        """What listeners look in: all that is kept, or nothing (see ``cover``)."""
+        self._all = self.entries
         self.misses = self.drops = self.evictions = self._hits = 0
         self._dependents: dict[Key, dict[bytes, None]] = {}
         self._turns: deque[Entry] = deque()
@@ -95,14 +97,36 @@ class PacketCache:
 
     @property
     def hits(self) -> int:
-        return self._hits + sum(entry.hits - entry.folded for entry in self.entries.values())
+        return self._hits + sum(entry.hits - entry.folded for entry in self._all.values())
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def find(self, request: bytes) -> Entry | None:
+        """The entry for a request, covered or not."""
+        return self._all.get(request)
+
+    def cover(self) -> None:
+        """Have listeners find nothing, so that every question is passed on; what is kept stays.
+
+        So watching costs nothing while nobody does: a hit's few steps have no question whether.
+        """
+        if self._all is self.entries:
+            self._all = dict(self.entries)
+            self.entries.clear()
+
+    def uncover(self) -> None:
+        """Have listeners find what is kept."""
+        if self._all is not self.entries:
+            self.entries.update(self._all)
+            self._all = self.entries
 
     def admits(self, request: bytes) -> bool:
         """Whether its reply is worth keeping: there is room, or it was asked for before, not long ago.
 
         So names that are asked once, however many, push nothing out and cost no bookkeeping.
         """
-        return len(self.entries) < self.max_entries or self._asked.note(request)
+        return len(self._all) < self.max_entries or self._asked.note(request)
 
     def keep(self, entry: Entry, until: float = FOREVER) -> None:
         """Keep a reply under its request, until ``expire`` is told of that time.
@@ -110,13 +134,13 @@ class PacketCache:
         Not when there is no room and all that is looked at for it is in use: what is asked again then
         comes again.
         """
-        old = self.entries.pop(entry.request, None)
+        old = self._all.pop(entry.request, None)
         if old is not None:
             self._forget(old)
         self._tidy()
-        if len(self.entries) >= self.max_entries and not self._evict():
+        if len(self._all) >= self.max_entries and not self._evict():
             return
-        self.entries[entry.request] = entry
+        self._all[entry.request] = entry
         self._turns.append(entry)
         if until != FOREVER:
             heapq.heappush(self._ends, (until, next(self._kept), entry))
@@ -130,7 +154,7 @@ class PacketCache:
             if key in dependents:
                 for request in tuple(dependents[key]):
                     self.drops += 1
-                    self._forget(self.entries.pop(request))
+                    self._forget(self._all.pop(request))
         self._tidy()
 
     def of_question(self, question: bytes, keys: Iterable[Key]) -> Iterator[Entry]:
@@ -141,38 +165,38 @@ class PacketCache:
         sharing = [self._dependents.get(key, {}) for key in keys]
         for request in min(sharing, key=len, default={}):
             if request[10 : 10 + len(question)].lower() == question:
-                yield self.entries[request]
+                yield self._all[request]
 
     def expire(self, now: float) -> float | None:
         """Forget what was kept until now or earlier; return when the next one ends."""
         ends = self._ends
         while ends and ends[0][0] <= now:
             entry = heapq.heappop(ends)[2]
-            if self.entries.get(entry.request) is entry:
-                self._forget(self.entries.pop(entry.request))
+            if self._all.get(entry.request) is entry:
+                self._forget(self._all.pop(entry.request))
         self._tidy()
         return ends[0][0] if ends else None
 
     def _tidy(self) -> None:
         """Let go of forgotten entries that neither came to their turn nor to their end."""
         if len(self._turns) > 2 * self.max_entries:
-            self._turns = deque(self.entries.values())
+            self._turns = deque(self._all.values())
         if len(self._ends) > 2 * self.max_entries:
-            self._ends = [end for end in self._ends if self.entries.get(end[2].request) is end[2]]
+            self._ends = [end for end in self._ends if self._all.get(end[2].request) is end[2]]
             heapq.heapify(self._ends)
 
     def clear(self) -> None:
         """Forget all."""
         self.fold()
-        self.drops += len(self.entries)
-        self.entries.clear()
+        self.drops += len(self._all)
+        self._all.clear()
         self._dependents.clear()
         self._turns.clear()
         self._ends.clear()
 
     def fold(self) -> None:
         """Report the hits since the last time."""
-        for entry in self.entries.values():
+        for entry in self._all.values():
             self._report(entry)
 
     def _report(self, entry: Entry) -> None:
@@ -185,11 +209,11 @@ class PacketCache:
         """Forget the first entry in turn that was not used since its last turn, if it is near."""
         for _ in range(MAX_CHANCES):
             entry = self._turns.popleft()
-            if self.entries.get(entry.request) is not entry:
+            if self._all.get(entry.request) is not entry:
                 continue  # dropped meanwhile
             if entry.hits == entry.seen:
                 self.evictions += 1
-                self._forget(self.entries.pop(entry.request))
+                self._forget(self._all.pop(entry.request))
                 return True
             entry.seen = entry.hits
             self._turns.append(entry)

@@ -23,6 +23,9 @@ COMMANDS: Final = {
     "query": "ask as an application's resolver does; show every question and what comes of it",
     "dump": "print all records of a zone as a master file",
     "check": "validate a Corefile, zone files or manifests; print what they come to",
+    "tail": "show the questions of a running server as they come",
+    "top": "show what a running server is asked most, and what in vain",
+    "fault": "let things go wrong in a running server, to see how applications take it",
 }
 
 EXAMPLES: Final = """\

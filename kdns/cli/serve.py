@@ -114,6 +114,13 @@ def _add_operation(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="processes that answer, each with the whole cluster in memory (default: %(default)s)",
     )
+    group.add_argument(
+        "--debug",
+        nargs="?",
+        const="",
+        metavar="PATH",
+        help="a socket for kdns tail, top and fault (default: off; alone: the usual path)",
+    )
     group.add_argument("--pidfile", default="", metavar="FILE", help="write the process ID there")
 
 
@@ -139,6 +146,7 @@ def read(options: argparse.Namespace) -> flags.ServeFlags:
         health=options.health,
         ready=options.ready,
         metrics=options.metrics,
+        debug=options.debug,
     )
 
 
@@ -175,8 +183,10 @@ def serve(
     if not 1 <= workers <= MAX_WORKERS:
         raise ConfigError(f"--workers: expected 1 to {MAX_WORKERS}, not {workers}")
     blocks = load()
-    debug = any(next(block.named("debug"), None) for block in blocks)
-    logs.set_up(debug=debug)
+    from kdns.plugins import debug
+
+    found = [debug.parse(option) for block in blocks for option in block.named("debug")]
+    logs.set_up(debug=any(settings.log for settings in found))
     if pidfile:
         try:
             Path(pidfile).write_text(f"{os.getpid()}\n")

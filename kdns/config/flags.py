@@ -40,6 +40,8 @@ class ServeFlags(Struct, frozen=True):
     """``HOST:PORT``; "" is off, for who serves a folder on a laptop needs none. Likewise the next two."""
     ready: str = ""
     metrics: str = ""
+    debug: str | None = None
+    """Path of the debug socket, "" for the usual one; None is off."""
 
 
 def to_blocks(flags: ServeFlags) -> tuple[ServerBlock, ...]:
@@ -90,6 +92,8 @@ def _serving(flags: ServeFlags) -> list[Option]:
     lines = [Option("errors", (), default)]
     if flags.log:
         lines.append(Option("log", (), Location("--log")))
+    if flags.debug is not None:
+        lines.append(_debug(flags.debug))
     if flags.metrics:
         lines.append(Option("prometheus", (flags.metrics,), Location("--metrics")))
     lines.append(Option("loadbalance", (), default))
@@ -98,6 +102,11 @@ def _serving(flags: ServeFlags) -> list[Option]:
     lines.append(_kubernetes(flags))
     lines += [_auto(folder) for folder in flags.zone_folders]
     return lines
+
+
+def _debug(path: str) -> Option:
+    place = Location("--debug")
+    return Option("debug", (), place, (Option("socket", (path,) if path else (), place),))
 
 
 def _kubernetes(flags: ServeFlags) -> Option:

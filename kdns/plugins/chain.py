@@ -26,6 +26,7 @@ from kdns.plugins import (
     dns64,
     errors,
     explain,
+    fault,
     file,
     forward,
     header,
@@ -84,6 +85,7 @@ ORDER: Final = (
     "errors",
     "log",
     "dnstap",
+    "fault",
     "local",
     "dns64",
     "siit",
@@ -126,8 +128,8 @@ ORDER: Final = (
     "nomad",
 )
 """Every directive of CoreDNS 1.15; ``proxy`` of older ones, which is read as ``forward``; and our own:
-``shortnames``, which completes names before autopath would, ``no_aaaa``, and ``explain``, which takes no
-part in answering."""
+``shortnames``, which completes names before autopath would, ``fault``, in front of all that answers,
+``no_aaaa``, and ``explain``, which takes no part in answering."""
 
 SUPPORTED: Final[dict[str, ModuleType]] = {
     "acl": acl,
@@ -142,6 +144,7 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
     "dns64": dns64,
     "errors": errors,
     "explain": explain,
+    "fault": fault,
     "file": file,
     "forward": forward,
     "header": header,
@@ -172,7 +175,7 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
 
 _GONE: Final = {"federation": "", "kubernetai": "kubernetes", "upstream": ""}
 _REPEATABLE: Final = frozenset(
-    {"acl", "auto", "bind", "file", "forward", "header", "log"}
+    {"acl", "auto", "bind", "fault", "file", "forward", "header", "log"}
     | {"proxy", "rewrite", "root", "template"}
 )
 

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from kdns.config.tree import ServerBlock
+from kdns.derivation.messages import Batch, Watch
 from kdns.metrics.exported import Exported
 from kdns.records.objects import KINDS, LISTS, TYPES, Change, Gone, Kind, Put, Replaced
 from kdns.status import ResourceStatus
@@ -69,7 +70,7 @@ class Figures(Struct, tag=True, frozen=True):
     exported: Exported
 
 
-Message: TypeAlias = Configure | Apply | Status | Drain | Serving | Figures
+Message: TypeAlias = Configure | Apply | Status | Drain | Serving | Figures | Watch | Batch
 
 _decoder: Final = msgspec.msgpack.Decoder(Message)
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -14,6 +14,8 @@ from msgspec import Struct
 
 from kdns.config.access import Access
 from kdns.config.tree import ServerBlock
+from kdns.derivation.messages import Batch
+from kdns.derivation.observed import Tap
 from kdns.metrics import Metrics
 from kdns.plugins.kubernetes.stage import STALE_AFTER
 from kdns.server import exports
@@ -45,6 +47,7 @@ class Core:
         self._zone_tasks: list[asyncio.Task[None]] = []
         self._stale: set[str] = set()
         self._frozen = False
+        self._tap: Tap | None = None
         exports.register(self.metrics, self.sockets, self.clusters, lambda: self.generation)
 
     async def prepare(self, blocks: Iterable[ServerBlock]) -> Prepared:
@@ -82,6 +85,18 @@ class Core:
         await cancel(before)
         if reloaded:
             self._thaw()
+
+    def watch(self, deliver: Callable[[Batch], None] | None) -> None:
+        """Have every question told to ``deliver``, many at a time, or to nobody any more."""
+        if self._tap is not None:
+            self._tap.close()
+        self._tap = Tap(deliver, self._describe) if deliver else None
+        self.sockets.watch(self._tap)
+
+    def _describe(self, batch: Batch) -> None:
+        """Add what the octets do not tell."""
+        if self.generation is not None:
+            self.generation.describe(batch)
 
     def look_at_sources(self) -> None:
         """Notice what became stale or current again: answers say so, so kept ones must go."""

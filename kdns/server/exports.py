@@ -66,7 +66,7 @@ def _register_caches(metrics: Metrics, sockets: Sockets) -> None:
     def total(value: Callable[[PacketCache], int]) -> Callable[[], float]:
         return lambda: sum(value(cache) for cache in sockets.caches())
 
-    metrics.read(families.CACHE_ENTRIES, total(lambda cache: len(cache.entries)))
+    metrics.read(families.CACHE_ENTRIES, total(len))
     for family, value in _CACHE_COUNTERS.items():
         metrics.read(family, total(value))
 

@@ -16,6 +16,8 @@ from kdns.config.access import Access, base
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Key, ServerBlock
 from kdns.derivation import zone as derivation
+from kdns.derivation.described import describe
+from kdns.derivation.messages import Batch
 from kdns.derivation.steps import Block
 from kdns.metrics import Metrics
 from kdns.plugins import (
@@ -229,6 +231,11 @@ class Generation:
         """Have the stages hand over what they counted."""
         for report in self.services.reporting:
             report()
+
+    def describe(self, batch: Batch) -> None:
+        """Add what is known of the clusters to questions that were watched."""
+        shown = (Block(block.plan, block.context).cluster() for block in self.blocks)
+        describe(batch, filter(None, shown))
 
     def forget(self, keys: Iterable[DependencyKey]) -> None:
         """Tell the stages that keep answers of a change."""

@@ -17,18 +17,22 @@ from contextlib import suppress
 from time import time
 from typing import Final
 
+from msgspec.structs import replace
+
 from kdns import __version__
 from kdns.config import printer
 from kdns.config.access import Access
-from kdns.config.tree import ConfigError, ServerBlock
+from kdns.config.tree import ConfigError, Location, Option, ServerBlock
+from kdns.derivation.messages import Batch
 from kdns.derivation.zone import ZONE as EXPLANATIONS
 from kdns.listeners.health_probe import probe_forever
 from kdns.listeners.http import HttpListener
 from kdns.metrics import families
-from kdns.plugins import errors, health
+from kdns.plugins import debug, errors, health
 from kdns.records.objects import Change
 from kdns.server.clusters import Cluster, WatchedCluster
 from kdns.server.core import Core, cancel
+from kdns.server.debug_socket import DebugSocket, Host
 from kdns.server.errors import UNUSABLE, as_config_error
 from kdns.server.generation import Generation
 from kdns.server.latency import record_programming, request_observer
@@ -65,6 +69,8 @@ class Server:
         self.core = Core(self._make_cluster, shared_port=workers > 1)
         self.workers = Workers(workers - 1, self.core)
         self.http = HttpListener()
+        self.debug = DebugSocket(Host(self._watch, self._put_faults))
+        self._faults: tuple[Option, ...] = ()
         self.pages = Pages(self.core.metrics)
         self.started = asyncio.Event()
         self._stop = asyncio.Event()
@@ -122,7 +128,7 @@ class Server:
         """Take a new configuration over; on failure everything stays as it was."""
         async with self._reloading:
             try:
-                blocks = self.load()
+                blocks = self._load()
                 if if_different and digest(blocks) == self._digest:
                     return True  # a comment, white space, or what failed was taken back
                 await self._apply(blocks)
@@ -136,8 +142,27 @@ class Server:
 
     # ---- one configuration into use
 
-    async def _start(self) -> None:
+    def _load(self) -> tuple[ServerBlock, ...]:
+        """What the configuration says, and the faults that were set since the start."""
         blocks = self.load()
+        if not self._faults:
+            return blocks
+        return tuple(replace(b, directives=(*b.directives, *self._faults)) for b in blocks)
+
+    async def _put_faults(self, faults: tuple[Option, ...]) -> bool:
+        """Have exactly these faults beside the configuration's own; False where that fails."""
+        before, self._faults = self._faults, faults
+        if await self.reload():
+            return True
+        self._faults = before
+        return False
+
+    def _watch(self, deliver: Callable[[Batch], None] | None) -> None:
+        self.core.watch(deliver)
+        self.workers.watch(deliver)
+
+    async def _start(self) -> None:
+        blocks = self._load()
         if self.workers.size and any(key.port == 0 for block in blocks for key in block.keys):
             raise ConfigError("several workers need a port that is not 0")
         async with self._reloading:
@@ -148,6 +173,7 @@ class Server:
     async def _apply(self, blocks: tuple[ServerBlock, ...]) -> None:
         prepared = await self.core.prepare(blocks)
         try:
+            await self.debug.serve(*_debug(prepared.generation))
             await self.http.serve(self.pages.endpoints(prepared.generation))
         except ConfigError:
             await self.core.discard(prepared)
@@ -238,6 +264,7 @@ class Server:
             logger.warning("%d questions were cut off", cut)
         await cancel([*self._tasks, *([self._probe] if self._probe else [])])
         await self.http.close()
+        await self.debug.close()
         errors.flush()
         if not self.quiet:
             logger.info("stopped")
@@ -247,6 +274,15 @@ def digest(blocks: Iterable[ServerBlock]) -> str:
     """SHA-512 of what a configuration says, however it is written."""
     text = printer.to_text(blocks)
     return hashlib.sha512(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _debug(generation: Generation) -> tuple[str, Location]:
+    """Where the debug socket is to be, and who says so."""
+    for planned in generation.plans:
+        settings = planned.first("debug")
+        if isinstance(settings, debug.Settings) and settings.socket:
+            return settings.socket, settings.directive.location
+    return "", Location("")
 
 
 def _health(generation: Generation | None) -> list[health.Settings]:

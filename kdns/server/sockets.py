@@ -17,6 +17,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from kdns.config.tree import ConfigError
+from kdns.derivation.observed import Respond, Tap
 from kdns.listeners import tcp, tls, udp
 from kdns.packet_cache import PacketCache
 from kdns.responder import Reply, Responder
@@ -44,19 +45,31 @@ class Endpoint:
             self.caches = {"udp": PacketCache(), "tcp": PacketCache()}
             self.tcp = tcp.TcpListener(self.caches["tcp"], self.respond)
         self.responder: Responder
+        self._respond: Respond
         self.use(generation)
 
-    def use(self, generation: Generation) -> None:
-        """Answer by this one from now on."""
+    def use(self, generation: Generation, tap: Tap | None = None) -> None:
+        """Answer by this one from now on; ``tap`` sees each question."""
         self.responder = responder = generation.responders[self.site]
         if isinstance(self.tcp, tls.TlsListener):
             self.tcp.credentials = generation.certificates[self.site]
         responder.caches = self.caches
         for cache in self.caches.values():
             cache.clear()
+        self.watch(tap)
+
+    def watch(self, tap: Tap | None) -> None:
+        """Let each question be seen by ``tap``, or by nobody."""
+        respond = self.responder.respond
+        self._respond = tap.respond(respond, self.caches) if tap else respond
+        for cache in self.caches.values():
+            if tap:
+                cache.cover()
+            else:
+                cache.uncover()
 
     def respond(self, data: bytes, client: str, port: int, transport: Transport) -> Reply:
-        return self.responder.respond(data, client, port, transport)
+        return self._respond(data, client, port, transport)
 
     async def open(self) -> None:
         """Bind all sockets to one port. Raises ``OSError`` when the address cannot be had."""
@@ -96,6 +109,7 @@ class Sockets:
     def __init__(self, *, shared_port: bool = False) -> None:
         self._shared_port = shared_port
         self._endpoints: dict[Site, Endpoint] = {}
+        self._tap: Tap | None = None
 
     def __iter__(self) -> Iterator[Endpoint]:
         return iter(self._endpoints.values())
@@ -139,7 +153,7 @@ class Sockets:
         known = before | {endpoint.site: endpoint for endpoint in opened}
         self._endpoints = {site: known[site] for site in generation.responders if site in known}
         for endpoint in self._endpoints.values():
-            endpoint.use(generation)
+            endpoint.use(generation, self._tap)
         closed = [e for site, e in before.items() if site not in self._endpoints]
         await self._close(closed)
         return closed
@@ -153,6 +167,12 @@ class Sockets:
         for endpoint in self._endpoints.values():
             for cache in endpoint.caches.values():
                 cache.drop(keys)
+
+    def watch(self, tap: Tap | None) -> None:
+        """Let each question be seen by ``tap``, or by nobody."""
+        self._tap = tap
+        for endpoint in self._endpoints.values():
+            endpoint.watch(tap)
 
     def clear(self) -> None:
         """Forget every kept reply."""

@@ -12,7 +12,17 @@ import signal
 import socket
 from typing import Final
 
-from kdns.server.channel import Apply, Channel, Configure, Drain, Figures, Serving, Status, unpack
+from kdns.derivation.messages import Batch, Watch
+from kdns.server.channel import (
+    Apply,
+    Channel,
+    Configure,
+    Drain,
+    Figures,
+    Serving,
+    Status,
+    unpack,
+)
 from kdns.server.clusters import Cluster
 from kdns.server.core import Core, cancel
 from kdns.server.errors import UNUSABLE
@@ -46,6 +56,8 @@ class Worker:
                     self._clusters[message.cluster].apply(unpack(message))
                 case Status():
                     self._set_status(message)
+                case Watch(on):
+                    self.core.watch(self._told if on else None)
                 case Drain(seconds):
                     break
                 case _:
@@ -67,6 +79,9 @@ class Worker:
         await self.core.commit(prepared)
         self._clusters = list(self.core.clusters)
         self.channel.send(Serving())
+
+    def _told(self, batch: Batch) -> None:
+        self.channel.send(batch)
 
     def _set_status(self, message: Status) -> None:
         status = self._clusters[message.cluster].status

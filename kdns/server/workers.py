@@ -10,12 +10,13 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from time import monotonic
 from typing import Final
 
 from kdns.config.tree import ConfigError, ServerBlock
+from kdns.derivation.messages import Batch, Watch
 from kdns.records.objects import Change, Kind, Replaced
 from kdns.server.channel import (
     Channel,
@@ -60,6 +61,7 @@ class Workers:
         self._numbers = count(1)
         self._running: dict[int, WorkerProcess] = {}
         self._keepers: list[asyncio.Task[None]] = []
+        self._watcher: Callable[[Batch], None] | None = None
         self._answers: asyncio.Queue[str] | None = None
         """During the start, from each worker: why it cannot serve, or ""."""
         self._stopping = False
@@ -95,6 +97,11 @@ class Workers:
         """Tell how current the clusters are."""
         for message in self._statuses():
             self._send_all(message)
+
+    def watch(self, deliver: Callable[[Batch], None] | None) -> None:
+        """Have every question told to ``deliver``, many at a time, or to nobody any more."""
+        self._watcher = deliver
+        self._send_all(Watch(deliver is not None))
 
     async def stop(self, seconds: float) -> None:
         """Have them answer what they were asked, at most so long, and end."""
@@ -148,6 +155,7 @@ class Workers:
                     worker.channel.send(pack(number, Replaced(kind, objects)))
         for message in self._statuses():
             worker.channel.send(message)
+        worker.channel.send(Watch(self._watcher is not None))
 
     def _statuses(self) -> Iterator[Message]:
         for number, cluster in enumerate(self.core.clusters):
@@ -161,6 +169,8 @@ class Workers:
                         self._answers.put_nowait(problem)
                     if problem:
                         logger.error("worker %d goes on as before: %s", worker.number, problem)
+                case Batch() if self._watcher is not None:
+                    self._watcher(message)
                 case Figures(exported):
                     self.core.metrics.absorb(worker.number, exported)
                 case _:
