@@ -16,8 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from kdns.cli import listener, serve
-from kdns.cli.outside import Resolvers, before_us
+from kdns.cli import laptop_system, listener, serve
 from kdns.config import laptop
 from kdns.config.addresses import Address, parse_address
 from kdns.config.laptop import ALIAS, Cluster, LaptopFlags, Outside
@@ -28,6 +27,10 @@ from kdns.sources.configuration import Configuration
 from kdns.sources.files import Reading
 from kdns.sources.kubeconfig import Selected
 from kdns.sources.transport import AccessError
+from kdns.system.addresses import domain
+from kdns.system.installed import installed
+from kdns.system.resolvers import Resolvers, before_us
+from kdns.system.steps import Wanted
 
 logger: Final = logging.getLogger("kdns.laptop")
 
@@ -39,6 +42,8 @@ examples:
   kdns laptop --manifests examples/cluster      a cluster that is only files
   kdns laptop --answer external                 load balancers and node ports, without a VPN
   kdns laptop --print-corefile                  what the options stand for
+  sudo kdns laptop --install                    have the system ask kdns for the cluster's names
+  kdns laptop doctor                            why does a name not resolve here?
 
 then, in another terminal:
   dig @127.0.0.1 kubernetes.default.svc.cluster.local       with -p 1053 where port 53 is not allowed
@@ -51,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     _add_clusters(parser.add_argument_group("the cluster"))
     _add_answers(parser.add_argument_group("what is answered"))
+    _add_system(parser)
     group = parser.add_argument_group("operation")
     group.add_argument(
         "--listen",
@@ -62,6 +68,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--log", action="store_true", help="a line for every question")
     group.add_argument(
         "--print-corefile", action="store_true", help="print what the options stand for, and end"
+    )
+
+
+def _add_system(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=["doctor"],
+        help="look at this machine's resolver and say what is wrong, instead of serving",
+    )
+    group = parser.add_argument_group("the system's resolver")
+    choice = group.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--install", action="store_true", help="have it ask kdns for the clusters' names, and end"
+    )
+    choice.add_argument(
+        "--uninstall", action="store_true", help="put everything back as it was, and end"
+    )
+    group.add_argument(
+        "--print", action="store_true", help="only show what these would do (alone: --install)"
     )
 
 
@@ -115,6 +141,36 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.action == "doctor":
+        return laptop_system.doctor(installed() or _looked_for(options))
+    if options.uninstall:
+        return laptop_system.uninstall(only_print=options.print)
+    if options.install or options.print:
+        return laptop_system.install(_wanted(options), only_print=options.print)
+    return _serve(options)
+
+
+def _looked_for(options: argparse.Namespace) -> Wanted:
+    """What would be installed; where no cluster is found, names at least."""
+    try:
+        return _wanted(options)
+    except ConfigError as error:
+        print(f"note   {error}")
+        return Wanted((options.cluster_domain, ALIAS))
+
+
+def _wanted(options: argparse.Namespace) -> Wanted:
+    """What the system is to ask us. Raises ``ConfigError``."""
+    listen = _given_listeners(options)
+    flags = read(options, ())
+    return Wanted(
+        tuple(domain(zone) for zone in laptop.served_zones(flags)),
+        tuple(domain(zone) for zone in laptop.search_list(flags)),
+        listen[0] if listen else None,
+    )
+
+
+def _serve(options: argparse.Namespace) -> int:
     chosen = _listeners(options)
     flags = read(options, tuple(str(address) for address in chosen))
     source = Source(flags, chosen, tuple(options.upstream))
@@ -129,10 +185,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _listeners(options: argparse.Namespace) -> tuple[Address, ...]:
-    if not options.listen:
-        return (listener.choose(),)
+    if given := _given_listeners(options):
+        return given
+    system = installed()
+    return (system.address if system and system.address else listener.choose(),)
+
+
+def _given_listeners(options: argparse.Namespace) -> tuple[Address, ...]:
+    """Raises ``ConfigError``."""
     try:
-        return tuple(parse_address(text) for text in options.listen)
+        return tuple(parse_address(text) for text in options.listen or ())
     except ValueError as error:
         raise ConfigError(str(error), Location("--listen")) from error
 

@@ -26,7 +26,7 @@ _PIDS: Final = ("/run/dnsmasq/dnsmasq.pid", "/run/dnsmasq.pid")
 
 
 def manager_runs(machine: Machine) -> bool:
-    return machine.exists("/run/NetworkManager") and bool(machine.program("nmcli"))
+    return machine.run("nmcli", "-t", "-f", "RUNNING", "general").output.strip() == "running"
 
 
 def detect_of_manager(machine: Machine) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.system.machine import CHANGE, MAX_BYTES, Machine, printable
-from kdns.system.steps import Plan, PlanError, RunCommand, Step, Wanted, WriteFile
+from kdns.system.steps import (
+    Plan,
+    PlanError,
+    RunCommand,
+    Step,
+    Wanted,
+    WriteFile,
+    shell_lines,
+)
 
 STATE: Final = {"win32": "/ProgramData/kdns/split-dns.json"}
 STATE_ELSEWHERE: Final = "/var/lib/kdns/split-dns.json"
@@ -113,6 +122,25 @@ def _save(machine: Machine, state: State) -> None:
         _replace(path, msgspec.json.encode(state), 0o644)
     except OSError as error:
         raise PlanError(f"{path}: {error.strerror}") from error
+
+
+def describe_undo(machine: Machine, state: State) -> list[str]:
+    """What ``uninstall`` would do, in its order."""
+    lines = []
+    for change in reversed(state.changes[: state.done]):
+        step, before = change.step, change.before
+        if isinstance(step, RunCommand):
+            lines += [shlex.join(step.undo)] if step.undo else []
+        elif not is_in_place(machine, change):
+            lines.append(f"# {step.path} was changed since; it would be left as it is")
+        elif before.target:
+            lines.append(f"ln -sf {shlex.quote(before.target)} {shlex.quote(step.path)}")
+        elif before.content is None:
+            lines.append(f"rm {shlex.quote(step.path)}")
+        else:
+            content = before.content.decode("utf-8", "replace")
+            lines += shell_lines([WriteFile(step.path, content)])
+    return lines
 
 
 def is_in_place(machine: Machine, change: Change) -> bool:

@@ -48,7 +48,7 @@ def plan(machine: Machine, wanted: Wanted) -> Plan:
     assert wanted.address, "chosen"
     before = resolv_conf.parse(machine.read(resolv_conf.PATH))
     # musl asks all servers at once and takes the first answer, were it an earlier one's "no".
-    if any(machine.path("/lib").glob("ld-musl-*")):
+    if _has(machine, "ld-musl-*") and not _has(machine, "ld-linux*"):
         before = ResolvConf((), before.search, before.options)
     steps: list[Step] = [
         WriteFile(resolv_conf.PATH, resolv_conf.write(wanted.address, wanted.search, before))
@@ -64,6 +64,11 @@ def plan(machine: Machine, wanted: Wanted) -> Plan:
             *steps,
         ]
     return Plan(NAME, wanted, tuple(steps))
+
+
+def _has(machine: Machine, loader: str) -> bool:
+    """Whether there is this dynamic loader, of which there is one for each C library."""
+    return any(any(machine.path(folder).glob(loader)) for folder in ("/lib", "/lib64"))
 
 
 def earlier(machine: Machine, state: State) -> tuple[ResolvConf, str]:

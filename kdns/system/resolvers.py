@@ -115,4 +115,5 @@ def _files(machine: Machine) -> tuple[str, ...]:
     target = machine.link(resolv_conf.PATH)
     maybe = (target, resolved.UPSTREAMS, *plain.MANAGER_UPSTREAMS)
     there = (name for name in maybe if name and machine.exists(name))
-    return tuple(dict.fromkeys((resolv_conf.PATH, *there, state_name(machine))))
+    names = dict.fromkeys((resolv_conf.PATH, *there, state_name(machine)))
+    return tuple(str(machine.path(name)) for name in names)

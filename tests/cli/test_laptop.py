@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdns.cli import laptop, listener, main, outside
-from kdns.cli.outside import Resolvers
+from kdns.cli import laptop, listener, main
 from kdns.config.addresses import Address
 from kdns.config.laptop import LaptopFlags
 from kdns.config.printer import to_text
 from kdns.config.tree import ConfigError
 from kdns.sources.files import Reading
+from kdns.system.machine import Machine
+from kdns.system.resolvers import Resolvers, before_us
 
 HERE = (Address("127.0.0.1", 1053),)
 
@@ -109,9 +110,11 @@ def test_manifests() -> None:
 
 @pytest.fixture
 def resolv_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "resolv.conf"
-    monkeypatch.setattr(outside, "RESOLV_CONF", str(path))
-    monkeypatch.setattr(outside, "RESOLVED", str(tmp_path / "resolved"))
+    """Of a machine without other files."""
+    path = tmp_path / "etc" / "resolv.conf"
+    path.parent.mkdir()
+    machine = Machine(str(tmp_path), "linux")
+    monkeypatch.setattr(laptop, "before_us", lambda ours: before_us(ours, machine))
     return path
 
 
@@ -151,8 +154,9 @@ def test_upstreams_that_are_given(resolv_conf: Path) -> None:
 def test_never_ourselves(resolv_conf: Path) -> None:
     resolv_conf.write_text("nameserver 127.0.0.1\n")
     ours = (Address("127.0.0.1", 53),)
-    assert outside.before_us(ours).servers == ()
-    assert outside.before_us(HERE).servers == ("127.0.0.1",), "another program's, at port 53"
+    assert laptop.Source(read("--manifests", "m"), ours, ()).resolvers.servers == ()
+    source = laptop.Source(read("--manifests", "m"), HERE, ())
+    assert source.resolvers.servers == ("127.0.0.1",), "another program's, at port 53"
 
 
 def test_introduction() -> None:

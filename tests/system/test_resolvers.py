@@ -74,7 +74,7 @@ def test_resolv_conf(
 ) -> None:
     found = before_us(OURS, Recorded(tmp_path, {"/etc/resolv.conf": text}))
     assert (found.servers, found.search, found.problem) == (servers, search, "")
-    assert found.source in found.files
+    assert str(tmp_path) + found.source in found.files
 
 
 def test_nothing_but_ourselves(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_no_file(tmp_path: Path) -> None:
     assert found == Resolvers(
         (),
         source="/etc/resolv.conf",
-        files=("/etc/resolv.conf", "/var/lib/kdns/split-dns.json"),
+        files=(f"{tmp_path}/etc/resolv.conf", f"{tmp_path}/var/lib/kdns/split-dns.json"),
         problem="/etc/resolv.conf names no server",
     )
 
@@ -125,7 +125,7 @@ def test_systemd_resolved(tmp_path: Path) -> None:
         ("example.internal", ("198.51.100.7",)),
     )
     assert found.source == "systemd-resolved"
-    assert "/run/systemd/resolve/resolv.conf" in found.files
+    assert f"{tmp_path}/run/systemd/resolve/resolv.conf" in found.files
 
 
 @pytest.mark.parametrize("output", ["", "garbage\n\x00" * 10, "Link x\nLink 2 (eth0): nobody\n"])
