@@ -11,7 +11,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from time import monotonic
 from typing import Final
 
 from aiohttp import web
@@ -30,11 +29,6 @@ _protocol_logger: Final = logging.getLogger("kdns.listeners.http.protocol")
 _protocol_logger.setLevel(logging.CRITICAL)
 
 KEEPALIVE: Final = 5.0  # seconds, as the peer
-
-PATIENCE: Final = 0.7
-"""Seconds that a page which is about to change is waited for: kubelet gives a probe one second."""
-
-GLANCE: Final = 0.02  # seconds between two looks at such a page
 SHUTDOWN: Final = 5.0  # seconds that a request under way is given, as the peer
 PLAIN: Final = "text/plain; charset=utf-8"
 
@@ -45,8 +39,6 @@ class Page(Struct, frozen=True):
     body: bytes
     status: int = 200
     content_type: str = PLAIN
-    passing: bool = False
-    """Whether there may be another one in a moment, which is worth waiting for."""
 
 
 class Endpoint(Struct, frozen=True):
@@ -68,18 +60,14 @@ def health_page() -> Page:
     return Page(b"OK")
 
 
-def ready_page(problems: Iterable[Problem], *, starting: bool = False) -> Page:
-    """The peer's body, the names of what is not ready; then a line for each with its reason.
-
-    A probe that comes while all is ``starting`` waits a little: told "no", a kubelet with its usual
-    settings would ask again in ten seconds.
-    """
+def ready_page(problems: Iterable[Problem]) -> Page:
+    """The peer's body, the names of what is not ready; then a line for each with its reason."""
     missing = list(problems)
     if not missing:
         return Page(b"OK")
     names = ",".join(dict.fromkeys(problem.plugin for problem in missing))
     reasons = [f"\n{problem.plugin}: {problem.reason}" for problem in missing if problem.reason]
-    return Page("".join([names, *reasons]).encode(), 503, passing=starting)
+    return Page("".join([names, *reasons]).encode(), 503)
 
 
 def metrics_page(metrics: Metrics) -> Page:
@@ -106,10 +94,6 @@ class Site:
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         page = self._page(request.path)
-        patience = monotonic() + PATIENCE
-        while page.passing and monotonic() < patience:
-            await asyncio.sleep(GLANCE)
-            page = self._page(request.path)
         headers = {"Content-Type": page.content_type}
         response = web.Response(body=page.body, status=page.status, headers=headers)
         if page.content_type == CONTENT_TYPE:

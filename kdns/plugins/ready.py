@@ -57,15 +57,13 @@ class Readiness:
 
     def __init__(self, settings: Settings) -> None:
         self.continuously = settings.continuously
-        self.starting = True
-        """Until everything was ready for the first time."""
         self.stopping = False
         self._ready: set[str] = set()
         self._reported = ""
 
     def stop(self) -> None:
         """From now on not ready, whatever the plugins say."""
-        self.starting, self.stopping = False, True
+        self.stopping = True
 
     def problems(self, plugins: Iterable[tuple[str, str | None]]) -> list[Problem]:
         """Filter ``(plugin, reason or None if ready)`` down to what is to be reported, by name.
@@ -79,7 +77,6 @@ class Readiness:
         if not self.continuously:
             self._ready.update(name for name, _ in known if name not in missing)
         problems = [Problem(n, missing[n]) for n in sorted(missing) if n not in self._ready]
-        self.starting = self.starting and bool(problems)
         self._log(",".join(problem.plugin for problem in problems))
         return problems
 

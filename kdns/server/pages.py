@@ -53,11 +53,7 @@ class Pages:
         return metrics_page(self.metrics)
 
     def _ready_page(self, readiness: ready.Readiness) -> Callable[[], Page]:
-        def page() -> Page:
-            problems = readiness.problems(self._gates())
-            return ready_page(problems, starting=readiness.starting)
-
-        return page
+        return lambda: ready_page(readiness.problems(self._gates()))
 
 
 _PATHS = {"health": "/health", "ready": "/ready", "prometheus": "/metrics"}

@@ -15,7 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Location
 from kdns.listeners import health_probe
-from kdns.listeners import http as listener
 from kdns.listeners.http import (
     Endpoint,
     HttpListener,
@@ -133,28 +132,6 @@ async def test_ready_is_asked_each_time() -> None:
         assert (await client.request("/ready"))[0] == 503
         problems.clear()
         assert (await client.request("/ready"))[0] == 200
-
-
-async def test_a_probe_during_the_start_gets_the_answer_that_is_about_to_come() -> None:
-    problems, asked = [Problem("kubernetes")], 0
-
-    def page() -> Page:
-        nonlocal asked
-        asked += 1
-        if asked == 3:
-            problems.clear()
-        return ready_page(problems, starting=True)
-
-    async with served(endpoint("/ready", page)) as (_, client):
-        assert (await client.request("/ready"))[0] == 200
-    assert asked == 3
-
-
-async def test_but_not_later_than_a_probe_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "PATIENCE", 0.05)
-    page = ready_page([Problem("kubernetes")], starting=True)
-    async with served(endpoint("/ready", lambda: page)) as (_, client):
-        assert (await client.request("/ready"))[0] == 503
 
 
 async def test_metrics_are_text_and_may_be_compressed() -> None:

@@ -290,19 +290,6 @@ class TestReady:
         readiness.stop()
         assert readiness.problems([("kubernetes", None)]) == [ready.Problem("Shutting down")]
 
-    def test_the_start_ends_with_the_first_time_that_all_are_ready(self) -> None:
-        readiness = ready.Readiness(ready.Settings(continuously=True))
-        seen = []
-        for reason in ("waiting", None, "lost"):
-            readiness.problems([("kubernetes", reason)])
-            seen.append(readiness.starting)
-        assert seen == [True, False, False]
-
-    def test_or_with_the_end(self) -> None:
-        readiness = ready.Readiness(ready.Settings())
-        readiness.stop()
-        assert not readiness.starting
-
     def test_only_changes_are_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         readiness = ready.Readiness(ready.Settings())
