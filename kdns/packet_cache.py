@@ -46,7 +46,17 @@ class Tally(Protocol):
 class Entry:
     """A kept reply. A listener sends ``next_body()``, counts ``hits`` up, and does nothing else."""
 
-    __slots__ = ("folded", "hits", "keys", "next_body", "request", "seen", "tally")
+    __slots__ = (
+        "asker",
+        "folded",
+        "hits",
+        "keys",
+        "next_body",
+        "renewed",
+        "request",
+        "seen",
+        "tally",
+    )
 
     def __init__(
         self, request: bytes, bodies: list[bytes], keys: frozenset[Key], tally: Tally
@@ -56,6 +66,9 @@ class Entry:
         self.next_body = (cycle(bodies) if len(bodies) > 1 else repeat(bodies[0])).__next__
         self.tally = tally
         self.hits = self.seen = self.folded = 0
+        self.asker: str | None = None
+        """Who asked, where the reply may be made anew before it is asked for again."""
+        self.renewed = False
 
 
 class AskedBefore:
@@ -147,15 +160,23 @@ class PacketCache:
         for key in entry.keys:
             self._dependents.setdefault(key, {})[entry.request] = None
 
-    def drop(self, keys: Iterable[Key]) -> None:
-        """Forget every reply that depends on one of these."""
+    def drop(self, keys: Iterable[Key]) -> list[Entry]:
+        """Forget every reply that depends on one of these; return those that may be made anew.
+
+        Of these only what was asked for since it was made: a name is not renewed more often than used.
+        """
+        renewable: list[Entry] = []
         dependents = self._dependents
         for key in keys:
             if key in dependents:
                 for request in tuple(dependents[key]):
                     self.drops += 1
-                    self._forget(self._all.pop(request))
+                    entry = self._all.pop(request)
+                    self._forget(entry)
+                    if entry.asker is not None and (entry.hits or not entry.renewed):
+                        renewable.append(entry)
         self._tidy()
+        return renewable
 
     def of_question(self, question: bytes, keys: Iterable[Key]) -> Iterator[Entry]:
         """The entries for a question (lower-case wire form, as in a message) that depend on ``keys``.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import secrets
 from asyncio import TimerHandle, get_running_loop
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from functools import partial
+from itertools import islice
 from random import randrange
 from time import perf_counter, time
 from types import coroutine
@@ -37,6 +38,15 @@ _OTHER_CLASSES: Final = frozenset({"chaos", "forward", "proxy", "whoami"})
 
 TCP_IDLE: Final = 100
 """Tenths of a second that an idle TCP connection is kept: what RFC 7828 lets an asker know."""
+
+RENEWED: Final = "kubernetes"
+"""The directive whose answers are made anew after a change: from memory, at the cost of a look-up."""
+
+MAX_RENEWED: Final = 16
+"""Replies made anew after one change: a name's few types and spellings, not all of a namespace."""
+
+MAX_RENEWAL: Final = 0.001
+"""Seconds after which no further one is begun, since questions wait meanwhile."""
 
 MAX_START: Final = 1 << 16
 """Of the first record that is sent, where not all are: more than any answer has."""
@@ -76,6 +86,8 @@ class Request(Struct, frozen=True, gc=False):
     port: int
     transport: Transport
     started: float
+    renewal: bool = False
+    """Nobody asks, but somebody may ask again soon: nothing is counted, nothing sent."""
 
 
 class Responder:
@@ -123,6 +135,34 @@ class Responder:
             return self._finish(parsed, request, served, self._failed(parsed, error))
         return self._finish_later(parsed, request, served, _resume(running, waits_for))
 
+    def renew(self, dropped: Iterable[Entry], transport: Transport) -> None:
+        """Make replies anew that a change has dropped, some of them: who asks next need not wait for it.
+
+        What has just changed is asked for soon, mostly by who waited for the change.
+        """
+        end = perf_counter() + MAX_RENEWAL
+        for entry in islice(dropped, MAX_RENEWED):
+            request = Request(
+                b"\0\0" + entry.request, entry.asker or "", 0, transport, 0.0, renewal=True
+            )
+            query = parse(request.data, request.client, request.port, transport)
+            served = self.find(query.name) if isinstance(query, Query) else None
+            if isinstance(query, Query) and served is not None:
+                self._renew(query, request, served)
+            if perf_counter() > end:
+                break
+
+    def _renew(self, query: Query, request: Request, served: Served) -> None:
+        running = cast("Coroutine[object, None, Answer]", served.handler(query))
+        try:
+            running.send(None)
+        except StopIteration as done:
+            self._finish(query, request, served, done.value)
+        except Exception as error:  # whoever asks will be told
+            logger.debug("%s not made anew: %r", to_text(query.name), error)
+        else:
+            running.close()  # it would take an upstream
+
     async def resolve(self, query: Query) -> Answer:
         """Answer a question that the server asks itself, through the same blocks."""
         served = self.find(query.name)
@@ -157,15 +197,10 @@ class Responder:
         meter = served.meter if served else self.dropped
         size = len(encoded.body) + 2
         query_class = meter.classify(query, answer, len(request.data), size)
-        seconds = perf_counter() - request.started
-        query_class.observe(seconds)
-        kept = bool(answer.keep_until)
-        if served is not None:
-            for observer in served.observers:
-                if observer.wants(query, answer):
-                    observer(query, answer, size, seconds)
-                    kept = False
-        if kept:
+        if not request.renewal:
+            query_class.observe(perf_counter() - request.started)
+        observers = served.observers if served else ()
+        if not _told(observers, query, request, answer, size) and answer.keep_until:
             self._keep(
                 request, answer, query_class, partial(_bodies, query, encoded, parts, served)
             )
@@ -191,6 +226,9 @@ class Responder:
             return
         query_class.replayed = answer.replayed
         entry = Entry(key, bodies(), answer.keys, query_class)
+        entry.renewed = request.renewal
+        if answer.plugin == RENEWED:
+            entry.asker = request.client
         cache.keep(entry, answer.keep_until)
         if answer.keep_until != FOREVER:
             self._expire_later(cache, answer.keep_until)
@@ -243,6 +281,16 @@ class Responder:
         text = "internal error; the server's log has it"
         errors = (ExtendedError(ErrorCode.OTHER, text),) if query.wants_reason else ()
         return Answer(Rcode.SERVFAIL, authoritative=False, errors=errors, keep_until=0.0)
+
+
+def _told(
+    observers: tuple[Observer, ...], query: Query, request: Request, answer: Answer, size: int
+) -> bool:
+    """Tell those who want to know; whether there are any, who then want to know each time."""
+    interested = [observer for observer in observers if observer.wants(query, answer)]
+    for observer in () if request.renewal else interested:
+        observer(query, answer, size, perf_counter() - request.started)
+    return bool(interested)
 
 
 def _bodies(

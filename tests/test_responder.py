@@ -22,7 +22,7 @@ from kdns.metrics import Metrics
 from kdns.packet_cache import PacketCache
 from kdns.plugins.interface import Handler
 from kdns.records.objects import Change, Namespace, Object, Put, Service
-from kdns.responder import Responder, Served
+from kdns.responder import MAX_RENEWED, Responder, Served
 from kdns.wire import names, question
 from kdns.wire.constants import EdnsOption, Flag, Rcode, Type
 from kdns.wire.message import Answer, Edns, Query, Record, Transport
@@ -403,6 +403,70 @@ def test_hits_are_counted_as_questions() -> None:
     assert server.count("coredns_dns_request_duration_seconds_count") == 5
 
 
+# ---- made anew when a change has dropped it
+
+
+class Renewing(Server):
+    """Answers as ``kubernetes``, from what the test sets, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.at, self.made, self.waits = 1, 0, False
+
+        async def handler(query: Query) -> Answer:
+            self.made += 1
+            if self.waits:
+                await asyncio.sleep(0)
+            keys = frozenset({("svc", "shop", "web")})
+            return Answer(answer=(record(query, at=self.at),), keys=keys, plugin="kubernetes")
+
+        super().__init__(handler)
+
+    def change(self, at: int) -> None:
+        self.at = at
+        dropped = self.caches["udp"].drop([("svc", "shop", "web")])
+        self.responder.renew(dropped, "udp")
+
+
+def test_a_dropped_reply_is_made_anew_and_not_counted() -> None:
+    server, data = Renewing(), ask().to_wire()
+    server.respond(data)
+    server.change(2)
+    entry = server.caches["udp"].entries[data[2:]]
+    assert str(dns.message.from_wire(data[:2] + entry.next_body()).answer[0][0]) == "0.0.0.2"
+    assert server.made == 2
+    assert server.count("coredns_dns_requests_total") == 1
+    assert server.count("coredns_dns_request_duration_seconds_count") == 1
+
+
+def test_it_is_made_anew_once_for_each_time_that_it_was_asked_for() -> None:
+    server, data = Renewing(), ask().to_wire()
+    server.respond(data)
+    server.change(2)
+    server.change(3)
+    assert (server.made, server.kept()) == (2, 0)
+    server.respond(data)
+    server.change(4)
+    server.caches["udp"].entries[data[2:]].hits += 1
+    server.change(5)
+    assert (server.made, server.kept()) == (5, 1)
+
+
+def test_only_so_many_are_made_anew() -> None:
+    server = Renewing()
+    for number in range(MAX_RENEWED + 5):
+        server.respond(ask(f"web{number}.").to_wire())
+    server.change(2)
+    assert 0 < server.kept() <= MAX_RENEWED
+
+
+def test_what_would_have_to_wait_is_not_made_anew() -> None:
+    server, data = Renewing(), ask().to_wire()
+    server.respond(data)
+    server.waits = True
+    server.change(2)
+    assert (server.made, server.kept()) == (2, 0)
+
+
 # ---- a kept reply is always right
 
 OPTIONS = {
@@ -426,8 +490,8 @@ class Cluster(Chain):
 
     def apply(self, change: Change) -> None:
         keys = self.index.apply(change, now=2)
-        for cache in self.keeps.caches.values():
-            cache.drop(keys)
+        for transport, cache in self.keeps.caches.items():
+            self.keeps.responder.renew(cache.drop(keys), transport)
 
     def check(self, data: bytes) -> None:
         entry = self.keeps.caches["udp"].entries.get(data[2:])
@@ -504,10 +568,9 @@ def test_a_name_that_was_just_created_is_never_hidden() -> None:
     assert cluster.keeps.kept() == 1
     cluster.apply(Put(Service("other", "new", cluster_ips=("10.0.0.8",))))
     cluster.apply(Put(Service("shop", "new", cluster_ips=("10.0.0.9",))))
-    assert not cluster.keeps.kept()
-    found = cluster.keeps.respond(data)
-    assert isinstance(found, bytes)
-    assert dns.message.from_wire(found).rcode() == dns.rcode.NOERROR
+    found = cluster.keeps.caches["udp"].entries[data[2:]].next_body()
+    assert dns.message.from_wire(data[:2] + found).rcode() == dns.rcode.NOERROR
+    cluster.check(data)
 
 
 def test_a_change_elsewhere_costs_nothing() -> None:

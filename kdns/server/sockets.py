@@ -162,11 +162,12 @@ class Sockets:
         await asyncio.gather(*(endpoint.drain(1.0) for endpoint in endpoints))
 
     def drop(self, keys: Iterable[Key]) -> None:
-        """Forget every kept reply that depends on one of these."""
+        """Forget every kept reply that depends on one of these; some are made anew at once."""
         keys = tuple(keys)
         for endpoint in self._endpoints.values():
-            for cache in endpoint.caches.values():
-                cache.drop(keys)
+            for transport, cache in endpoint.caches.items():
+                if renewable := cache.drop(keys):
+                    endpoint.responder.renew(renewable, transport)
 
     def watch(self, tap: Tap | None) -> None:
         """Let each question be seen by ``tap``, or by nobody."""
