@@ -113,7 +113,7 @@ def _check(args: argparse.Namespace, report: Report) -> None:
         _check_blocks(_serve_options(args.paths), report)
         return
     for path in args.paths:
-        for kind in [args.kind] if args.kind else _kinds(Path(path), args.origin):
+        for kind in [args.kind] if args.kind else kinds(Path(path), args.origin):
             _CHECKS[kind](path, args, report)
 
 
@@ -123,7 +123,7 @@ def _serve_options(words: list[str]) -> tuple[ServerBlock, ...]:
     return flags.to_blocks(serve.read(parser.parse_args(words)))
 
 
-def _kinds(path: Path, origin: str) -> list[str]:
+def kinds(path: Path, origin: str) -> list[str]:
     """What a path is, by its name; a folder may hold both manifests and zone files."""
     if not path.is_dir():
         return ["zone" if origin else _kind(path.name)]
@@ -203,10 +203,10 @@ def _listed(counts: Counter[str]) -> str:
 
 def _check_zones(path: str, args: argparse.Namespace, report: Report) -> None:
     if not os.path.isdir(path):
-        _check_zone_file(_origin(args.origin, Path(path).name), path, report)
+        _check_zone_file(origin(args.origin, Path(path).name), path, report)
         return
     for found in _zone_files(Path(path)):
-        _check_zone_file(_origin("", found.name), str(found), report)
+        _check_zone_file(origin("", found.name), str(found), report)
 
 
 def _zone_files(folder: Path) -> Iterable[Path]:
@@ -214,7 +214,7 @@ def _zone_files(folder: Path) -> Iterable[Path]:
     return sorted(path for path in found if _kind(path.name) == "zone")
 
 
-def _origin(option: str, file_name: str) -> Name:
+def origin(option: str, file_name: str) -> Name:
     text = option or file_name.removeprefix("db.").removesuffix(".zone")
     (origin, *more) = corefile.expand_zone(text)
     if more:

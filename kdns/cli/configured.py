@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
 
-from kdns.cli import coredns, serve
+from kdns.cli import coredns, logs, serve
 from kdns.config import flags
 from kdns.config.tree import ServerBlock
+
+if TYPE_CHECKING:
+    from kdns.server.generation import Generation
 
 PATIENCE: Final = 10.0
 """Seconds for an API server to list everything."""
@@ -18,6 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     serve.add_sources(parser.add_argument_group("where the objects come from (one of these)"))
     serve.add_answers(parser.add_argument_group("what is answered"))
     parser.add_argument("--conf", default="", metavar="FILE", help="all this from a Corefile")
+
+
+@asynccontextmanager
+async def loaded(blocks: tuple[ServerBlock, ...]) -> AsyncIterator[Generation]:
+    """The configuration with its data, as ``server.offline`` loads it. Raises ``ConfigError``."""
+    from kdns.server import offline
+
+    with logs.silent():
+        async with offline.loaded(blocks, PATIENCE) as generation:
+            yield generation
 
 
 def blocks(options: argparse.Namespace) -> tuple[ServerBlock, ...]:

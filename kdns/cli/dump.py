@@ -98,7 +98,7 @@ async def transferred(address: Address, zones: Iterable[Name]) -> dict[Name, lis
 async def _configured(options: argparse.Namespace, wanted_zone: str) -> dict[Name, list[Record]]:
     from kdns.server import offline
 
-    async with offline.loaded(configured.blocks(options), configured.PATIENCE) as generation:
+    async with configured.loaded(configured.blocks(options)) as generation:
         zones = offline.zones(generation)
         wanted = list(zones) if wanted_zone == "all" else [_zone(wanted_zone)]
         missing = [to_text(zone) for zone in wanted if zone not in zones]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def set_up(debug: bool = False) -> None:
@@ -14,3 +16,15 @@ def set_up(debug: bool = False) -> None:
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
     root.propagate = False
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """For commands that look at a configuration: what is wrong with it they raise, and say it once."""
+    logger = logging.getLogger("kdns")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -56,6 +56,17 @@ class Question(Struct, frozen=True):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command's arguments."""
     parser.epilog = EXAMPLES
+    parser.add_argument("--json", action="store_true", help="everything as one JSON document")
+    changes = add_question(parser)
+    for option in ("timeout", "attempts"):
+        changes.add_argument(f"--{option}", metavar="N", help="as in resolv.conf's options")
+
+
+def add_question(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """What is asked, and as whom; ``question`` and ``resolver`` read it.
+
+    Returns the group of what that resolver does.
+    """
     parser.add_argument(
         "words",
         nargs="*",
@@ -73,10 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of the servers (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="everything as one JSON document")
     _add_place(parser.add_argument_group("whose resolver (one of these)"))
-    _add_changes(parser.add_argument_group("what that resolver does"))
+    changes = parser.add_argument_group("what that resolver does")
+    _add_changes(changes)
     serve.add_sources(parser.add_argument_group("where --pod is looked up (one of these)"))
+    return changes
 
 
 def _add_place(group: argparse._ArgumentGroup) -> None:
@@ -107,26 +119,25 @@ def _add_changes(group: argparse._ArgumentGroup) -> None:
         help="whose way of asking (default: %(default)s)",
     )
     group.add_argument("--search", metavar="ZONES", help="the search list, with commas")
-    for option in _NUMBERS:
-        group.add_argument(f"--{option}", metavar="N", help="as in resolv.conf's options")
+    group.add_argument("--ndots", metavar="N", help="as in resolv.conf's options")
 
 
 def run(options: argparse.Namespace) -> int:
     """Ask and tell. Returns 0 where the application gets something, else 1."""
-    question = _question(options)
-    if _is_literal(question.name) and not options.address:
-        print(f"{question.name} is an address: no question is asked")
+    asked = question(options)
+    if _is_literal(asked.name) and not options.address:
+        print(f"{asked.name} is an address: no question is asked")
         return 0
-    conf = _conf(options, question)
-    quiet = question.short or options.json
+    conf = resolver(options, asked)
+    quiet = asked.short or options.json
     if not quiet:
         print(f"; as {options.resolver} does: {conf.told()}")
     flavour = FLAVOURS[options.resolver]
     report = ignore if quiet else Teller().show
-    result = asyncio.run(walk(question.name, question.qtypes, conf, flavour, report))
+    result = asyncio.run(walk(asked.name, asked.qtypes, conf, flavour, report))
     if options.json:
         print(to_json(result, conf, options.resolver))
-    elif question.short:
+    elif asked.short:
         print("".join(f"{rdata_text(each.rtype, each.rdata)}\n" for each in result.records), end="")
     else:
         conclude(result)
@@ -136,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
 # ---- the question
 
 
-def _question(options: argparse.Namespace) -> Question:
+def question(options: argparse.Namespace) -> Question:
     """Raises ``ConfigError`` for words that are no question."""
     servers_named = [word for word in options.words if word.startswith("@")]
     flags = [word for word in options.words if word.startswith("+")]
@@ -193,16 +204,16 @@ def _is_literal(text: str) -> bool:
 # ---- the resolver
 
 
-def _conf(options: argparse.Namespace, question: Question) -> ResolvConf:
+def resolver(options: argparse.Namespace, asked: Question) -> ResolvConf:
     """Raises ``ConfigError`` where nobody is to be asked."""
-    server = (servers.read(question.server, options.port),) if question.server else ()
+    server = (servers.read(asked.server, options.port),) if asked.server else ()
     conf = _given(options, server)
     conf = replace(conf, servers=server or conf.servers)
     if options.search is not None:
         zones = options.search.replace(",", " ").split()
         conf = replace(conf, search=tuple(zone.strip(".") for zone in zones))
     for option in _NUMBERS:
-        conf = _with_number(conf, option, getattr(options, option))
+        conf = _with_number(conf, option, getattr(options, option, None))
     if not conf.servers:
         raise ConfigError("no server to ask: name one, such as @10.96.0.10")
     for zone in conf.search:

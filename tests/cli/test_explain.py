@@ -1,0 +1,126 @@
+# ruff: noqa: E501 (tables: one case, one line)
+"""``kdns explain``: from files and from a server, and what it says to do next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kdns.cli import main
+from kdns.cli.advice import advice
+from kdns.records import explain
+from kdns.records.outcome import Reason
+from tests.fakes.nameserver import NameServer
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = ("--manifests", str(ROOT / "examples/cluster"), "--zones", str(ROOT / "zones"))
+
+
+def test_a_missing_service(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["explain", "redis-master.default.svc.cluster.local", *CLUSTER]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("redis-master.default.svc.cluster.local. NXDOMAIN by kubernetes")
+    assert lines[1] == "  no Service redis-master in namespace default; there is one in my-ns"
+    assert "Service     default/redis-master   not there" in lines
+    assert lines[-3:] == [
+        "next:",
+        "  kubectl get service -n my-ns redis-master",
+        "  ask for redis-master.my-ns",
+    ]
+
+
+def test_endpoints_in_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["explain", "db.default.svc.cluster.local", "SRV", *CLUSTER]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "db.default.svc.cluster.local. 5 IN SRV 0 50 5432 db-0.db.default.svc.cluster.local." in out
+    )
+    table = out[out.index("KIND ") :].splitlines()
+    assert [line.split()[0] for line in table[:4]] == [
+        "KIND",
+        "Namespace",
+        "Service",
+        "EndpointSlice",
+    ]
+    assert table[-1].strip() == "10.244.1.11 not ready (Pod db-2) hostname db-2"
+    assert len({line.index("10.244.") for line in table[3:]}) == 1
+
+
+def test_a_short_name_and_a_file_zone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["explain", "redis-master.my-ns", "-n", "default", *CLUSTER]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("redis-master.my-ns.svc.cluster.local. NOERROR")
+    assert any(
+        line.startswith(
+            "also tried: redis-master.my-ns.default.svc.cluster.local. no Service my-ns"
+        )
+        for line in lines
+    )
+    assert main.main(["explain", "-x", "192.0.2.80", *CLUSTER]) == 0
+    assert "PTR web.example.test." in capsys.readouterr().out
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["explain", "nope.default.svc.cluster.local", "--json", *CLUSTER]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["reasons"] == ["no Service nope in namespace default"]
+    assert document["next"][0] == "kubectl get services -n default"
+    assert document["steps"][0] == "question: nope.default.svc.cluster.local. A"
+
+
+def test_a_server_in_any_order_and_hostile(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its texts may hold anything, and what is to be pasted into a shell is quoted."""
+    texts = [
+        ("10", "reason: no Service $(reboot) in namespace a'b"),
+        ("2", "answer: NXDOMAIN by \\027[31mkubernetes"),
+        ("1", "question: web.test. A"),
+    ]
+    records = [f'web.test.explain.kdns. 0 IN TXT "{number} {text}"' for number, text in texts]
+    with NameServer(*records, zone="kdns.") as server:
+        assert main.main(["explain", "web.test", f"@127.0.0.1:{server.port}"]) == 1
+        out = capsys.readouterr().out
+        assert "\x1b" not in out
+        assert "  kubectl get services -A --field-selector metadata.name='$(reboot)'" in out
+        assert """-n 'a'"'"'b'""" in out
+        server.rcode = 5
+        assert main.main(["explain", "web.test", f"@127.0.0.1:{server.port}"]) == 1
+        assert "REFUSED: it is no kdns, or does not explain" in capsys.readouterr().err
+
+
+REASONS = {
+    "no Service a in namespace b; did you mean c?": "kubectl get services -n b",
+    "no Service prod in namespace default; a search list has appended to redis.prod, which exists (ndots)": "write redis.prod with the cluster's zone and a final dot, or have fewer ndots (dnsConfig)",
+    "no namespace b": "kubectl get namespaces",
+    "namespace b does not exist or is not exposed here": "kubectl get namespace b --show-labels",
+    "Service a/b exists, headless, 0 of 2 endpoints ready: b-0, b-1": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
+    "Service a/b exists, 0 of 0 endpoints ready; its selector matches no Pod": "kubectl get service -n a b -o jsonpath='{.spec.selector}'",
+    "Service a/b exists, 0 of 0 endpoints ready; it has no selector": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
+    "Service a/b has no ready endpoint called c": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
+    "Service a/b has no port _x._tcp; it has _y._tcp": "kubectl get service -n a b -o jsonpath='{.spec.ports}'",
+    "not synced yet: services: forbidden: cannot list": "kubectl auth can-i list services -A --as system:serviceaccount:NAMESPACE:NAME",
+    "API server https://10.0.0.1 not reachable since 2026-01-01T00:00:00Z": "kubectl get --raw /readyz",
+}
+
+
+@pytest.mark.parametrize(("reason", "first"), REASONS.items())
+def test_what_to_do_next(reason: str, first: str) -> None:
+    assert advice([reason])[0] == first
+
+
+SAYS_IT_ALL = {
+    Reason.NO_SUCH_TYPE,
+    Reason.EMPTY_NON_TERMINAL,
+    Reason.PODS_DISABLED,
+    Reason.POD_NAME_IS_NO_ADDRESS,
+    Reason.ENDPOINTS_NOT_WATCHED,
+}
+
+
+@pytest.mark.parametrize("reason", explain._FIXED)
+def test_fixed_reasons(reason: Reason) -> None:
+    """Each has something to do next, or none is needed."""
+    text = explain._FIXED[reason].replace("{service}", "a/b")
+    text = text.replace("{asked.namespace}", "a").replace("{asked.service}", "10-0-0-1")
+    assert bool(advice([text])) is (reason not in SAYS_IT_ALL)

@@ -1,0 +1,82 @@
+"""``kdns wait``: until it is so, or the time is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from kdns.cli import main
+from tests.fakes.nameserver import NameServer, _rrset
+
+WEB = "web.test."
+
+
+@pytest.fixture
+def server() -> Iterator[NameServer]:
+    with NameServer(f"{WEB} 5 IN A 10.0.0.1", f"{WEB} 5 IN A 10.0.0.2") as running:
+        yield running
+
+
+def run(server: NameServer, *words: str) -> int:
+    return main.main(["wait", *words, f"@127.0.0.1:{server.port}"])
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("web.test.", 0),
+        ("web.test. --for present", 0),
+        ("web.test. --for count=2", 0),
+        ("web.test. --for count=3", 1),
+        ("web.test. --for address=10.0.0.2", 0),
+        ("web.test. --for address=10.0.0.3", 1),
+        ("web.test. --for absent", 1),
+        ("nope.test. --for absent", 0),
+        ("nope.test.", 1),
+        ("web.test. MX --for absent", 0),
+    ],
+)
+def test_conditions(server: NameServer, words: str, status: int) -> None:
+    assert run(server, *words.split(), "--timeout", "0s") == status
+
+
+def test_it_looks_again(server: NameServer, capsys: pytest.CaptureFixture[str]) -> None:
+    def appear(_: object) -> None:
+        if len(server.asked) > 4:
+            server.records.append(_rrset("late.test.", "5", "IN", "A", "10.0.0.9"))
+
+    server.reached = appear
+    assert run(server, "late.test.") == 0
+    assert capsys.readouterr().out.startswith("late.test.: after 0.")
+
+
+def test_silence_is_no_proof_of_absence(
+    server: NameServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.rcode = 2
+    assert run(server, "web.test.", "--for", "absent", "--timeout", "100ms") == 1
+    assert capsys.readouterr().out.endswith("web.test. A SERVFAIL\n")
+
+
+def test_the_time_is_kept(server: NameServer) -> None:
+    started = time.monotonic()
+    assert run(server, "nope.test.", "--timeout", "300ms") == 1
+    assert 0.3 <= time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--for never", "--for: expected present, absent, address=… or count=…, found 'never'"),
+        ("--for address=web", "--for address: 'web' does not appear to be an IPv4 or IPv6 address"),
+        ("--for count=some", "--for: expected present"),
+        ("--timeout soon", "--timeout: 'soon' is not a duration"),
+    ],
+)
+def test_mistakes(
+    server: NameServer, words: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(server, "web.test.", *words.split()) == 1
+    assert expected in capsys.readouterr().err
