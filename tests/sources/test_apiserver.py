@@ -8,6 +8,7 @@ import json
 import os
 import ssl
 import stat
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -436,3 +437,26 @@ async def test_outside_a_cluster_says_what_else_there_is(monkeypatch: pytest.Mon
 async def test_missing_tls_files_of_an_endpoint() -> None:
     said = await refused(ApiAccess(endpoint="https://a", tls=("/nowhere/ca",)))
     assert said == "tls: /nowhere/ca: no such file"
+
+
+def test_what_is_not_used_of_the_package_is_not_imported() -> None:
+    """It would be a third of the time to start; a process of its own, for its modules to be counted."""
+    script = """if True:
+        import asyncio, sys
+        from kdns.config.access import ApiAccess
+        from kdns.sources.apiserver import ApiServer
+        from kdns.status import SourceStatus
+
+        async def main():
+            source = ApiServer(ApiAccess("http://127.0.0.1:1"), SourceStatus(""), print)
+            await source.open()
+            await source.close()
+
+        asyncio.run(main())
+        unused = {"kubernetes.client", "kubernetes.aio.dynamic", "kubernetes.aio.watch", "requests"}
+        print("kubernetes.aio.client" in sys.modules, unused & sys.modules.keys())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=15
+    )
+    assert done.stdout == "True set()\n"
