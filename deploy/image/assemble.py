@@ -40,21 +40,32 @@ NOT_NEEDED: Final = (
 """Of the standard library: what has a terminal, a window or a database file, and the tests."""
 
 NEVER_IMPORTED: Final = (
-    *("kubernetes/client/api/*.py", "kubernetes/client/models/v*.py", "kubernetes/client/apis"),
+    "kubernetes/[b-z]*",  # the blocking client; what is used is in kubernetes/aio
+    *(f"kubernetes/aio/{name}" for name in ("dynamic", "leaderelection", "stream", "watch")),
     *("kubernetes/aio/client/api/*.py", "kubernetes/aio/client/models/v*.py"),
+    *("requests", "requests_oauthlib", "oauthlib", "websocket", "urllib3", "charset_normalizer"),
     *("tzdata", "bin"),
 )
-"""Of the packages: the API's generated methods and models, most of all that there is.
+"""Of the packages: most of the Kubernetes client, and what only that part of it needs.
 
 kdns asks the API for JSON, and decodes it by itself.
 """
 
-IMPORTED: Final = (
-    "import kdns.cli.coredns, kdns.server.lifecycle, kdns.sources.apiserver;"
-    "from kubernetes.aio.client import ApiClient, Configuration;"
-    "from kubernetes.aio import config;"
-    "from kubernetes.aio.config.exec_provider import ExecProvider"
-)
+IMPORTED: Final = """
+import asyncio, kdns.cli.coredns, kdns.server.lifecycle
+from kdns.config.access import ApiAccess
+from kdns.sources.apiserver import ApiServer
+from kdns.status import SourceStatus
+
+async def main():
+    source = ApiServer(ApiAccess("https://127.0.0.1:1"), SourceStatus(""), print)
+    await source.open()
+    await source.close()
+
+asyncio.run(main())
+from kubernetes.aio.config import openid
+from kubernetes.aio.config.exec_provider import ExecProvider
+"""
 """Tried at the end, so that an image that lacks something is not built."""
 
 SOURCES_OF_EXTENSIONS: Final = ("*.c", "*.h", "*.hpp", "*.pxd", "*.pxi", "*.pyi", "*.pyx", "tests")
@@ -91,7 +102,7 @@ def main(packages: Path, root: Path) -> None:
     for name, text in FILES.items():
         (root / name).write_text(text)
     _compile(root, site)
-    trial = f"import sys; sys.path.insert(0, {str(site)!r}); {IMPORTED}"
+    trial = f"import sys; sys.path.insert(0, {str(site)!r})\n{IMPORTED}"
     subprocess.run([sys.executable, "-I", "-B", "-c", trial], check=True)
     _install_launchers(root, interpreter)
     subprocess.run(["/sbin/ldconfig", "-r", str(root)], check=True)

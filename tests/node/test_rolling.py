@@ -24,8 +24,8 @@ SERVERS: Final[dict[str, Callable[[Node], float]]] = {
     "coredns": servers.deploy_coredns,
     "kdns": servers.deploy_kdns,
 }
-ROUNDS: Final = {"fresh": 1, "kept": 3}
-"""One run with kept sockets says little: with the same server, from none lost to 1,300 of 40,000."""
+ROUNDS: Final = {"fresh": 1, "kept": 2}
+"""One run with kept sockets says less: CoreDNS lost between 300 and 1,400 of 40,000."""
 
 LOADS: Final = [("fresh", 500), ("fresh", 2000), ("kept", 500), ("kept", 2000)]
 
@@ -86,7 +86,7 @@ def _two_again(node: Node) -> None:
 def test_no_more_is_lost_than_with_coredns(
     counts: dict[tuple[str, str, str, int], int], event: str, how: str, rate: int
 ) -> None:
-    """Both vary with kube-proxy, from run to run: hence the allowance."""
+    """None is the aim; a machine that is busy may drop a few, and kube-proxy a few for anybody."""
     asked = SECONDS * rate * ROUNDS[how]
-    allowed = 1.5 * counts["coredns", event, how, rate] + 0.002 * asked
+    allowed = max(counts["coredns", event, how, rate], 0.001 * asked)
     assert counts["kdns", event, how, rate] <= allowed
