@@ -19,7 +19,8 @@ FROM scratch
 COPY --from=build /image /
 # The user has a number, for runAsNonRoot to be able to tell; it is that of "nonroot" elsewhere.
 USER 65532:65532
-ENV PATH=/usr/local/bin LANG=C.UTF-8
+# The socket of `debug` is in /tmp: a root file system that is read-only needs a volume there for it.
+ENV PATH=/usr/local/bin LANG=C.UTF-8 XDG_RUNTIME_DIR=/tmp
 EXPOSE 53/udp 53/tcp 8080/tcp 8181/tcp 9153/tcp
 ENTRYPOINT ["/coredns"]
 LABEL org.opencontainers.image.title="kdns" \

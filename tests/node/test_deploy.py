@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -75,6 +76,29 @@ def _processes(node: Node, program: str) -> list[str]:
 def _status(node: Node, process: str) -> dict[str, str]:
     lines = node.run("cat", f"/proc/{process}/status").splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def test_questions_can_be_watched(deployed: Node) -> None:
+    """``kdns tail`` in the Pod, though its root file system is read-only."""
+    path = "jsonpath={.data.Corefile}"
+    text = deployed.kubectl(*servers.SYSTEM, "get", "configmap", "coredns", "-o", path)
+    watched = text.replace("    errors\n", "    errors\n    debug {\n        socket\n    }\n", 1)
+    change = json.dumps({"data": {"Corefile": watched}})
+    deployed.kubectl(*servers.SYSTEM, "patch", "configmap", "coredns", "-p", change)
+    deployed.kubectl(*servers.SYSTEM, "scale", servers.DEPLOYMENT, "--replicas=1")
+    servers.restart(deployed)
+    wait_until(lambda: len(servers.pods(deployed)) == 1, 60, "the end of the old Pods")
+    servers.wait_answering(deployed)
+    tail = ("exec", servers.DEPLOYMENT, "--", "kdns", "tail", "--count", "1", "watched.example.com")
+    with ThreadPoolExecutor() as running:
+        told = running.submit(deployed.kubectl, *servers.SYSTEM, *tail, seconds=30)
+
+        def asked() -> bool:
+            deployed.in_pod("glibc", "dig", "+short", "watched.example.com")
+            return told.done()
+
+        wait_until(asked, 20, "a question that is told")
+        assert "watched.example.com. A NXDOMAIN" in told.result()
 
 
 def test_cold_start(deployed: Node, say: Say) -> None:
