@@ -1,9 +1,11 @@
-"""deploy/ on a real node: accepted whole, ready, and no more powerful than it says."""
+"""deploy/ on a real node: accepted whole, ready, and no more powerful than it says.
+
+What each right of its ClusterRole is for: tests/cluster/test_deployed.py.
+"""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,20 +21,10 @@ from tests.node.node import Node
 from tests.node.shell import run
 
 OVERLAYS: Final = ("base", "overlays/kind", "overlays/nodelocal", "overlays/autoscaled")
-ROLE: Final = "clusterrole/system:coredns"
 NET_BIND_SERVICE: Final = 1 << 10
 KDNS: Final = "/usr/local/bin/python3.11 -I /coredns"
 COREDNS: Final = "/coredns"
 OPERATOR: Final = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
-
-RIGHTS: Final = (
-    ("services", "list"),
-    ("services", "watch"),
-    ("namespaces", "list"),
-    ("namespaces", "watch"),
-    ("endpointslices", "list"),
-    ("endpointslices", "watch"),
-)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -149,28 +141,6 @@ def _resident(node: Node, process: str) -> float:
 
 def _seconds(text: str) -> float:
     return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
-
-
-@pytest.mark.parametrize(
-    ("resource", "verb"), RIGHTS, ids=[f"{verb} {resource}" for resource, verb in RIGHTS]
-)
-def test_each_right_is_needed(deployed: Node, resource: str, verb: str) -> None:
-    """One is taken away; kdns says which, in its log, and what it cannot do without is not ready."""
-    deployed.apply(_role_without(resource, verb))
-    deployed.kubectl(*servers.SYSTEM, "delete", "pods", "-l", "k8s-app=kube-dns")
-    said = rf"{resource}: (lost: )?forbidden: cannot {verb} {resource}[.\w]* at the cluster scope"
-    wait_until(lambda: bool(re.search(said, servers.logs(deployed))), 30, f"a log line: {said}")
-
-
-def _role_without(resource: str, verb: str) -> str:
-    text = (places.ROOT / "deploy/base/rbac.yaml").read_text()
-    role = next(part for part in text.split("---") if "kind: ClusterRole\n" in part)
-    rules = []
-    for each in ("services", "namespaces", "endpointslices"):
-        group = "discovery.k8s.io" if each == "endpointslices" else ""
-        verbs = [other for other in ("list", "watch") if (each, other) != (resource, verb)]
-        rules.append(f'  - {{apiGroups: ["{group}"], resources: [{each}], verbs: {verbs}}}')
-    return role.partition("rules:")[0] + "rules:\n" + "\n".join(rules) + "\n"
 
 
 def test_prometheus_overlay(node: Node) -> None:
