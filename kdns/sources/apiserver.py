@@ -8,8 +8,10 @@ bodies are read as raw bytes, never through its models.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -36,6 +38,11 @@ CREDENTIAL_SECONDS: Final = 60.0
 MAX_OBJECT: Final = 4 * 1024 * 1024
 """Octets of one object; etcd takes 1.5 MiB."""
 
+_SILENT: Final = logging.NullHandler()
+
+OPENING_SECONDS: Final = 1.0
+"""How long a start waits for credentials: questions about other names are to be answered meanwhile."""
+
 
 class ApiServer:
     """Watches one API server and reports what changes there.
@@ -53,6 +60,7 @@ class ApiServer:
         observe: ObserveRequest | None = None,
     ) -> None:
         self._status = status
+        self._opening: asyncio.Task[None] | None = None
         files = kubeconfig.paths(access.kubeconfig)
         self._connection = Connection(partial(_client, access), files, observe)
         limits = limits or Limits()
@@ -76,14 +84,22 @@ class ApiServer:
     async def open(self) -> None:
         """Load the configuration; ``AccessError`` names the file and field that is wrong.
 
-        The API server need not be there, and an exec plugin may fail: ``run`` tries again.
+        The API server need not be there, and an exec plugin may fail: ``run`` tries again. What takes
+        long, such as a plugin that waits for its user, goes on in the background.
         """
-        await self._connection.load()
-        self._status.name = self._connection.address
+        self._opening = asyncio.create_task(self._connection.load())
+        done, _ = await asyncio.wait({self._opening}, timeout=OPENING_SECONDS)
+        for task in done:
+            task.result()
+        self._status.name = self._connection.address or self._status.name
 
     async def run(self) -> None:
         """Watch until cancelled."""
         try:
+            if self._opening is not None:
+                with suppress(AccessError):  # the watchers meet it again, and say so
+                    await self._opening
+                self._status.name = self._connection.address or self._status.name
             async with asyncio.TaskGroup() as tasks:
                 for watcher in self._watchers:
                     tasks.create_task(watcher.run())
@@ -92,6 +108,9 @@ class ApiServer:
 
     async def close(self) -> None:
         """Give up the connection of a source that is not run (any more)."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
         await self._connection.close()
 
 
@@ -129,6 +148,8 @@ def _leave_out_unused() -> None:
 
 async def _configuration(access: ApiAccess) -> Configuration:
     """Load the settings. Raises ``AccessError``, or ``TransportError`` when a plugin fails."""
+    # It logs what is raised here as well; without any handler that would go to standard error.
+    logging.getLogger("kubernetes").addHandler(_SILENT)
     from kubernetes.aio import client, config  # noqa: PLC0415 - see the module's docstring
 
     configuration = client.Configuration(host="")

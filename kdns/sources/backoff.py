@@ -26,6 +26,10 @@ ANSWERED: Final = Policy(first=0.2, factor=1.5, cap=10.0)
 """The server is there and says no. It says so for some seconds after its start too (503, 403 before
 its roles are read), hence the slow growth; a lasting no is asked about every 10 s."""
 
+CREDENTIALS: Final = Policy(first=1.0, factor=2, cap=30.0)
+"""Until credentials are asked for again that were not given or not accepted: each attempt may run a
+program, which takes a second of CPU or opens a browser. A changed kubeconfig is read at once."""
+
 LONGEST_RETRY_AFTER: Final = 60.0
 """A larger Retry-After (RFC 9110 section 10.2.3) is cut to this: it is advice from a sick server."""
 

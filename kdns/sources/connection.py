@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Final, Protocol, TypeAlias
 
 import aiohttp
 
+from kdns.sources.backoff import CREDENTIALS, Backoff
 from kdns.sources.body import Receive, Tap
 from kdns.sources.transport import AccessError, TransportError
 
@@ -100,6 +102,11 @@ class Connection:
         self._session: Session | None = None
         self._loading = asyncio.Lock()
         self._address = ""
+        self._patience = Backoff(random.uniform)
+        self._not_before = 0.0
+        """On the monotonic clock: when new credentials may be asked for."""
+        self._problem: AccessError | TransportError | None = None
+        """Why there is no session."""
 
     @property
     def address(self) -> str:
@@ -120,23 +127,36 @@ class Connection:
     async def get(
         self, path: str, parameters: Mapping[str, str], patience: float
     ) -> AsyncIterator[AiohttpReply]:
-        async with self._answer(path, parameters, patience) as reply:
+        session = await self._ready()
+        async with self._answer(session, path, parameters, patience) as reply:
             if reply.status != 401:
+                self._patience.reset()
+            if reply.status != 401 or not await self._renew(session):
                 yield reply
                 return
-            await self._drop(self._session)
         # The token may just have expired: once more, with fresh credentials.
-        async with self._answer(path, parameters, patience) as reply:
+        async with self._answer(await self._ready(), path, parameters, patience) as reply:
             yield reply
+
+    async def _renew(self, session: Session) -> bool:
+        """Whether there will be other credentials than those of ``session``."""
+        if session is self._session:
+            if not self._may_ask():
+                return False
+            self._postpone()
+            await self._drop(session)
+        return True
+
+    async def _ready(self) -> Session:
+        try:
+            return await self._current()
+        except AccessError as error:
+            raise TransportError(str(error)) from error
 
     @asynccontextmanager
     async def _answer(
-        self, path: str, parameters: Mapping[str, str], patience: float
+        self, session: Session, path: str, parameters: Mapping[str, str], patience: float
     ) -> AsyncIterator[AiohttpReply]:
-        try:
-            session = await self._current()
-        except AccessError as error:
-            raise TransportError(str(error)) from error
         async with session.use() as client:
             started = perf_counter()
             try:
@@ -159,16 +179,35 @@ class Connection:
     async def _current(self) -> Session:
         async with self._loading:
             if self._session is None:
-                self._modified = _modified(self._files)
-                client = await self._make()
-                self._session = Session(client)
-                self._address = client.configuration.host
+                if self._problem is not None and not self._may_ask():
+                    raise self._problem.with_traceback(None)  # it would grow each time
+                self._session = await self._new()
             return self._session
+
+    async def _new(self) -> Session:
+        self._modified = _modified(self._files)
+        try:
+            client = await self._make()
+        except (AccessError, TransportError) as error:
+            self._problem = error
+            self._postpone()
+            raise
+        self._problem = None
+        self._address = client.configuration.host
+        return Session(client)
+
+    def _may_ask(self) -> bool:
+        return monotonic() >= self._not_before or self._modified != _modified(self._files)
+
+    def _postpone(self) -> None:
+        self._not_before = monotonic() + self._patience.after(CREDENTIALS)
 
     async def _suspect(self, session: Session, error: BaseException) -> None:
         """Drop the session when what it was made of may be the reason for the failure."""
-        if isinstance(error, aiohttp.ClientSSLError) or self._modified != _modified(self._files):
+        if self._modified != _modified(self._files):
             await self._drop(session)
+        elif isinstance(error, aiohttp.ClientSSLError):
+            await self._renew(session)
 
     async def _drop(self, session: Session | None) -> None:
         if session is not None and session is self._session:

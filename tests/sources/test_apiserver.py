@@ -20,6 +20,7 @@ import yaml
 from kdns.config.access import ApiAccess
 from kdns.records.objects import Change
 from kdns.sources.apiserver import ApiServer
+from kdns.sources.backoff import Policy
 from kdns.sources.transport import AccessError
 from kdns.sources.watch import Limits
 from kdns.status import SourceStatus
@@ -248,6 +249,56 @@ async def test_exec_plugin_that_fails_at_start_is_tried_again(
         assert f"exec plugin {tmp_path / 'plugin'}" in status.problem
         grant(tmp_path, "late")
         await until(lambda: status.synced)
+
+
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New credentials are asked for after a minute."""
+    monkeypatch.setattr("kdns.sources.connection.CREDENTIALS", Policy(60.0, 1.0, 60.0))
+
+
+@pytest.mark.usefixtures("_patient")
+async def test_a_plugin_that_fails_is_not_run_for_each_attempt(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    """It may open a browser; three watches that try again would run it three times a second."""
+    path = kubeconfig(tmp_path / "c", api.url, plugin(tmp_path, ""))
+    async with following(ApiAccess(kubeconfig=str(path))) as status:
+        await until(lambda: all("log in" in each.problem for each in status.resources.values()))
+        await asyncio.sleep(0.4)
+        runs = (tmp_path / "count").read_text()
+        assert runs == "2", "by the package, and once more to hear why"
+
+
+@pytest.mark.usefixtures("_patient")
+async def test_tokens_that_are_refused_are_not_asked_for_all_the_time(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    path = kubeconfig(tmp_path / "c", api.url, plugin(tmp_path, "wrong"))
+    api.tokens = {"Bearer right"}
+    async with following(ApiAccess(kubeconfig=str(path))) as status:
+        await until(lambda: all("unauth" in each.problem for each in status.resources.values()))
+        await asyncio.sleep(0.4)
+        assert (tmp_path / "count").read_text() == "2", "once, and once more with fresh ones"
+
+
+async def test_a_plugin_that_waits_for_its_user_holds_nothing_up(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdns.sources.apiserver.OPENING_SECONDS", 0.05)
+    user = plugin(tmp_path, "late")
+    program = tmp_path / "plugin"
+    text = program.read_text().replace(
+        "print(", "import time\nwhile not (here / 'go').exists(): time.sleep(0.02)\nprint("
+    )
+    program.write_text(text)
+    api.tokens = {"Bearer late"}
+    path = kubeconfig(tmp_path / "c", api.url, user)
+    async with asyncio.timeout(2), following(ApiAccess(kubeconfig=str(path))) as status:
+        assert not status.synced
+        (tmp_path / "go").touch()
+        await until(lambda: status.synced)
+        assert status.name == api.url
 
 
 async def test_refused_credentials_are_a_problem_with_words(api: FakeApi, tmp_path: Path) -> None:
