@@ -7,6 +7,7 @@ the Corefile that this comes to (``config.laptop``) to the server.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import os
 import re
@@ -33,6 +34,9 @@ from kdns.system.resolvers import Resolvers, before_us
 from kdns.system.steps import Wanted
 
 logger: Final = logging.getLogger("kdns.laptop")
+
+SNAPSHOTS: Final = "~/.cache/kdns"
+"""Where what a cluster had is kept."""
 
 EXAMPLES: Final = """\
 examples:
@@ -114,6 +118,12 @@ def _add_clusters(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--manifests", default="", metavar="PATH", help="a file or folder in the place of a cluster"
+    )
+    group.add_argument(
+        "--no-snapshot",
+        action="store_true",
+        help="do not keep what the cluster had, to answer from while it cannot be reached"
+        f" (default: a file each in {SNAPSHOTS})",
     )
     group.add_argument(
         "--cluster-domain",
@@ -239,7 +249,7 @@ def read(options: argparse.Namespace, listen: tuple[str, ...]) -> LaptopFlags:
         contexts = [_context(path, text) for text in options.context or [""]]
         namespace = contexts[0][0].namespace
         clusters = tuple(
-            Cluster(zone or _default_zone(at, each), (_access("kubeconfig", path, each.name),))
+            Cluster(zone or _default_zone(at, each), _api(path, each.name, not options.no_snapshot))
             for at, (each, zone) in enumerate(contexts)
         )
     return LaptopFlags(
@@ -290,6 +300,16 @@ def _default_zone(at: int, context: Selected) -> str:
 
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def _api(path: str, context: str, snapshot: bool) -> tuple[Option, ...]:
+    access = _access("kubeconfig", path, context)
+    if not snapshot:
+        return (access,)
+    # A context's name may hold any character, and be found in several files.
+    digest = hashlib.sha256(f"{path}\0{context}".encode()).hexdigest()[:12]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", context)[:60]
+    return access, _access("snapshot", f"{SNAPSHOTS}/{name}-{digest}.json")
 
 
 def _access(source: str, *args: str) -> Option:

@@ -97,7 +97,11 @@ def _check_zones(flags: LaptopFlags) -> None:
 def _main(flags: LaptopFlags, cluster: Cluster) -> list[Option]:
     zones = tuple(dict.fromkeys((flags.domain, cluster.zone)))
     lines = [_line("errors"), *([_line("log")] if flags.log else []), _line("loadbalance")]
-    lines += [_line("shortnames", flags.namespace), *_external(flags, cluster, zones)]
+    lines += [
+        _line("chaos"),
+        _line("shortnames", flags.namespace),
+        *_external(flags, cluster, zones),
+    ]
     reverse = (_line("fallthrough", *REVERSE_ZONES), _line("fallthrough_unsynced"))
     lines.append(_kubernetes((*zones, *REVERSE_ZONES), (*cluster.access, *reverse)))
     if flags.outside:

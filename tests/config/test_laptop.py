@@ -18,6 +18,7 @@ ALONE = """\
     bind 127.0.0.1
     errors
     loadbalance
+    chaos
     shortnames default
     kubernetes cluster.local cluster.internal in-addr.arpa ip6.arpa {
         pods insecure
