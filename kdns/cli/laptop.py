@@ -7,36 +7,27 @@ the Corefile that this comes to (``config.laptop``) to the server.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
-import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from kdns.cli import laptop_system, listener, serve
+from kdns.cli import laptop_clusters, laptop_system, listener, serve
 from kdns.config import laptop
 from kdns.config.addresses import Address, parse_address
-from kdns.config.laptop import ALIAS, Cluster, LaptopFlags, Outside
+from kdns.config.laptop import ALIAS, LaptopFlags, Outside
 from kdns.config.printer import to_text
-from kdns.config.tree import ConfigError, Location, Option, ServerBlock
-from kdns.sources import kubeconfig
+from kdns.config.tree import ConfigError, Location, ServerBlock
 from kdns.sources.configuration import Configuration
 from kdns.sources.files import Reading
-from kdns.sources.kubeconfig import Selected
-from kdns.sources.transport import AccessError
 from kdns.system.addresses import domain
 from kdns.system.installed import installed
 from kdns.system.resolvers import Resolvers, before_us
 from kdns.system.steps import Wanted
 
 logger: Final = logging.getLogger("kdns.laptop")
-
-SNAPSHOTS: Final = "~/.cache/kdns"
-"""Where what a cluster had is kept."""
 
 EXAMPLES: Final = """\
 examples:
@@ -123,7 +114,7 @@ def _add_clusters(group: argparse._ArgumentGroup) -> None:
         "--no-snapshot",
         action="store_true",
         help="do not keep what the cluster had, to answer from while it cannot be reached"
-        f" (default: a file each in {SNAPSHOTS})",
+        f" (default: a file each in {laptop_clusters.SNAPSHOTS})",
     )
     group.add_argument(
         "--cluster-domain",
@@ -190,6 +181,8 @@ def _serve(options: argparse.Namespace) -> int:
         return 0
     for line in introduction(flags, source.resolvers, chosen[0]):
         print(line)
+    if hint := listener.hint(chosen[0]):
+        print(hint)
     sys.stdout.flush()
     return serve.serve(configuration.load, changes=configuration.changes)
 
@@ -238,20 +231,7 @@ class Source:
 
 def read(options: argparse.Namespace, listen: tuple[str, ...]) -> LaptopFlags:
     """The options as a value. Raises ``ConfigError`` when no cluster is named or found."""
-    namespace = "default"
-    if options.manifests:
-        if options.context or options.kubeconfig:
-            raise ConfigError("cannot be used with a kubeconfig", Location("--manifests"))
-        access = _access("manifests", options.manifests)
-        clusters: tuple[Cluster, ...] = (Cluster(ALIAS, (access,)),)
-    else:
-        path = _kubeconfig(options.kubeconfig)
-        contexts = [_context(path, text) for text in options.context or [""]]
-        namespace = contexts[0][0].namespace
-        clusters = tuple(
-            Cluster(zone or _default_zone(at, each), _api(path, each.name, not options.no_snapshot))
-            for at, (each, zone) in enumerate(contexts)
-        )
+    clusters, namespace = laptop_clusters.find(options)
     return LaptopFlags(
         clusters=clusters,
         listen=listen,
@@ -262,60 +242,6 @@ def read(options: argparse.Namespace, listen: tuple[str, ...]) -> LaptopFlags:
     )
 
 
-def _kubeconfig(given: str) -> str:
-    found = serve.find_kubeconfig(given)
-    if found:
-        return found
-    hint = ""
-    if user := os.environ.get("SUDO_USER", ""):
-        hint = f"; as root that is not the one of {user}: --kubeconfig ~{user}/.kube/config"
-    raise ConfigError(
-        f"no cluster: neither $KUBECONFIG nor ~/.kube/config is there{hint}."
-        " Name one by --kubeconfig FILE, or files by --manifests PATH"
-    )
-
-
-def _context(path: str, text: str) -> tuple[Selected, str]:
-    """The context of ``NAME[=ZONE]``, and the zone. There may be = in a name."""
-    name, _, zone = text.rpartition("=")
-    try:
-        try:
-            return kubeconfig.select(path, text), ""
-        except AccessError:
-            if not name:
-                raise
-            return kubeconfig.select(path, name), zone
-    except AccessError as error:
-        raise ConfigError(str(error), Location("--context")) from error
-
-
-def _default_zone(at: int, context: Selected) -> str:
-    if at == 0:
-        return ALIAS
-    name = context.name.lower()
-    if not _LABEL.fullmatch(name):
-        reason = f"{context.name!r} cannot be part of a name; expected {context.name}=ZONE"
-        raise ConfigError(reason, Location("--context"))
-    return f"{name}.{ALIAS}"
-
-
-_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
-
-def _api(path: str, context: str, snapshot: bool) -> tuple[Option, ...]:
-    access = _access("kubeconfig", path, context)
-    if not snapshot:
-        return (access,)
-    # A context's name may hold any character, and be found in several files.
-    digest = hashlib.sha256(f"{path}\0{context}".encode()).hexdigest()[:12]
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", context)[:60]
-    return access, _access("snapshot", f"{SNAPSHOTS}/{name}-{digest}.json")
-
-
-def _access(source: str, *args: str) -> Option:
-    return Option(source, args, Location(f"--{source}"))
-
-
 # ---- what is told at the start
 
 
@@ -323,7 +249,7 @@ def introduction(flags: LaptopFlags, resolvers: Resolvers, address: Address) -> 
     """What to expect, in a few lines."""
     for at, cluster in enumerate(flags.clusters):
         source = " ".join((cluster.access[0].name, *cluster.access[0].args))
-        zones = cluster.zone if at else f"{flags.domain} and {cluster.zone}"
+        zones = cluster.zone if at else f"{cluster.zone} and {flags.domain}"
         yield f"{zones}: {source}"
         if flags.answer == "both":
             yield f"external.{cluster.zone}: the same as reached from outside"

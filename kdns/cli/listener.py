@@ -30,13 +30,13 @@ def choose() -> Address:
 
 
 def hint(address: Address) -> str:
-    """What would give port 53, which is the only one that a resolv.conf can name."""
-    if address.port == 53 or not sys.platform.startswith("linux"):
+    """How port 53 could be had, the only one that a resolv.conf can name; "" where that is no matter."""
+    if address != CANDIDATES[-1] or _try(CANDIDATES[0]) == "in use":
         return ""
-    return (
-        "port 53 is for root; to allow it to everybody here: "
-        "sudo sysctl net.ipv4.ip_unprivileged_port_start=53"
-    )
+    how = "sudo kdns laptop"
+    if sys.platform.startswith("linux"):
+        how = "sudo sysctl net.ipv4.ip_unprivileged_port_start=53, and start again"
+    return f"port 53 is not allowed to you; where it is needed: {how}"
 
 
 def _try(address: Address) -> str:

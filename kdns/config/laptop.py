@@ -95,8 +95,9 @@ def _check_zones(flags: LaptopFlags) -> None:
 
 
 def _main(flags: LaptopFlags, cluster: Cluster) -> list[Option]:
-    zones = tuple(dict.fromkeys((flags.domain, cluster.zone)))
-    lines = [_line("errors"), *([_line("log")] if flags.log else []), _line("loadbalance")]
+    # The alias first: aliases and PTR records lead there, and no resolver keeps it for itself.
+    zones = tuple(dict.fromkeys((cluster.zone, flags.domain)))
+    lines = _common(flags)
     lines += [
         _line("chaos"),
         _line("shortnames", flags.namespace),
@@ -112,8 +113,15 @@ def _main(flags: LaptopFlags, cluster: Cluster) -> list[Option]:
 def _further(flags: LaptopFlags, cluster: Cluster) -> list[Option]:
     """The cluster's own domain comes last: an ExternalName there means that cluster's Services."""
     zones = (cluster.zone, flags.domain)
-    lines = [_line("errors"), *([_line("log")] if flags.log else []), _line("loadbalance")]
+    lines = _common(flags)
+    if flags.outside:
+        # A stub resolver asks one server for all names, and passes over one that offers no recursion.
+        lines.append(_line("header", options=(_line("response", "set", "ra"),)))
     return [*lines, *_external(flags, cluster, zones), _kubernetes(zones, cluster.access)]
+
+
+def _common(flags: LaptopFlags) -> list[Option]:
+    return [_line("errors"), *([_line("log")] if flags.log else []), _line("loadbalance")]
 
 
 def _external(flags: LaptopFlags, cluster: Cluster, zones: tuple[str, ...]) -> list[Option]:

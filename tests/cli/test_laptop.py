@@ -163,7 +163,7 @@ def test_introduction() -> None:
     flags = read("--manifests", "m", "--answer", "both")
     found = Resolvers(("192.0.2.1",), source="/etc/resolv.conf")
     assert list(laptop.introduction(flags, found, HERE[0])) == [
-        "cluster.local and cluster.internal: manifests m",
+        "cluster.internal and cluster.local: manifests m",
         "external.cluster.internal: the same as reached from outside",
         "short names: as in a Pod of namespace default",
         "everything else: 192.0.2.1 (/etc/resolv.conf)",
@@ -198,6 +198,15 @@ def ports(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[socket.socket, int]
 
 def test_the_first_that_is_free(ports: tuple[socket.socket, int]) -> None:
     assert listener.choose() == Address("127.0.0.1", ports[1])
+
+
+def test_port_53_that_is_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_try", lambda address: "Permission denied")
+    last = listener.CANDIDATES[-1]
+    assert listener.hint(last).startswith("port 53 is not allowed to you; where it is needed: sudo")
+    assert listener.hint(Address("127.0.0.1", 5353)) == "", "as wanted"
+    monkeypatch.setattr(listener, "_try", lambda address: "in use")
+    assert listener.hint(last) == "", "by another resolver"
 
 
 def test_none_is_free(ports: tuple[socket.socket, int], monkeypatch: pytest.MonkeyPatch) -> None:

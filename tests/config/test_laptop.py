@@ -20,7 +20,7 @@ ALONE = """\
     loadbalance
     chaos
     shortnames default
-    kubernetes cluster.local cluster.internal in-addr.arpa ip6.arpa {
+    kubernetes cluster.internal cluster.local in-addr.arpa ip6.arpa {
         pods insecure
         kubeconfig k dev
         fallthrough in-addr.arpa ip6.arpa
@@ -55,14 +55,20 @@ UPSTREAM = """\
     }
     loop
 """
+BOTH_ZONES = "cluster.local cluster.internal"
+RECURSION = """\
+    header {
+        response set ra
+    }
+    kubernetes"""
 OUTSIDE = (Outside(("10.1.1.1",), "corp.test"), Outside(("192.0.2.1", "192.0.2.2")))
 EXTERNAL = """\
-    k8s_external svc.cluster.local svc.cluster.internal {
+    k8s_external svc.cluster.internal svc.cluster.local {
         nodeports
         external_names
     }
     kubernetes"""
-BOTH = EXTERNAL.replace("svc.cluster.local svc.cluster.internal", "external.cluster.internal")
+BOTH = EXTERNAL.replace("svc.cluster.internal svc.cluster.local", "external.cluster.internal")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +77,13 @@ BOTH = EXTERNAL.replace("svc.cluster.local svc.cluster.internal", "external.clus
         ({}, ALONE),
         ({"clusters": (DEV, PROD)}, ALONE + FURTHER),
         ({"outside": OUTSIDE}, ALONE.replace("    reload\n", f"{UPSTREAM}    reload\n")),
+        (
+            {"clusters": (DEV, PROD), "outside": OUTSIDE},
+            ALONE.replace("    reload\n", f"{UPSTREAM}    reload\n").replace(
+                BOTH_ZONES, f"{BOTH_ZONES} prod.cluster.internal"
+            )
+            + FURTHER.replace("    kubernetes", RECURSION),
+        ),
         ({"answer": "external"}, ALONE.replace("    kubernetes", EXTERNAL)),
         ({"answer": "both"}, ALONE.replace("    kubernetes", BOTH)),
         ({"log": True}, ALONE.replace("    loadbalance", "    log\n    loadbalance")),
@@ -82,7 +95,7 @@ BOTH = EXTERNAL.replace("svc.cluster.local svc.cluster.internal", "external.clus
         ({"domain": "k8s.test"}, ALONE.replace("cluster.local", "k8s.test")),
         (
             {"clusters": (Cluster("cluster.local", DEV.access),)},
-            ALONE.replace("cluster.local cluster.internal", "cluster.local"),
+            ALONE.replace("cluster.internal cluster.local", "cluster.local"),
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
