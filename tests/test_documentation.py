@@ -13,14 +13,13 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Final, NamedTuple
+from typing import Final
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -35,10 +34,18 @@ from kdns.plugins.chain import ORDER, SUPPORTED, Plan
 from kdns.records import explain
 from kdns.server import generation
 from kdns.sources import files
-from tests.cluster.processes import Process
+from tests.transcripts import (
+    PAGES,
+    ROOT,
+    Command,
+    Snippet,
+    commands,
+    comparable,
+    example_server,
+    run,
+    snippets,
+)
 
-ROOT: Final = Path(__file__).parents[1]
-PAGES: Final = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
 CONFIGURATION: Final = ROOT / "docs" / "configuration.md"
 ANSWERS: Final = ROOT / "docs" / "answers.md"
 OPERATION: Final = ROOT / "docs" / "operation.md"
@@ -46,50 +53,6 @@ TRY: Final = ROOT / "examples" / "try.txt"
 
 
 # ---- what is on the pages
-
-
-class Snippet(NamedTuple):
-    """A fenced block."""
-
-    page: str
-    line: int
-    language: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page}:{self.line}"
-
-
-class Command(NamedTuple):
-    """A line after ``$`` in a console block, and what it is shown to print."""
-
-    place: str
-    text: str
-    output: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return self.place
-
-
-def snippets(language: str) -> list[Snippet]:
-    return [s for page in PAGES for s in fenced(page) if s.language == language]
-
-
-def fenced(page: Path) -> Iterator[Snippet]:
-    text = page.read_text()
-    for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        yield Snippet(page.name, text.count("\n", 0, found.start()) + 1, found[1], found[2])
-
-
-def commands(program: str) -> list[Command]:
-    found = []
-    for snippet in snippets("console"):
-        for part in re.split(r"^\$ ", snippet.text, flags=re.MULTILINE)[1:]:
-            line, *output = part.rstrip("\n").split("\n")
-            text = line.partition("  #")[0].rstrip()
-            if text.split()[0] == program:
-                found.append(Command(str(snippet), text, tuple(output)))
-    return found
 
 
 def sections(page: Path, level: int) -> dict[str, str]:
@@ -327,7 +290,7 @@ def _shared() -> set[str]:
 
 @pytest.mark.parametrize("command", commands("kdns"), ids=str)
 def test_command_lines_parse(command: Command) -> None:
-    _, *words = shlex.split(command.text)
+    _, *words = shlex.split(command.text.partition(" | ")[0])
     if words[0] in main.COMMANDS:
         main.parse(words)
     else:
@@ -352,43 +315,31 @@ def test_checks(
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The server of ``make run``, on a port of its own."""
-    log_file = tmp_path_factory.mktemp("documentation") / "log"
-    line = next(x for x in (ROOT / "Makefile").read_text().splitlines() if "kdns serve" in x)
-    _, *args = shlex.split(line.strip().removeprefix("@exec "))
-    words = [str(ROOT / word) if (ROOT / word).exists() else word for word in args]
-    server = Process([sys.executable, "-m", "kdns", *words, "--listen", "127.0.0.1:0"], log_file)
-    listening = re.compile(r"listening on 127\.0\.0\.1:(\d+) ")
-    try:
-        server.wait_ready(lambda: bool(listening.search(log_file.read_text())), 20)
-        found = listening.search(log_file.read_text())
-        assert found
-        yield int(found[1])
-    finally:
-        assert server.stop() == 0
+    with example_server(tmp_path_factory.mktemp("documentation")) as found:
+        yield found
 
 
-def run_dig(text: str, port: int) -> list[str]:
-    """Run a command line in a shell, as a reader would; dig is one of the tests' programs."""
-    if shutil.which("dig") is None:
+def run_shown(text: str, port: int) -> list[str]:
+    """dig is one of the tests' programs; where it is missing, nothing is compared."""
+    if text.startswith("dig") and shutil.which("dig") is None:
         assert os.environ.get("CI") != "true", "dig is missing"
         pytest.skip("dig is missing: transcripts are not compared")
-    assert "@127.0.0.1 -p 1053 " in text
-    line = text.replace("-p 1053 ", f"-p {port} ")
-    ran = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
-    assert ran.stderr == ""
-    return ran.stdout.splitlines()
-
-
-def comparable(lines: Iterable[str]) -> list[str]:
-    """Without what differs from run to run: message IDs, the order of rotating records, folders."""
-    cleaned = (re.sub(r"id: \d+", "id: 0", " ".join(line.split())) for line in lines)
-    return sorted(line.replace(f"{ROOT}/", "") for line in cleaned if line)
+    return run(text, port)
 
 
 @pytest.mark.parametrize("command", commands("dig"), ids=str)
+def test_every_question_by_dig_has_its_output(command: Command) -> None:
+    assert command.runs
+    assert "@127.0.0.1 -p 1053 " in command.text
+
+
+TRANSCRIPTS: Final = [c for c in commands("dig") + commands("kdns") if c.runs]
+
+
+@pytest.mark.parametrize("command", TRANSCRIPTS, ids=str)
 def test_transcripts(command: Command, port: int) -> None:
-    assert command.output
-    assert comparable(run_dig(command.text, port)) == comparable(command.output)
+    """Where programs print something else now: ``python -m tests.transcripts``, and read the difference."""
+    assert comparable(run_shown(command.text, port)) == comparable(command.output)
 
 
 LINES: Final = re.findall(r"^ +(dig \S.*?)(?: {3,}(.*))?$", TRY.read_text(), re.MULTILINE)
@@ -396,7 +347,7 @@ LINES: Final = re.findall(r"^ +(dig \S.*?)(?: {3,}(.*))?$", TRY.read_text(), re.
 
 @pytest.mark.parametrize(("line", "comment"), LINES)
 def test_lines_to_try(line: str, comment: str, port: int) -> None:
-    said = "\n".join(run_dig(line, port))
+    said = "\n".join(run_shown(line, port))
     assert len(LINES) >= 5
     if "not resolve" in comment:
         assert "status: NXDOMAIN" in said

@@ -102,3 +102,21 @@ def advice(reasons: Iterable[str]) -> list[str]:
                 found |= dict.fromkeys(line.format(**words) for line in lines)
                 break
     return list(found)
+
+
+_NOT_READY: Final = re.compile(r"not ready \(Pod ([^)]+)\)")
+_PODS: Final = 3
+"""Named at most; one shows what all have."""
+
+
+def not_ready(objects: Iterable[str]) -> list[str]:
+    """What to ask about the Pods that are not ready; ``objects`` as ``KIND NAMESPACE/NAME: STATE``."""
+    found = []
+    for text in objects:
+        what, _, state = text.partition(": ")
+        kind, _, place = what.partition(" ")
+        if kind == "EndpointSlice":
+            namespace = shlex.quote(place.partition("/")[0])
+            pods = map(shlex.quote, _NOT_READY.findall(state))
+            found += [f"kubectl describe pod -n {namespace} {pod}" for pod in pods]
+    return found[:_PODS]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from kdns.cli import configured, servers
-from kdns.cli.advice import advice
+from kdns.cli.advice import advice, not_ready
 from kdns.cli.query import Question, question
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError
@@ -179,8 +179,8 @@ _CONTROL: Final = {code: f"\\{code:03d}" for code in (*range(32), *range(127, 16
 # ---- what is told
 
 
-_APART: Final = ("object", "record", "reason", "answer", "question")
-"""Kinds of steps that have a place of their own."""
+_APART: Final = ("object", "record", "reason", "answer", "question", "authority")
+"""Kinds of steps that have a place of their own, or say nothing new."""
 
 
 def _print(shown: Told, others: list[Told]) -> None:
@@ -197,15 +197,20 @@ def _print(shown: Told, others: list[Told]) -> None:
     if objects := shown.texts("object"):
         print()
         print("\n".join(_table(objects)))
-    if lines := _advice(shown, others):
+    if lines := _advice(shown):
         print("\nnext:")
         print("".join(f"  {line}\n" for line in lines), end="")
 
 
-def _advice(shown: Told, others: list[Told]) -> list[str]:
+def _advice(shown: Told) -> list[str]:
+    """For its reasons; where readiness is one, the Pods that lack it too."""
     if shown.answers:
         return []
-    return advice(reason for told in (shown, *others[:1]) for reason in told.texts("reason"))
+    reasons = shown.texts("reason")
+    lines = advice(reasons)
+    if any("ready" in reason for reason in reasons):
+        lines += not_ready(shown.texts("object"))
+    return list(dict.fromkeys(lines))
 
 
 def _table(objects: list[str]) -> list[str]:
@@ -228,6 +233,6 @@ def _document(shown: Told, others: list[Told]) -> dict[str, object]:
         "reasons": shown.texts("reason"),
         "steps": shown.steps,
         "objects": shown.texts("object"),
-        "next": _advice(shown, others),
+        "next": _advice(shown),
         "tried": [{"name": each.name, "reasons": each.texts("reason")} for each in others],
     }

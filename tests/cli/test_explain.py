@@ -62,6 +62,11 @@ def test_a_short_name_and_a_file_zone(capsys: pytest.CaptureFixture[str]) -> Non
     assert "PTR web.example.test." in capsys.readouterr().out
 
 
+def test_what_is_not_ready(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["explain", "db-2.db.default.svc.cluster.local", *CLUSTER]) == 1
+    assert capsys.readouterr().out.endswith("\n  kubectl describe pod -n default db-2\n")
+
+
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["explain", "nope.default.svc.cluster.local", "--json", *CLUSTER]) == 1
     document = json.loads(capsys.readouterr().out)
