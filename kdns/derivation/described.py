@@ -61,5 +61,5 @@ def _reason(request: bytes, clusters: Iterable[Cluster]) -> str:
         zone = longest_match(view.zones, query.name)
         if zone is not None:
             outcome = lookup(index, view, zone, query.qname, query.name, query.qtype)
-            return explain(index, view, outcome)[0]
+            return explain(index, view, outcome, zone)[0]
     return ""

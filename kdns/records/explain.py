@@ -7,16 +7,20 @@ question adds keys, so that a kept answer never tells of something that has chan
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
 from kdns.records.index import Index
 from kdns.records.lookup import is_exposed
-from kdns.records.objects import Port
+from kdns.records.objects import Kind, Port
 from kdns.records.outcome import Asked, Outcome, Reason, View
+from kdns.records.search import artefact
 from kdns.wire.message import Key
+from kdns.wire.names import Name
+
+_Explained: TypeAlias = tuple[str, tuple[Key, ...]]
 
 LIMIT: Final = 200
 """Bytes of text: dig prints it on one line, and a reply without EDNS padding stays below 512."""
@@ -32,26 +36,48 @@ _SLIPS: Final = 2
 _NAMED: Final = 3  # how many names a text lists before it says "…"
 
 
-def explain(index: Index, view: View, outcome: Outcome) -> tuple[str, tuple[Key, ...]]:
-    """The text for a negative outcome and the further keys that it depends on."""
+def explain(index: Index, view: View, outcome: Outcome, zone: Name | None = None) -> _Explained:
+    """The text for a negative outcome and the further keys that it depends on.
+
+    ``zone`` is the one that the name was found in (default: the primary).
+    """
     asked = outcome.asked
     if outcome.reason is None or asked is None:
         return "", ()
-    keys: tuple[Key, ...] = ()
-    match outcome.reason:
-        case Reason.NO_SERVICE:
-            text, keys = _no_service(index, view, asked)
-        case Reason.NO_NAMESPACE:
-            text = _no_namespace(view, asked)
-        case Reason.NO_READY_ENDPOINT:
-            text = _no_ready(index, asked)
-        case Reason.NO_SUCH_PORT:
-            text = _no_port(index, asked)
-        case Reason.NO_SUCH_ENDPOINT:
-            text = f"Service {_full(asked)} has no ready endpoint called {asked.endpoint or 'so'}"
-        case reason:
-            text = _FIXED[reason].format(asked=asked, service=_full(asked))
-    return _cut(text), keys
+    if outcome.reason in _SPECIAL:
+        text, keys = _SPECIAL[outcome.reason](index, view, asked)
+    else:
+        text, keys = _FIXED[outcome.reason].format(asked=asked, service=_full(asked)), ()
+    if ";" not in text:
+        text += _lengthened(view, asked, outcome.reason, zone or view.primary)
+    return cut(text), keys
+
+
+def remark(index: Index, view: View, outcome: Outcome) -> str:
+    """What is surprising about a positive outcome: an address at which nobody answers."""
+    asked = outcome.asked
+    if asked is None or not asked.service or asked.kind != "svc" or asked.endpoint:
+        return ""
+    if not view.endpoints or Kind.SLICE not in index.synced:
+        return ""
+    if next(index.ready(asked.namespace, asked.service), None) is not None:
+        return ""
+    service = index.service(asked.namespace, asked.service)
+    if service is None or not service.cluster_ips:
+        return ""
+    return cut(f"{_no_ready(index, asked)}; nobody answers at its ClusterIP")
+
+
+def _lengthened(view: View, asked: Asked, reason: Reason, zone: Name) -> str:
+    """The hint that a search list has made the name out of another one."""
+    found = artefact(asked, reason, view.zones)
+    if found is None:
+        return ""
+    domain = ".".join((*found.appended, *zone))
+    original = ".".join(found.original)
+    if found.certain:
+        return f"; a search list has appended {domain} to {original} (ndots)"
+    return f"; if a search list appended {domain}, {original} is what was meant (ndots)"
 
 
 _FIXED: Final = {
@@ -79,7 +105,8 @@ def _full(asked: Asked) -> str:
     return f"{asked.namespace}/{asked.service}"
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """What fits, without control characters."""
     encoded = text.translate(_ESCAPED).encode(errors="replace")
     if len(encoded) > LIMIT:
         encoded = encoded[: LIMIT - 3].decode(errors="ignore").encode() + "…".encode()
@@ -90,7 +117,7 @@ def _list(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 
 
-def _no_service(index: Index, view: View, asked: Asked) -> tuple[str, tuple[Key, ...]]:
+def _no_service(index: Index, view: View, asked: Asked) -> _Explained:
     namespace, name = asked.namespace, asked.service
     text = f"no Service {name} in namespace {namespace}"
     if name in {"*", "any"}:
@@ -104,10 +131,19 @@ def _no_service(index: Index, view: View, asked: Asked) -> tuple[str, tuple[Key,
     elsewhere = [ns for ns in index.namespaces_with(name) if is_exposed(index, view, ns)]
     if elsewhere:
         return text + f"; there is one in {_list(sorted(elsewhere))}", keys
-    near = get_close_matches(
-        name, _likely(name, index.services.get(namespace, {})), n=_NAMED, cutoff=0.75
-    )
-    return text + (f"; did you mean {_list(near)}?" if near else ""), (*keys, ("names", namespace))
+    near = _near(name, index.services.get(namespace, {}))
+    return text + _meant(near), (*keys, ("names", namespace))
+
+
+def _meant(names: list[str]) -> str:
+    return f"; did you mean {_list(names)}?" if names else ""
+
+
+def _near(name: str, names: Iterable[str]) -> list[str]:
+    """Those that are much like it: few letters more, less or different, or the same in another order."""
+    likely, letters = _likely(name, names), sorted(name)
+    swapped = [each for each in likely if sorted(each) == letters]
+    return swapped or get_close_matches(name, likely, n=_NAMED, cutoff=0.75)
 
 
 def _likely(name: str, names: Iterable[str]) -> list[str]:
@@ -125,10 +161,36 @@ def _likely(name: str, names: Iterable[str]) -> list[str]:
     return list(islice(likely, _COMPARED))
 
 
-def _no_namespace(view: View, asked: Asked) -> str:
-    if view.namespaces or view.labelled:
-        return f"namespace {asked.namespace} does not exist or is not exposed here"
-    return f"no namespace {asked.namespace}"
+def _no_namespace(index: Index, view: View, asked: Asked) -> _Explained:
+    namespace, name = asked.namespace, asked.service
+    hidden = view.namespaces or view.labelled
+    text = f"no namespace {namespace}"
+    if hidden:
+        text = f"namespace {namespace} does not exist or is not exposed here"
+    keys: tuple[Key, ...] = (("namespaces",), ("ns", name), ("svc", name, namespace))
+    if name and index.service(name, namespace) and is_exposed(index, view, name):
+        return f"{text}; Service {namespace} is in namespace {name}: {namespace}.{name}.svc", keys
+    near = _near(namespace, index.namespaces)
+    return text + _meant([each for each in near if is_exposed(index, view, each)]), keys
+
+
+def _no_form(index: Index, view: View, asked: Asked) -> _Explained:
+    text = _FIXED[Reason.NOT_A_KUBERNETES_NAME]
+    if len(asked.labels) < 2:
+        return text, ()
+    name, namespace = asked.labels[-2:]
+    keys = (("ns", namespace), ("svc", namespace, name))
+    if index.service(namespace, name) and is_exposed(index, view, namespace):
+        text += f"; did you mean {name}.{namespace}.svc?"
+    return text, keys
+
+
+def _no_endpoint(index: Index, view: View, asked: Asked) -> _Explained:
+    return f"Service {_full(asked)} has no ready endpoint called {asked.endpoint or 'so'}", ()
+
+
+def _none_ready(index: Index, view: View, asked: Asked) -> _Explained:
+    return _no_ready(index, asked), ()
 
 
 def _no_ready(index: Index, asked: Asked) -> str:
@@ -147,7 +209,7 @@ def _no_ready(index: Index, asked: Asked) -> str:
     return text + (f": {_list(waiting)}" if waiting else "")
 
 
-def _no_port(index: Index, asked: Asked) -> str:
+def _no_port(index: Index, view: View, asked: Asked) -> _Explained:
     service = index.service(asked.namespace, asked.service)
     ports: dict[Port, None] = dict.fromkeys(service.ports if service else ())
     if service and service.headless:
@@ -156,5 +218,15 @@ def _no_port(index: Index, asked: Asked) -> str:
     named = [f"_{port.name}._{port.protocol}" for port in ports if port.name]
     text = f"Service {_full(asked)} has no port _{asked.port}._{asked.protocol}"
     if named:
-        return text + f"; it has {_list(named)}"
-    return text + "; none of its ports has a name"
+        return text + f"; it has {_list(named)}", ()
+    return text + "; none of its ports has a name", ()
+
+
+_SPECIAL: Final[dict[Reason, Callable[[Index, View, Asked], _Explained]]] = {
+    Reason.NO_SERVICE: _no_service,
+    Reason.NO_NAMESPACE: _no_namespace,
+    Reason.NOT_A_KUBERNETES_NAME: _no_form,
+    Reason.NO_READY_ENDPOINT: _none_ready,
+    Reason.NO_SUCH_PORT: _no_port,
+    Reason.NO_SUCH_ENDPOINT: _no_endpoint,
+}

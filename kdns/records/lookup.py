@@ -47,17 +47,17 @@ def parse(labels: Name) -> Asked:
     if not labels:
         return Asked("apex")
     if labels[-1] not in {"svc", "pod"}:
-        return Asked("other")
+        return Asked("other", labels=labels)
     kind: Final = "svc" if labels[-1] == "svc" else "pod"
     namespace = labels[-2] if len(labels) > 1 else ""
     service = labels[-3] if len(labels) > 2 else ""
     rest = labels[:-3]
     if kind == "svc" and len(rest) == 1:
-        return Asked(kind, namespace, service, endpoint=rest[0])
+        return Asked(kind, namespace, service, rest[0], labels=labels)
     if kind == "svc" and len(rest) == 2:
         port, protocol = (label.removeprefix("_") for label in rest)
-        return Asked(kind, namespace, service, port=port, protocol=protocol)
-    return Asked(kind, namespace, service)
+        return Asked(kind, namespace, service, "", port, protocol, labels)
+    return Asked(kind, namespace, service, labels=labels)
 
 
 def is_exposed(index: Index, view: View, namespace: str) -> bool:

@@ -54,6 +54,8 @@ class Asked(Struct, frozen=True):
     port: str | None = None
     protocol: str | None = None
     """Without underscores; None where the name has no such part, "" matches any."""
+    labels: Name = ()
+    """All that stands left of the zone."""
 
 
 class Reason(Enum):

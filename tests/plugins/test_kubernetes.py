@@ -377,7 +377,7 @@ def test_stale_answers_say_since_when() -> None:
     server = Kubernetes()
     server.status.resources["services"].lost_at = server.now() - 100
     answer = server.ask("web.shop.svc.cluster.local. A")
-    assert why(answer) == [(3, "API server test not reachable since 1970-01-12T13:45:00Z")]
+    assert (3, "API server test not reachable since 1970-01-12T13:45:00Z") in why(answer)
     assert short(answer) == f"NOERROR; {WEB_A}"
     negative = why(server.ask("nope.shop.svc.cluster.local. A"))
     assert [code for code, _ in negative] == [0, 3]
@@ -387,7 +387,7 @@ def test_stale_answers_say_since_when() -> None:
 def test_a_watch_that_is_taken_up_again_at_once_is_no_news() -> None:
     server = Kubernetes()
     server.status.resources["services"].lost_at = server.now() - 4
-    assert why(server.ask("web.shop.svc.cluster.local. A")) == []
+    assert 3 not in dict(why(server.ask("web.shop.svc.cluster.local. A")))
 
 
 # ---- fallthrough
@@ -447,7 +447,8 @@ def test_a_missing_target_is_nxdomain_behind_the_cname() -> None:
     answer = server.ask("in.shop.svc.cluster.local. A")
     line = cname("in", "nope.shop.svc.cluster.local.")
     assert short(answer) == f"NXDOMAIN; {line}; {SOA}"
-    assert why(answer) == [(0, "no Service nope in namespace shop")]
+    target = "externalName leads to nope.shop.svc.cluster.local."
+    assert why(answer) == [(0, f"{target}: no Service nope in namespace shop")]
     assert ("svc", "shop", "nope") in answer.keys
 
 

@@ -113,7 +113,7 @@ def test_names_that_are_nowhere_come_with_the_clusters_reasons(outside: str) -> 
     reason = "no Service redis-master in namespace default; there is one in my-ns"
     assert reason in [error.text for error in answer.errors]
     answer = Short(after=outside).ask("redis-master.shop2. A")
-    assert "no namespace shop2" in [error.text for error in answer.errors]
+    assert "no namespace shop2; did you mean shop?" in [error.text for error in answer.errors]
     answer = Short(after=outside).ask("www.nope.test. A")
     assert not any("namespace" in error.text for error in answer.errors), "never meant for it"
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from kdns.records.explain import LIMIT, explain
+from kdns.records.explain import LIMIT, explain, remark
 from kdns.records.index import Index
 from kdns.records.lookup import lookup
 from kdns.records.objects import Endpoint, Namespace, Node, Object, Port, Service, Slice
@@ -49,6 +49,9 @@ SOME = replace(VIEW, namespaces=frozenset({"shop"}))
 LABELLED = replace(VIEW, labelled=True)
 
 NDOTS = "; a search list has appended to redis.prod, which exists (ndots)"
+MAYBE = "; if a search list appended shop.svc.cluster.local, {} is what was meant (ndots)"
+SURE = "; a search list has appended shop.svc.cluster.local to {} (ndots)"
+SURELY = SURE.format("web.shop.svc.cluster.local")
 FORM = "not of the form SERVICE.NAMESPACE.svc or ADDRESS.NAMESPACE.pod"
 NOT_HERE = "no Service and no ready endpoint of one has this address"
 NO_POD_NAME = "the Pod's label must be its address with dashes, such as 10-0-0-1, not a Pod name"
@@ -79,8 +82,51 @@ TEXTS: list[tuple[View, str, str]] = [
         "no Service everywhere in namespace shop; there is one in a, b, c …",
     ),
     (VIEW, "redis.prod.shop.svc A", f"no Service prod in namespace shop{NDOTS}"),
-    (SOME, "redis.prod.shop.svc A", "no Service prod in namespace shop"),
-    (VIEW, "redis.hidden.shop.svc A", "no Service hidden in namespace shop"),
+    # What is hidden, and what is not there, is told of alike.
+    (
+        SOME,
+        "redis.prod.shop.svc A",
+        f"no Service prod in namespace shop{MAYBE.format('redis.prod')}",
+    ),
+    (
+        VIEW,
+        "redis.hidden.shop.svc A",
+        f"no Service hidden in namespace shop{MAYBE.format('redis.hidden')}",
+    ),
+    (VIEW, "a.b.c.shop.svc A", f"no Service c in namespace shop{MAYBE.format('a.b.c')}"),
+    (VIEW, "_x._tcp.nope.shop.svc SRV", "no Service nope in namespace shop"),
+    (VIEW, "web.shop.svc.cluster.local.shop.svc A", f"no Service local in namespace shop{SURELY}"),
+    (
+        VIEW,
+        "web.shop.svc.shop.svc A",
+        f"no Service svc in namespace shop{SURE.format('web.shop.svc')}",
+    ),
+    (
+        VIEW,
+        "web.shop.svc.svc A",
+        "no namespace svc; a search list has appended svc.cluster.local to web.shop.svc (ndots)",
+    ),
+    (
+        VIEW,
+        "www.example.org.svc A",
+        ("no namespace org; if a search list appended svc.cluster.local, www.example.org is what was "
+        "meant (ndots)"),
+    ),
+    (
+        VIEW,
+        "www.example.org A",
+        f"{FORM}; if a search list appended cluster.local, www.example.org is what was meant (ndots)",
+    ),
+    (
+        VIEW,
+        "web.shop.svc.cluster.local A",
+        f"{FORM}; a search list has appended cluster.local to web.shop.svc.cluster.local (ndots)",
+    ),
+    (VIEW, "web.shop A", f"{FORM}; did you mean web.shop.svc?"),
+    (VIEW, "shop.web.svc A", "no namespace web; Service web is in namespace shop: web.shop.svc"),
+    (VIEW, "web.shpo.svc A", "no namespace shpo; did you mean shop?"),
+    (SOME, "web.stroe.svc A", "namespace stroe does not exist or is not exposed here"),
+    (VIEW, "wbe.shop.svc A", "no Service wbe in namespace shop; did you mean web?"),
     (VIEW, "*.shop.svc A", "no Service * in namespace shop; wildcards ended with CoreDNS 1.9"),
     (VIEW, "any.shop.svc A", "no Service any in namespace shop; wildcards ended with CoreDNS 1.9"),
     (
@@ -162,6 +208,42 @@ def test_every_reason_is_among_them() -> None:
 
 def test_a_positive_outcome_needs_no_words() -> None:
     assert explain(INDEX, VIEW, asked("web.shop.svc A", VIEW)) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        (
+            "idle.shop.svc A",
+            "Service shop/idle exists, 0 of 1 endpoints ready: db-0; nobody answers at its ClusterIP",
+        ),
+        (
+            "web.shop.svc SRV",
+            ("Service shop/web exists, 0 of 0 endpoints ready; its selector matches no Pod; "
+            "nobody answers at its ClusterIP"),
+        ),
+        ("busy.shop.svc A", ""),
+        ("up.shop.svc A", ""),
+        ("out.shop.svc A", ""),
+        ("10-0-0-1.shop.pod A", ""),
+    ],
+)
+def test_what_is_surprising_about_a_positive_outcome(question: str, text: str) -> None:
+    index = probes.synced(
+        (
+            *OBJECTS,
+            Service("shop", "idle", cluster_ips=("10.0.0.20",)),
+            Slice("shop", "idle-1", "idle", (DOWN,)),
+            Service("shop", "busy", cluster_ips=("10.0.0.21",)),
+            Slice("shop", "busy-1", "busy", (DOWN, replace(DOWN, ready=True))),
+        )
+    )
+    outcome = asked(question, INSECURE, index)
+    assert outcome.answer
+    assert remark(index, INSECURE, outcome) == text
+    assert remark(index, replace(INSECURE, endpoints=False), outcome) == ""
+    unsynced = Index()
+    assert remark(unsynced, INSECURE, outcome) == "", "nobody knows"
 
 
 def test_control_characters_reach_nobodys_terminal() -> None:

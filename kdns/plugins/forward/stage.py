@@ -14,7 +14,7 @@ from kdns.plugins.forward.targets import read_targets
 from kdns.plugins.interface import Context, Handler
 from kdns.upstream.client import UpstreamError
 from kdns.upstream.pool import OverloadError, Pool
-from kdns.wire.constants import ErrorCode, Flag, Rcode
+from kdns.wire.constants import ErrorCode, Flag, Rcode, rcode_name
 from kdns.wire.message import Answer, ExtendedError, Query, echoed
 from kdns.wire.responses import Response
 
@@ -94,12 +94,20 @@ class Forward:
                 recursion_available=self.offers_recursion or bool(flags & Flag.RA),
                 authenticated=bool(flags & Flag.AD),
                 truncated=response.truncated,
-                errors=response.errors if query.wants_reason else (),
+                errors=self._reasons(response) if query.wants_reason else (),
                 keep_until=0.0,
                 fetched=True,
                 plugin=NAME,
             ),
         )
+
+    def _reasons(self, response: Response) -> tuple[ExtendedError, ...]:
+        """The upstream's own; where it fails and does not say why, at least that it is the upstream."""
+        if response.errors or response.rcode in {Rcode.NOERROR, Rcode.NXDOMAIN}:
+            return response.errors
+        upstreams = [upstream.name for upstream in self.pool.upstreams]
+        who = upstreams[0] if len(upstreams) == 1 else "an upstream"
+        return (ExtendedError(ErrorCode.OTHER, f"{who} replied {rcode_name(response.rcode)}"),)
 
     def _failed(self, query: Query, rcode: Rcode, error: UpstreamError) -> Answer:
         text = str(error)

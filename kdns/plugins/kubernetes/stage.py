@@ -12,12 +12,12 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes.settings import Settings
 from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
-from kdns.records.explain import LIMIT, explain
+from kdns.records.explain import cut, explain, remark
 from kdns.records.lookup import lookup, zone_wire
 from kdns.records.outcome import Asked, Outcome, Reason
 from kdns.records.services import pack
 from kdns.wire import rdata
-from kdns.wire.constants import Class, ErrorCode, Rcode, Type
+from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
 from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import Name, from_wire, to_text, wire_to_text
 
@@ -142,10 +142,12 @@ class Cluster:
         if not last.outcome.answer:
             zone = zone_wire(last.qname, last.name, last.zone)
             authority = (soa(self.index, self.view, zone),)
-            errors, more = self._reasons(query, last.outcome)
+            errors, more = self._reasons(query, steps)
             keys += more
         elif self._is_too_long(last.outcome):
             at_most, errors = self.settings.max_answers, self._shortened(query, last.outcome)
+        elif query.wants_reason and (text := remark(self.index, self.view, last.outcome)):
+            errors = (ExtendedError(ErrorCode.OTHER, text),)
         stale = self._staleness(query)
         return Answer(
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
@@ -160,11 +162,14 @@ class Cluster:
         )
 
     def _reasons(
-        self, query: Query, outcome: Outcome
+        self, query: Query, steps: list[Step]
     ) -> tuple[tuple[ExtendedError, ...], tuple[Key, ...]]:
         if not query.wants_reason:
             return (), ()
-        text, keys = explain(self.index, self.view, outcome)
+        last = steps[-1]
+        text, keys = explain(self.index, self.view, last.outcome, last.zone)
+        if text and len(steps) > 1 and last.outcome.reason is not Reason.EXTERNAL_NAME_LOOP:
+            text = cut(f"externalName leads to {wire_to_text(last.qname)}: {text}")
         return ((ExtendedError(ErrorCode.OTHER, text),) if text else ()), tuple(keys)
 
     def _is_too_long(self, outcome: Outcome) -> bool:
@@ -256,7 +261,7 @@ class Cluster:
             answer=(*answer.answer, *rest),
             authority=() if failed or found.answer else found.authority,
             truncated=found.truncated,
-            errors=(*answer.errors, *found.errors),
+            errors=(*answer.errors, *(found.errors or _at_target(query, last.target, found))),
             keys=answer.keys | found.keys,
             keep_until=min(answer.keep_until, found.keep_until),
         )
@@ -266,7 +271,15 @@ class Cluster:
         if not query.wants_reason:
             return ()
         text = f"{wire_to_text(target)} is outside the cluster, and nothing here answers for it"
-        return (ExtendedError(ErrorCode.OTHER, text[:LIMIT]),)
+        return (ExtendedError(ErrorCode.OTHER, cut(text)),)
+
+
+def _at_target(query: Query, target: bytes, found: Answer) -> tuple[ExtendedError, ...]:
+    """Of an alias that leads out of the cluster, the code is that of another name than was asked for."""
+    if not query.wants_reason or found.rcode == Rcode.NOERROR:
+        return ()
+    text = f"externalName leads to {wire_to_text(target)}: {rcode_name(found.rcode)}"
+    return (ExtendedError(ErrorCode.OTHER, cut(text)),)
 
 
 def _told(step: Step) -> str:
