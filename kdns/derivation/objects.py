@@ -85,7 +85,8 @@ def _slice(piece: Slice) -> str:
 
 
 def _endpoint(endpoint: Endpoint) -> str:
-    words = [*endpoint.addresses, "ready" if endpoint.ready else "not ready"]
+    state = "ready" if endpoint.ready else "terminating" if endpoint.terminating else "not ready"
+    words = [*endpoint.addresses, state]
     if endpoint.pod:
         words.append(f"(Pod {endpoint.pod})")
     if endpoint.hostname:

@@ -201,7 +201,7 @@ def _no_ready(index: Index, asked: Asked) -> str:
     if not total and service:
         text += "; its selector matches no Pod" if service.selects else "; it has no selector"
     waiting = [
-        endpoint.pod or endpoint.addresses[0]
+        (endpoint.pod or endpoint.addresses[0]) + (" (terminating)" if endpoint.terminating else "")
         for piece in index.slices(asked.namespace, asked.service)
         for endpoint in piece.endpoints
         if endpoint.addresses

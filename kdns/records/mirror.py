@@ -141,11 +141,13 @@ def _pod_endpoint(service: Service, located: Located, addresses: tuple[str, ...]
     pod = located.pod
     serving = pod.by_hand or is_ready(pod.status)
     names_itself = pod.spec.hostname and pod.spec.subdomain == service.metadata.name
+    terminating = bool(pod.metadata.deletion_timestamp)
+    # "ready" is never true for a terminating Pod, unless not ready addresses are published.
+    ready = service.spec.publish_not_ready_addresses or (serving and not terminating)
     return Endpoint(
         addresses=addresses,
-        # "ready" is never true for a terminating Pod, unless not ready addresses are published.
-        ready=service.spec.publish_not_ready_addresses
-        or (serving and not pod.metadata.deletion_timestamp),
+        ready=ready,
+        terminating=terminating and not ready,
         hostname=pod.spec.hostname if names_itself else "",
         pod=_label(pod.metadata.name),
         zone=located.zone.lower(),

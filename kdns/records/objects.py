@@ -68,6 +68,8 @@ class Endpoint(Struct, frozen=True, gc=False):
     pod: str = ""
     """Name of the Pod in ``targetRef``."""
     zone: str = ""
+    terminating: bool = False
+    """``conditions.terminating`` of one that is not ready: why it is not."""
 
 
 class Slice(Struct, frozen=True, gc=False):

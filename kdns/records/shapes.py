@@ -102,6 +102,7 @@ class Conditions(Struct, gc=False):
     """discovery EndpointConditions."""
 
     ready: bool | None = None
+    terminating: bool | None = None
 
 
 class TargetRef(Struct, gc=False):

@@ -180,9 +180,12 @@ def _endpoint(shape: EndpointShape, at: int, reasons: Reasons) -> Endpoint:
         addresses: tuple[str, ...] = (texts[0],)
     else:
         addresses = _addresses(texts, f"endpoints[{at}].addresses", reasons)
+    conditions = shape.conditions
+    ready = conditions is None or conditions.ready is not False
     return Endpoint(
         addresses=addresses,
-        ready=shape.conditions is None or shape.conditions.ready is not False,
+        ready=ready,
+        terminating=not ready and bool(conditions and conditions.terminating),
         hostname=shape.hostname or "",
         pod=pod if len(pod) <= MAX_LABEL else "",
         zone=intern(shape.zone.lower()) if shape.zone else "",

@@ -78,7 +78,6 @@ ALL = frozenset({"all"})
         ("prometheus :9153", prometheus.Settings(Address("", 9153))),
         ("prometheus {\nruntime_metrics\n}", prometheus.Settings(runtime_metrics=True)),
         ("whoami", whoami.Settings()),
-        ("debug", debug.Settings()),
         ("chaos", chaos.Settings()),
         ("chaos v1", chaos.Settings(b"v1")),
         ("chaos v1 b a b", chaos.Settings(b"v1", (b"a", b"b"))),

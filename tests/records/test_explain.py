@@ -27,6 +27,10 @@ OBJECTS: tuple[Object, ...] = (
     Service("shop", "db", headless=True),
     Slice("shop", "db-1", "db", (DOWN, replace(DOWN, pod="db-1"), replace(DOWN, pod="")), (HTTP,)),
     Service("shop", "many", headless=True),
+    Service("shop", "leaving", headless=True),
+    Slice(
+        "shop", "leaving-1", "leaving", (replace(DOWN, terminating=True), replace(DOWN, pod="b"))
+    ),
     Slice("shop", "many-1", "many", tuple(replace(DOWN, pod=f"p{at}") for at in range(9))),
     Service("shop", "nobody", headless=True),
     Service("shop", "manual", headless=True, selects=False),
@@ -109,8 +113,10 @@ TEXTS: list[tuple[View, str, str]] = [
     (
         VIEW,
         "www.example.org.svc A",
-        ("no namespace org; if a search list appended svc.cluster.local, www.example.org is what was "
-        "meant (ndots)"),
+        (
+            "no namespace org; if a search list appended svc.cluster.local, www.example.org is what was "
+            "meant (ndots)"
+        ),
     ),
     (
         VIEW,
@@ -138,6 +144,11 @@ TEXTS: list[tuple[View, str, str]] = [
         VIEW,
         "many.shop.svc A",
         "Service shop/many exists, headless, 0 of 9 endpoints ready: p0, p1, p2 …",
+    ),
+    (
+        VIEW,
+        "leaving.shop.svc A",
+        "Service shop/leaving exists, headless, 0 of 2 endpoints ready: db-0 (terminating), b",
     ),
     (
         VIEW,
@@ -219,8 +230,10 @@ def test_a_positive_outcome_needs_no_words() -> None:
         ),
         (
             "web.shop.svc SRV",
-            ("Service shop/web exists, 0 of 0 endpoints ready; its selector matches no Pod; "
-            "nobody answers at its ClusterIP"),
+            (
+                "Service shop/web exists, 0 of 0 endpoints ready; its selector matches no Pod; "
+                "nobody answers at its ClusterIP"
+            ),
         ),
         ("busy.shop.svc A", ""),
         ("up.shop.svc A", ""),

@@ -116,6 +116,8 @@ WHOLE: list[tuple[str, Kind, Json, Object | None]] = [
         endpoint_slice(
             {"addresses": ["10.1.0.1"], "conditions": {"ready": True}, "hostname": "db-0"},
             {"addresses": ["10.1.0.2"], "conditions": {"ready": False}, "zone": "EU-a"},
+            {"addresses": ["10.1.0.3"], "conditions": {"ready": False, "terminating": True}},
+            {"addresses": ["10.1.0.4"], "conditions": {"ready": True, "terminating": True}},
             {"addresses": ["10.1.0.3"], "targetRef": {"kind": "Pod", "name": "db-2"}},
             {"addresses": ["10.1.0.4"], "conditions": {}, "targetRef": {"name": "x" * 64}},
             ports=[{"name": "", "port": 5432, "protocol": "TCP"}],
@@ -127,6 +129,8 @@ WHOLE: list[tuple[str, Kind, Json, Object | None]] = [
             endpoints=(
                 Endpoint(("10.1.0.1",), hostname="db-0"),
                 Endpoint(("10.1.0.2",), ready=False, zone="eu-a"),
+                Endpoint(("10.1.0.3",), ready=False, terminating=True),
+                Endpoint(("10.1.0.4",)),
                 Endpoint(("10.1.0.3",), pod="db-2"),
                 Endpoint(("10.1.0.4",)),
             ),
