@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from time import perf_counter
 from typing import Final, Protocol, TypeAlias, cast
 
 from kdns.packet_cache import Entry, PacketCache
-from kdns.wire.message import Transport
+from kdns.wire.message import Transfer, Transport
 
 logger: Final = logging.getLogger("kdns.listeners.tcp")
 
@@ -229,6 +229,9 @@ class TcpConnection(asyncio.Protocol):
             logger.error("reply to %s has %d octets; not sent", self.client, len(reply))
             return
         self._out += (len(reply).to_bytes(LENGTH, "big"), reply)
+        if isinstance(reply, Transfer):
+            self._flush()
+            self.transport.writelines(_framed(reply))
 
     def _flush(self) -> None:
         if self._out:
@@ -239,6 +242,13 @@ class TcpConnection(asyncio.Protocol):
         if self._sampled is not None:
             self._sampled.tally.took((perf_counter() - started) / served)
             self._sampled = None
+
+
+def _framed(reply: Transfer) -> Iterator[bytes]:
+    """The messages after the first; the transport holds their octets without a copy."""
+    for body in reply.following:
+        yield (len(body) + 2).to_bytes(LENGTH, "big") + reply[:2]
+        yield body
 
 
 def _frame_end(data: bytes | bytearray, at: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from kdns.plugins.interface import ZoneStore
 from kdns.records.zone import Zone, ZoneAnswer
 from kdns.wire import names
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, ExtendedError, Key, Query
+from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import Name
 
 MAX_HOPS: Final = 10  # from zone to zone; within one, the look-up has its own limit
@@ -27,6 +27,14 @@ class Authority(Struct, frozen=True):
     plugin: str
     """The directive."""
     resolve: Callable[[Query], Awaitable[Answer]]
+
+    def zones(self) -> Iterator[Name]:
+        return (origin for origin, zone in self.store.zones.items() if zone is not None)
+
+    def records(self, zone: Name) -> Iterator[Record] | None:
+        """All records of a zone (``Offer``): a ``Zone`` does not change."""
+        found = self.store.zones.get(zone)
+        return None if found is None else found.records()
 
     def match(self, query: Query) -> tuple[Name, Zone | None] | None:
         """The zone to answer from: the longest, but its parent's for the DS at its apex.

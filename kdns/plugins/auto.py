@@ -91,6 +91,7 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
     folder = rooted(settings.folder, context.block)
     store = context.zone_folder(folder, settings.pattern, settings.template, own, settings.reload)
     authority = Authority(store, NAME, context.resolve)
+    context.offers.append(authority)
 
     async def handle(query: Query) -> Answer:
         if longest_match(own, query.name) is None:

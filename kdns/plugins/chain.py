@@ -49,9 +49,11 @@ from kdns.plugins import (
     reload,
     rewrite,
     root,
+    secondary,
     shortnames,
     template,
     tls,
+    transfer,
     whoami,
 )
 from kdns.plugins.interface import Context, Handler
@@ -166,9 +168,11 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
     "reload": reload,
     "rewrite": rewrite,
     "root": root,
+    "secondary": secondary,
     "shortnames": shortnames,
     "template": template,
     "tls": tls,
+    "transfer": transfer,
     "whoami": whoami,
     **dict.fromkeys(ignored.DIRECTIVES, ignored),
 }
@@ -176,7 +180,7 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
 _GONE: Final = {"federation": "", "kubernetai": "kubernetes", "upstream": ""}
 _REPEATABLE: Final = frozenset(
     {"acl", "auto", "bind", "fault", "file", "forward", "header", "log"}
-    | {"proxy", "rewrite", "root", "template"}
+    | {"proxy", "rewrite", "root", "template", "transfer"}
 )
 
 

@@ -94,6 +94,7 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
     path = rooted(settings.path, context.block)
     store = context.zone_files([(zone, path) for zone in own], settings.reload)
     authority = Authority(store, NAME, context.resolve)
+    context.offers.append(authority)
     others = {zone for option in context.block.named(NAME) for zone in _zones_of(option, context)}
     longer = others - set(own)
 

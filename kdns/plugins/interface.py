@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Protocol, TypeAlias, TypeVar
 
 from kdns.config.access import Access
@@ -12,7 +12,7 @@ from kdns.records.index import Index
 from kdns.records.zone import Zone
 from kdns.status import SourceStatus
 from kdns.upstream.pool import Pool
-from kdns.wire.message import Answer, Key, Query
+from kdns.wire.message import Answer, Key, Query, Record
 from kdns.wire.names import Name
 
 Handler: TypeAlias = Callable[[Query], Awaitable[Answer]]
@@ -50,8 +50,25 @@ class Followed(Protocol[T_co]):
     def value(self) -> T_co: ...
 
 
+class Offer(Protocol):
+    """Zones of a directive that can be handed over whole (``transfer``)."""
+
+    def zones(self) -> Iterable[Name]:
+        """Those that there are data of."""
+
+    def records(self, zone: Name) -> Iterator[Record] | None:
+        """All of one of them at this moment, the SOA first; None for no zone of it.
+
+        What changes while they are read does not show.
+        """
+
+
 class ZoneStore(Protocol):
-    """Zone files that are loaded and kept current by a source."""
+    """Zones that are loaded and kept current by a source."""
+
+    @property
+    def zones(self) -> Mapping[Name, Zone | None]:
+        """All zones, None for those that cannot be loaded."""
 
     def find(self, name: Name) -> tuple[Name, Zone | None] | None:
         """The longest zone that holds ``name``; its data are None while it cannot be loaded."""
@@ -64,6 +81,8 @@ class Context(Protocol):
     metrics: Metrics
     server: str
     """What the block is called in the series' label ``server``."""
+    offers: list[Offer]
+    """What ``transfer`` may hand over, the last directive first."""
     pools: list[Pool]
     """The upstreams of the block's ``forward`` directives, once they are known."""
 
@@ -75,6 +94,12 @@ class Context(Protocol):
 
     def on_change(self, forget: Callable[[Iterable[Key]], None]) -> None:
         """Have ``forget`` called with the keys of every change, for who keeps answers."""
+
+    def changed(self, keys: frozenset[Key]) -> None:
+        """Have all replies forgotten that depend on one of ``keys``."""
+
+    def on_notify(self, take: Callable[[Query], Answer]) -> None:
+        """Have NOTIFY messages (RFC 1996) for names of the block answered by ``take``."""
 
     def on_scrape(self, report: Callable[[], None]) -> None:
         """Have ``report`` called before the metrics are read, for who counts by itself."""

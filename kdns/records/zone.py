@@ -15,6 +15,7 @@ from kdns.wire import names
 from kdns.wire.constants import Type
 from kdns.wire.message import Record
 from kdns.wire.names import Name
+from kdns.wire.serials import serial_of
 
 __all__ = ["Zone", "ZoneAnswer", "ZoneError"]
 
@@ -27,7 +28,7 @@ class Zone:
     def __init__(self, data: ZoneData, warnings: tuple[str, ...]) -> None:
         """For ``build``, which checks what is given here."""
         self._data = data
-        self.serial = _serial(data.soa)
+        self.serial = serial_of(data.soa)
         self.warnings = warnings
         """What is odd about the records, though they can be served."""
 
@@ -36,7 +37,7 @@ class Zone:
         """Make a zone; ``source`` names its file for people. Raises ``ZoneError``."""
         nodes = gather(origin, records)
         file = f"{source}, " if source else ""
-        where = f"zone {names.to_text(origin)} ({file}serial {_serial(nodes.soa)})"
+        where = f"zone {names.to_text(origin)} ({file}serial {serial_of(nodes.soa)})"
         by_name = nodes.by_name
         return cls(ZoneData(origin, by_name, nodes.soa, where, Denial(by_name)), nodes.warnings)
 
@@ -62,7 +63,3 @@ class Zone:
     def __len__(self) -> int:
         """How many records there are."""
         return sum(len(rrset) for node in self._data.by_name.values() for rrset in node)
-
-
-def _serial(soa: Record) -> int:
-    return int.from_bytes(soa.rdata[-20:-16])

@@ -32,7 +32,7 @@ from kdns.plugins import (
     tls,
 )
 from kdns.plugins.chain import Plan
-from kdns.plugins.interface import Handler, Observer
+from kdns.plugins.interface import Handler, Observer, Offer
 from kdns.records.index import Index
 from kdns.responder import Responder, Served
 from kdns.server.clusters import Cluster
@@ -123,7 +123,10 @@ class BlockContext:
         self.metrics, self.services = generation.metrics, generation.services
         self.text_files = generation.text_files
         self.clusters, self.add_zones = generation.clusters, generation.add_zones
+        self.offers: list[Offer] = []
         self.pools: list[Pool] = []
+        self.notified: Callable[[Query], Answer] | None = None
+        self.changed = generation.changed
         self.responder: Responder | None = None
         self._local: tuple[str, ...] | None = None
 
@@ -135,6 +138,9 @@ class BlockContext:
 
     def on_change(self, forget: Callable[[Iterable[DependencyKey]], None]) -> None:
         self.services.forgetful.append(forget)
+
+    def on_notify(self, take: Callable[[Query], Answer]) -> None:
+        self.notified = take
 
     def on_scrape(self, report: Callable[[], None]) -> None:
         self.services.reporting.append(report)
@@ -192,7 +198,7 @@ class Generation:
         self.text_files = TextFiles(changed)
         self.certificates: dict[Site, Certificate] = {}
         self.services = Services()
-        self.metrics, self._changed = metrics, changed
+        self.metrics, self.changed = metrics, changed
         self.blocks = tuple(self._build(planned) for planned in plans)
         self.responders: dict[Site, Responder] = {}
         self._derivations: dict[Site, derivation.Zone] = {}
@@ -251,7 +257,7 @@ class Generation:
         return Built(planned, context, handler, observers, hosts)
 
     def add_zones(self, listing: Listing, reload: float) -> ZoneFiles:
-        store = ZoneFiles(listing, reload, self._changed)
+        store = ZoneFiles(listing, reload, self.changed)
         self.zone_stores.append(store)
         return store
 
@@ -270,6 +276,7 @@ class Generation:
             meter=self.metrics.meter(server, to_text(key.zone)),
             observers=block.observers,
             directives=block.plan.order,
+            notified=block.context.notified,
             recursion_available=_offers_recursion(block.plan),
         )
         self._derivations[site].blocks[key.zone] = Block(block.plan, block.context)

@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager
 from kdns.config.access import ApiAccess
 from kdns.config.tree import ConfigError, ServerBlock
 from kdns.metrics import Metrics
-from kdns.plugins import kubernetes
-from kdns.records.enumeration import cluster_records
 from kdns.server.clusters import Cluster, WatchedCluster, merge
 from kdns.server.errors import UNUSABLE, as_config_error
 from kdns.server.generation import Generation, plan, wanted_clusters
@@ -73,15 +71,8 @@ def zones(generation: Generation) -> dict[Name, Iterator[Record]]:
     """The zones that it has data of, each with all its records, the SOA first."""
     found: dict[Name, Iterator[Record]] = {}
     for block in generation.blocks:
-        settings = block.plan.first("kubernetes")
-        if isinstance(settings, kubernetes.Settings):
-            view = settings.view(block.plan.block)
-            index, _ = block.context.cluster(settings.access())
-            local = block.context.local_addresses()
-            for zone in view.zones:
-                found.setdefault(zone, cluster_records(index, view, local, zone))
-    for store in generation.zone_stores:
-        for origin, held in store.zones.items():
-            if held is not None:
-                found.setdefault(origin, held.records())
+        for offer in reversed(block.context.offers):
+            for zone in offer.zones():
+                if (records := offer.records(zone)) is not None:
+                    found.setdefault(zone, records)
     return found

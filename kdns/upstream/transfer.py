@@ -18,6 +18,9 @@ from kdns.wire.responses import Response, Unreadable, decode
 PATIENCE: Final = 10.0
 """Seconds for the connection, and for each message of the transfer."""
 
+MAX_RECORDS: Final = 2_000_000
+"""More than any zone that is served here, and less than would end the process."""
+
 
 async def transfer(address: Address, zone: bytes) -> AsyncIterator[Record]:
     """The records of a zone (wire form), the SOA first and once. Raises ``UpstreamError``."""
@@ -34,9 +37,9 @@ async def transfer(address: Address, zone: bytes) -> AsyncIterator[Record]:
         finally:
             writer.close()
     except TimeoutError:
-        raise UpstreamError(f"{address}: nothing came for {PATIENCE:g} s") from None
+        raise UpstreamError(f"nothing came for {PATIENCE:g} s") from None
     except EOFError as error:
-        raise UpstreamError(f"{address}: the connection was closed in the middle") from error
+        raise UpstreamError("the connection was closed in the middle") from error
     except OSError as error:
         raise broken(error) from error
 
@@ -46,6 +49,7 @@ async def _records(
 ) -> AsyncIterator[Record]:
     """RFC 5936 section 2.2: the SOA comes first and, for the end, last."""
     first: Record | None = None
+    count = 0
     while True:
         for record in (await _message(reader, query, message_id)).answer:
             if first is None:
@@ -55,6 +59,9 @@ async def _records(
             elif record.rtype == Type.SOA:
                 return
             yield record
+            count += 1
+            if count > MAX_RECORDS:
+                raise UpstreamError(f"the transfer has more than {MAX_RECORDS} records")
         if first is None:
             raise UpstreamError("the transfer has no records")
 

@@ -39,6 +39,8 @@ class Decoded(Struct, frozen=True):
     dnssec_ok: bool = False
     options: bytes = b""
     """RDATA of the OPT record."""
+    serial: int | None = None
+    """Of the SOA in the authority section."""
 
 
 def decode(data: bytes) -> Decoded | Undecodable:
@@ -55,7 +57,8 @@ def _decode(buffer: DNSBuffer) -> Decoded:
     qtype, qclass = buffer.unpack("!HH")
     opt_records = size = ttl = 0
     options = b""
-    for _ in range(header.a + header.auth + header.ar):
+    serial = None
+    for at in range(header.a + header.auth + header.ar):
         owner = _name(buffer)
         rtype, rclass, record_ttl, length = buffer.unpack("!HHIH")
         rdata = bytes(buffer.get(length))
@@ -63,10 +66,13 @@ def _decode(buffer: DNSBuffer) -> Decoded:
             if owner != b"\0":  # RFC 6891 section 6.1.2: the name of an OPT must be the root
                 raise BadNameError("the OPT record is not at the root")
             opt_records, size, ttl, options = opt_records + 1, rclass, record_ttl, rdata
+        elif rtype == Type.SOA and header.a <= at < header.a + header.auth:
+            serial = int.from_bytes(rdata[-20:-16])
     if buffer.remaining():
         raise ValueError(f"{buffer.remaining()} bytes after the last record")
     return Decoded(
-        qname, qtype, qclass, opt_records, size, ttl >> 16 & 0xFF, bool(ttl & 0x8000), options
+        *(qname, qtype, qclass, opt_records, size),
+        *(ttl >> 16 & 0xFF, bool(ttl & 0x8000), options, serial),
     )
 
 

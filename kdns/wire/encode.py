@@ -7,7 +7,7 @@ RFC 3597 section 4 allows it for. The message ID is left out: a kept reply serve
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from struct import Struct as Layout
 from typing import Final
@@ -29,6 +29,8 @@ _HEADER: Final = Layout("!HHHHH")
 _FIXED: Final = Layout("!HHIH")
 _QUESTION: Final = Layout("!HH")
 _MAX_POINTER: Final = 0x3FFF
+_TRANSFER_OCTETS: Final = 16 * 1024
+"""Of a message of a zone transfer: as far as pointers reach, so that all names are compressed."""
 _KEPT_FLAGS: Final = 0x7800 | Flag.RD | Flag.CD  # opcode and the asker's own bits are sent back
 
 _WHOLE_NAME: Final = frozenset({Type.NS, Type.CNAME, Type.PTR})
@@ -64,11 +66,12 @@ class Encoded(Struct, frozen=True, gc=False):
 class _Writer:
     """The message so far and where its names stand."""
 
-    def __init__(self, query: Query, before: int = 12) -> None:
+    def __init__(self, query: Query | None, before: int = 12) -> None:
         self.out = bytearray(before)
         self.names: dict[bytes, int] = {}
-        self.name(query.qname)
-        self.out += _QUESTION.pack(query.qtype, query.qclass)
+        if query is not None:
+            self.name(query.qname)
+            self.out += _QUESTION.pack(query.qtype, query.qclass)
 
     def name(self, wire: bytes) -> None:
         """Append a name, its longest known suffix as a pointer. Letter case is kept, so it counts."""
@@ -185,6 +188,27 @@ def _soa_below(soa: Record, before: int) -> bytes:
     start = len(writer.out)
     writer.record(soa)
     return bytes(writer.out[start:])
+
+
+def encode_following(records: Iterable[Record]) -> Iterator[bytes]:
+    """The messages of a zone transfer after the first, without their IDs, while ``records`` are read.
+
+    RFC 5936 section 2.2: the question section may be empty in them.
+    """
+    writer, count = _Writer(None), 0
+    for record in records:
+        end = len(writer.out) + len(record.owner) + _FIXED.size + len(record.rdata)
+        if count and (len(writer.out) >= _TRANSFER_OCTETS or end > MAX_MESSAGE):
+            yield _following(writer, count)
+            writer, count = _Writer(None), 0
+        writer.record(record)
+        count += 1
+    if count:
+        yield _following(writer, count)
+
+
+def _following(writer: _Writer, count: int) -> bytes:
+    return _HEADER.pack(Flag.QR | Flag.AA, 0, count, 0, 0) + writer.out[12:]
 
 
 def encode_error(query: Query | None, data: bytes, rcode: int) -> bytes:

@@ -7,7 +7,7 @@ An ``Answer`` says what it depends on (``keys``), so that whoever keeps it knows
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Self, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -52,6 +52,8 @@ class Query(Struct, frozen=True):
     client_port: int = 0
     hops: int = 0
     """How many aliases the server has followed to come to this question of its own."""
+    serial: int | None = None
+    """What an asker for IXFR has: of the SOA in the authority section (RFC 1995 section 3)."""
     trace: list[str] | None = None
     """Where stages write what they did, for who asked how an answer comes about; else None."""
 
@@ -103,6 +105,8 @@ class Answer(Struct, frozen=True):
     errors: tuple[ExtendedError, ...] = ()
     options: tuple[tuple[int, bytes], ...] = ()
     """Further EDNS options of the reply, such as NSID."""
+    following: tuple[bytes, ...] = ()
+    """Further messages of a zone transfer, without their message IDs (RFC 5936 section 2.2)."""
     keys: frozenset[Key] = frozenset()
     """The packet cache drops the answer when any of these changes."""
     keep_until: float = FOREVER
@@ -123,6 +127,18 @@ class Answer(Struct, frozen=True):
     """The directive that answered, for ``coredns_dns_responses_total{plugin}``."""
     handled: bool = True
     """False only from the end of a chain: no plugin took the question."""
+
+
+class Transfer(bytes):
+    """The first message of a reply over TCP that has several (RFC 5936 section 2.2)."""
+
+    following: tuple[bytes, ...]
+    """The others without their message IDs: who else is sent the same zone shares them."""
+
+    def __new__(cls, first: bytes, following: tuple[bytes, ...]) -> Self:
+        made = super().__new__(cls, first)
+        made.following = following
+        return made
 
 
 def echoed(query: Query, answer: Answer) -> Answer:

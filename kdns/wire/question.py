@@ -22,6 +22,7 @@ _OPT: Final = Layout("!BHHBBHH")  # root, type, payload size, extended rcode, ve
 
 _OPT_TYPE: Final = 41
 _DNSSEC_OK: Final = 0x8000
+_OPCODE: Final = 0x7800
 
 
 class Rejected(Struct, frozen=True):
@@ -36,7 +37,7 @@ Parsed: TypeAlias = Query | Rejected | None
 
 
 def parse(data: bytes, client: str, port: int, transport: Transport) -> Parsed:
-    """Read a request. None means silence: shorter than a header, or itself a response.
+    """Read a query or a NOTIFY. None means silence: shorter than a header, or itself a response.
 
     RFC 1035 section 4.1; RFC 6891 sections 6.1.1 (one OPT only) and 6.1.3 (BADVERS); RFC 9619: exactly
     one question. ``Rejected`` has FORMERR, NOTIMP or BADVERS.
@@ -46,7 +47,7 @@ def parse(data: bytes, client: str, port: int, transport: Transport) -> Parsed:
     _, flags, questions, answers, authorities, additionals = HEADER.unpack_from(data)
     if flags & Flag.QR:
         return None
-    if flags >> 11 & 0xF != Opcode.QUERY:
+    if flags & _OPCODE and flags & _OPCODE != Opcode.NOTIFY << 11:
         return Rejected(Rcode.NOTIMP)
     if questions != 1:
         return Rejected(Rcode.FORMERR)
@@ -118,16 +119,9 @@ def _unusual(data: bytes, client: str, port: int, transport: Transport) -> Parse
         return Rejected(Rcode.FORMERR)
     return _checked(
         Query(
-            decoded.qname,
-            name,
-            decoded.qtype,
-            decoded.qclass,
-            message_id,
-            flags,
-            edns,
-            transport,
-            client,
-            port,
+            *(decoded.qname, name, decoded.qtype, decoded.qclass, message_id),
+            *(flags, edns, transport, client, port),
+            serial=decoded.serial,
         )
     )
 

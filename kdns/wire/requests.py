@@ -37,7 +37,8 @@ def encode(query: Query, message_id: int) -> bytes:
     """The request. It has an OPT record where the asker's had one: some old servers know none."""
     # AD asks to be told whether the answer was validated (RFC 6840 section 5.7); who is told on is
     # decided for each asker.
-    flags = query.flags & _PASSED_FLAGS | Flag.AD
+    # A NOTIFY is our own, and goes as it is.
+    flags = query.flags if query.opcode else query.flags & _PASSED_FLAGS | Flag.AD
     header = _HEADER.pack(message_id, flags, 1, 0, 0, query.edns is not None)
     question = query.qname + _QUESTION.pack(query.qtype, query.qclass)
     if query.edns is None:

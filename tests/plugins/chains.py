@@ -13,7 +13,7 @@ from kdns.config.access import Access
 from kdns.config.tree import ConfigError, ServerBlock
 from kdns.metrics import Metrics
 from kdns.plugins import chain
-from kdns.plugins.interface import Handler
+from kdns.plugins.interface import Handler, Offer
 from kdns.records.index import Index
 from kdns.records.objects import Kind, Object, Replaced
 from kdns.sources.textfiles import TextFile
@@ -46,6 +46,7 @@ class Chain:
         self.changes: list[frozenset[Key]] = []
         self.metrics, self.server = Metrics(), "dns://:53"
         self.pools: list[Pool] = []
+        self.offers: list[Offer] = []
         self.handler: Handler = chain.build(chain.plan(self.block), self)
         for file in self.files:
             file.load()
@@ -54,6 +55,12 @@ class Chain:
 
     def prepare(self, work: Callable[[], None]) -> None:
         work()
+
+    def changed(self, keys: frozenset[Key]) -> None:
+        self.changes.append(keys)
+
+    def on_notify(self, take: Callable[[Query], Answer]) -> None:
+        """Nobody sends any here."""
 
     def run(self, service: Callable[[], Coroutine[None, None, None]]) -> None:
         """Nothing runs by itself here."""

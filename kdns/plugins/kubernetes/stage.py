@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes.settings import Settings
+from kdns.plugins.kubernetes.zones import ClusterZones
 from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
 from kdns.records.explain import cut, explain, remark
@@ -35,7 +36,9 @@ STALE_KEPT: Final = 1.0
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
-    return Cluster(settings, next_handler, context).answer
+    cluster = Cluster(settings, next_handler, context)
+    context.offers.append(ClusterZones(cluster.index, cluster.status, cluster.view, context))
+    return cluster.answer
 
 
 class Step(Struct, frozen=True):
