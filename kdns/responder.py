@@ -9,11 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from asyncio import TimerHandle, get_running_loop
-<<<<<<< HEAD
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
-=======
-from collections.abc import Awaitable, Callable, Coroutine, Generator
->>>>>>> af0c50c (Hand zones over and fetch them: transfer (AXFR, IXFR by whole zones, NOTIFY) and secondary)
 from functools import partial
 from itertools import islice
 from random import randrange
@@ -25,9 +21,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.metrics import Metrics, families
-from kdns.metrics.meters import DROPPED, Meter, QueryClass
+from kdns.metrics.meters import DROPPED, QueryClass
 from kdns.packet_cache import MAX_ROTATIONS, Entry, PacketCache
-from kdns.plugins.interface import Handler, Observer
+from kdns.plugins.interface import Observer
+from kdns.served import Served
 from kdns.wire import cookies
 from kdns.wire.constants import Class, EdnsOption, ErrorCode, Opcode, Rcode, type_name
 from kdns.wire.encode import Encoded, encode, encode_error
@@ -37,8 +34,6 @@ from kdns.wire.question import Rejected, parse
 from kdns.wire.windows import windows
 
 logger: Final = logging.getLogger("kdns.responder")
-
-_OTHER_CLASSES: Final = frozenset({"chaos", "forward", "proxy", "whoami"})
 
 TCP_IDLE: Final = 100
 """Tenths of a second that an idle TCP connection is kept: what RFC 7828 lets an asker know."""
@@ -57,31 +52,6 @@ MAX_START: Final = 1 << 16
 
 
 Reply: TypeAlias = bytes | Awaitable[bytes | None] | None
-
-
-class Served(Struct, frozen=True):
-    """A zone of a server block on one address."""
-
-    zone: Name
-    handler: Handler
-    meter: Meter
-    observers: tuple[Observer, ...] = ()
-    directives: tuple[str, ...] = ()
-    notified: Callable[[Query], Answer] | None = None
-    """Who takes a NOTIFY (RFC 1996)."""
-    recursion_available: bool = False
-    """Whether any name can be asked for: a ``forward`` covers the root. Stub resolvers and dnsmasq
-    want to see RA, on authoritative answers too."""
-
-    @property
-    def rotates(self) -> bool:
-        """Whether a kept reply has its addresses in turn."""
-        return "loadbalance" in self.directives
-
-    @property
-    def other_classes(self) -> bool:
-        """Whether a directive answers for classes besides IN."""
-        return not _OTHER_CLASSES.isdisjoint(self.directives)
 
 
 class Request(Struct, frozen=True, gc=False):
@@ -130,7 +100,7 @@ class Responder:
         if served is None:
             return self._finish(parsed, request, None, _refused(parsed))
         if parsed.opcode == Opcode.NOTIFY:
-            return self._take_notice(parsed, request, served)
+            return self._finish(parsed, request, served, served.take_notice(parsed))
         if parsed.qclass != Class.IN and not served.other_classes:
             answer = Answer(Rcode.REFUSED, authoritative=False)
             return self._finish(parsed, request, served, answer)
@@ -143,7 +113,6 @@ class Responder:
             return self._finish(parsed, request, served, self._failed(parsed, error))
         return self._finish_later(parsed, request, served, _resume(running, waits_for))
 
-<<<<<<< HEAD
     def renew(self, dropped: Iterable[Entry], transport: Transport) -> None:
         """Make replies anew that a change has dropped, some of them: who asks next need not wait for it.
 
@@ -171,12 +140,6 @@ class Responder:
             logger.debug("%s not made anew: %r", to_text(query.name), error)
         else:
             running.close()  # it would take an upstream
-=======
-    def _take_notice(self, query: Query, request: Request, served: Served) -> Reply:
-        if served.notified is None:
-            return self._reject(Rejected(Rcode.NOTIMP, query), request)
-        return self._finish(query, request, served, served.notified(query))
->>>>>>> af0c50c (Hand zones over and fetch them: transfer (AXFR, IXFR by whole zones, NOTIFY) and secondary)
 
     async def resolve(self, query: Query) -> Answer:
         """Answer a question that the server asks itself, through the same blocks."""
@@ -212,7 +175,6 @@ class Responder:
         meter = served.meter if served else self.dropped
         size = len(encoded.body) + 2
         query_class = meter.classify(query, answer, len(request.data), size)
-<<<<<<< HEAD
         if not request.renewal:
             query_class.observe(perf_counter() - request.started)
         observers = served.observers if served else ()
@@ -220,20 +182,7 @@ class Responder:
             self._keep(
                 request, answer, query_class, partial(_bodies, query, encoded, parts, served)
             )
-        return request.data[:2] + encoded.body
-=======
-        seconds = perf_counter() - request.started
-        query_class.observe(seconds)
-        kept = bool(answer.keep_until)
-        if served is not None:
-            for observer in served.observers:
-                if observer.wants(query, answer):
-                    observer(query, answer, size, seconds)
-                    kept = False
-        if kept:
-            self._keep(request, encoded, answer, served, query_class)
         return _reply(request.data[:2] + encoded.body, answer)
->>>>>>> af0c50c (Hand zones over and fetch them: transfer (AXFR, IXFR by whole zones, NOTIFY) and secondary)
 
     def _encode(self, query: Query, answer: Answer) -> tuple[Answer, Encoded]:
         try:
@@ -312,7 +261,6 @@ class Responder:
         return Answer(Rcode.SERVFAIL, authoritative=False, errors=errors, keep_until=0.0)
 
 
-<<<<<<< HEAD
 def _told(
     observers: tuple[Observer, ...], query: Query, request: Request, answer: Answer, size: int
 ) -> bool:
@@ -330,10 +278,10 @@ def _bodies(
     if parts:
         return [encode(query, part).body for part in parts]
     return encoded.rotations(MAX_ROTATIONS if served and served.rotates else 1)
-=======
+
+
 def _reply(first: bytes, answer: Answer) -> bytes:
     return Transfer(first, answer.following) if answer.following else first
->>>>>>> af0c50c (Hand zones over and fetch them: transfer (AXFR, IXFR by whole zones, NOTIFY) and secondary)
 
 
 def _refused(query: Query) -> Answer:

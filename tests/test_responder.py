@@ -22,7 +22,8 @@ from kdns.metrics import Metrics
 from kdns.packet_cache import PacketCache
 from kdns.plugins.interface import Handler
 from kdns.records.objects import Change, Namespace, Object, Put, Service
-from kdns.responder import MAX_RENEWED, Responder, Served
+from kdns.responder import MAX_RENEWED, Responder
+from kdns.served import Served
 from kdns.wire import names, question
 from kdns.wire.constants import EdnsOption, Flag, Rcode, Type
 from kdns.wire.message import Answer, Edns, Query, Record, Transport

@@ -17,7 +17,8 @@ from kdns.plugins.explain import Settings
 from kdns.plugins.interface import Context
 from kdns.records.index import Index
 from kdns.records.outcome import View
-from kdns.responder import Responder, Served
+from kdns.responder import Responder
+from kdns.served import Served
 from kdns.status import SourceStatus
 from kdns.wire.constants import Class, class_name, rcode_name, type_name
 from kdns.wire.message import FOREVER, Answer, Key, Query, Record

@@ -34,7 +34,8 @@ from kdns.plugins import (
 from kdns.plugins.chain import Plan
 from kdns.plugins.interface import Handler, Observer, Offer
 from kdns.records.index import Index
-from kdns.responder import Responder, Served
+from kdns.responder import Responder
+from kdns.served import Served
 from kdns.server.clusters import Cluster
 from kdns.server.interfaces import addresses_by_interface, local_addresses
 from kdns.sources.certificates import Certificate

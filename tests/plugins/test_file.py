@@ -13,7 +13,7 @@ import pytest
 from kdns.config import corefile
 from kdns.config.tree import ConfigError, Option, ServerBlock
 from kdns.plugins import auto, file
-from kdns.plugins.interface import Context, Handler
+from kdns.plugins.interface import Context, Handler, Offer
 from kdns.plugins.zones import Fallthrough
 from kdns.records.index import Index
 from kdns.sources.zone_folder import Folder, NamedFiles
@@ -34,6 +34,7 @@ class Server:
         self.handler: Handler = passed
         self.asked: list[Query] = []
         self.elsewhere: Answer | None = None
+        self.offers: list[Offer] = []
 
     def zone_files(self, files: Iterable[tuple[Name, str]], reload: float) -> ZoneFiles:
         return self._store(ZoneFiles(NamedFiles(files), reload, lambda keys: None))

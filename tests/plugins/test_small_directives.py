@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from kdns.packet_cache import PacketCache
 from kdns.plugins import acl, any, bufsize, dns64, header, local, metadata, minimal, nsid, root
-from kdns.responder import Responder, Served
+from kdns.responder import Responder
+from kdns.served import Served
 from kdns.wire.constants import EdnsOption, Flag, Rcode
 from kdns.wire.encode import encode
 from kdns.wire.message import FOREVER, Answer, Edns, ExtendedError

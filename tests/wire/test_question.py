@@ -165,7 +165,7 @@ REJECTED = {
         Rcode.BADVERS,
     ),
     "IQUERY": (header(flags=1 << 11) + WEB + A_IN, Rcode.NOTIMP),
-    "NOTIFY": (header(flags=4 << 11) + WEB + A_IN, Rcode.NOTIMP),
+    "STATUS": (header(flags=2 << 11) + WEB + A_IN, Rcode.NOTIMP),
     "UPDATE with anything": (header(3, (9, 9, 9), flags=5 << 11) + b"x", Rcode.NOTIMP),
     "opcode 15": (header(flags=15 << 11) + WEB + A_IN, Rcode.NOTIMP),
 }
@@ -282,3 +282,24 @@ def test_a_chain_of_pointers_costs_no_time() -> None:
 def test_any_class_and_type_is_read(qclass: Class, qtype: int) -> None:
     found = query(header() + WEB + qtype.to_bytes(2, "big") + qclass.to_bytes(2, "big"))
     assert (found.qtype, found.qclass) == (qtype, qclass)
+
+
+def test_notify() -> None:
+    """RFC 1996 section 3.7: a question for the SOA, maybe with the new one in the answer section."""
+    bare = header(flags=4 << 11) + WEB + A_IN
+    record = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\1\2\3\4"
+    for data in (bare, header(rest=(1, 0, 0), flags=4 << 11) + WEB + A_IN + record):
+        parsed = parse(data)
+        assert isinstance(parsed, Query)
+        assert parsed.opcode == 4
+
+
+def test_serial_of_ixfr() -> None:
+    """RFC 1995 section 3: the asker's version is the SOA in the authority section."""
+    soa = b"\0\0" + (7).to_bytes(4, "big") + b"\0\0\0\1" * 4
+    record = b"\xc0\x0c\0\6\0\1\0\0\0\0" + len(soa).to_bytes(2, "big") + soa
+    question = WEB + b"\0\xfb\0\1"
+    for sections, serial in (((0, 1, 0), 7), ((1, 0, 0), None), ((0, 0, 1), None)):
+        parsed = parse(header(rest=sections) + question + record)
+        assert isinstance(parsed, Query)
+        assert parsed.serial == serial
