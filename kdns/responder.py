@@ -23,8 +23,8 @@ from msgspec.structs import replace
 from kdns.metrics import Metrics, families
 from kdns.metrics.meters import DROPPED, QueryClass
 from kdns.packet_cache import MAX_ROTATIONS, Entry, PacketCache
+from kdns.plugins.blocks import Blocks, Served
 from kdns.plugins.interface import Observer
-from kdns.served import Served
 from kdns.wire import cookies
 from kdns.wire.constants import Class, EdnsOption, ErrorCode, Opcode, Rcode, type_name
 from kdns.wire.encode import Encoded, encode, encode_error
@@ -34,6 +34,7 @@ from kdns.wire.question import Rejected, parse
 from kdns.wire.windows import windows
 
 logger: Final = logging.getLogger("kdns.responder")
+
 
 TCP_IDLE: Final = 100
 """Tenths of a second that an idle TCP connection is kept: what RFC 7828 lets an asker know."""
@@ -66,28 +67,23 @@ class Request(Struct, frozen=True, gc=False):
     """Nobody asks, but somebody may ask again soon: nothing is counted, nothing sent."""
 
 
-class Responder:
+class Responder(Blocks):
     """Answers what arrives at one address."""
 
     def __init__(self, server: str, zones: dict[Name, Served], metrics: Metrics) -> None:
-        self.server, self.zones, self.metrics = server, zones, metrics
+        super().__init__(zones)
+        self.server, self.metrics = server, metrics
         self.dropped = metrics.meter(server, DROPPED)
+        self.address: tuple[str, int] = ("", 0)
+        """Where it is asked, once that is bound."""
         self.caches: dict[Transport, PacketCache] = {}
         self.secret = secrets.token_bytes(16)
         self._timers: dict[PacketCache, tuple[float, TimerHandle]] = {}
 
-    def find(self, name: Name) -> Served | None:
-        """The server block with the longest zone that holds the name."""
-        for labels in range(len(name) + 1):
-            served = self.zones.get(name[labels:])
-            if served is not None:
-                return served
-        return None
-
     def respond(self, data: bytes, client: str, port: int, transport: Transport) -> Reply:
         """The reply to a request; None for silence; an awaitable of them when it takes waiting."""
         started = perf_counter()
-        parsed = parse(data, client, port, transport)
+        parsed = parse(data, client, port, transport, self.address)
         if parsed is None:
             self.metrics.count(
                 families.DROPPED_DATAGRAMS, "short" if len(data) < 12 else "response"
@@ -96,19 +92,19 @@ class Responder:
         if isinstance(parsed, Rejected):
             return self._reject(parsed, Request(data, client, port, transport, started))
         request = Request(data, client, port, transport, started)
-        served = self.find(parsed.name)
+        served, by_asker = self.find(parsed)
         if served is None:
-            return self._finish(parsed, request, None, _refused(parsed))
+            return self._finish(parsed, request, None, _refused(parsed, by_asker))
         if parsed.opcode == Opcode.NOTIFY:
             return self._finish(parsed, request, served, served.take_notice(parsed))
         if parsed.qclass != Class.IN and not served.other_classes:
             answer = Answer(Rcode.REFUSED, authoritative=False)
-            return self._finish(parsed, request, served, answer)
+            return self._finish(parsed, request, served, _kept(answer, by_asker))
         running = cast("Coroutine[object, None, Answer]", served.handler(parsed))
         try:
             waits_for = running.send(None)
         except StopIteration as done:
-            return self._finish(parsed, request, served, done.value)
+            return self._finish(parsed, request, served, _kept(done.value, by_asker))
         except Exception as error:
             return self._finish(parsed, request, served, self._failed(parsed, error))
         return self._finish_later(parsed, request, served, _resume(running, waits_for))
@@ -123,14 +119,16 @@ class Responder:
             request = Request(
                 b"\0\0" + entry.request, entry.asker or "", 0, transport, 0.0, renewal=True
             )
-            query = parse(request.data, request.client, request.port, transport)
-            served = self.find(query.name) if isinstance(query, Query) else None
-            if isinstance(query, Query) and served is not None:
-                self._renew(query, request, served)
+            query = parse(request.data, request.client, request.port, transport, self.address)
+            if isinstance(query, Query):
+                self._renew(query, request)
             if perf_counter() > end:
                 break
 
-    def _renew(self, query: Query, request: Request, served: Served) -> None:
+    def _renew(self, query: Query, request: Request) -> None:
+        served, by_asker = self.find(query)
+        if served is None or by_asker:
+            return
         running = cast("Coroutine[object, None, Answer]", served.handler(query))
         try:
             running.send(None)
@@ -143,10 +141,10 @@ class Responder:
 
     async def resolve(self, query: Query) -> Answer:
         """Answer a question that the server asks itself, through the same blocks."""
-        served = self.find(query.name)
+        served, by_asker = self.find(query)
         if served is None:
-            return Answer(Rcode.REFUSED, authoritative=False, handled=False)
-        return await served.handler(query)
+            return _kept(Answer(Rcode.REFUSED, authoritative=False, handled=False), by_asker)
+        return _kept(await served.handler(query), by_asker)
 
     async def _finish_later(
         self, query: Query, request: Request, served: Served, rest: Awaitable[Answer]
@@ -284,11 +282,16 @@ def _reply(first: bytes, answer: Answer) -> bytes:
     return Transfer(first, answer.following) if answer.following else first
 
 
-def _refused(query: Query) -> Answer:
+def _kept(answer: Answer, by_asker: bool) -> Answer:
+    """An answer that another asker may not get is made anew each time."""
+    return replace(answer, keep_until=0.0) if by_asker else answer
+
+
+def _refused(query: Query, by_asker: bool) -> Answer:
     """No server block has the name: RFC 8914 section 4.21."""
     text = "no server block here is for this name"
     errors = (ExtendedError(ErrorCode.NOT_AUTHORITATIVE, text),) if query.wants_reason else ()
-    return Answer(Rcode.REFUSED, authoritative=False, errors=errors)
+    return _kept(Answer(Rcode.REFUSED, authoritative=False, errors=errors), by_asker)
 
 
 @coroutine

@@ -20,10 +20,10 @@ from msgspec.structs import replace
 
 from kdns.metrics import Metrics
 from kdns.packet_cache import PacketCache
+from kdns.plugins.blocks import Served
 from kdns.plugins.interface import Handler
 from kdns.records.objects import Change, Namespace, Object, Put, Service
 from kdns.responder import MAX_RENEWED, Responder
-from kdns.served import Served
 from kdns.wire import names, question
 from kdns.wire.constants import EdnsOption, Flag, Rcode, Type
 from kdns.wire.message import Answer, Edns, Query, Record, Transport
@@ -218,7 +218,7 @@ def test_the_longest_zone_answers() -> None:
         served = Served(zone, told(rcode=Rcode.NXDOMAIN), server.metrics.meter("s", "z"))
         server.responder.zones[zone] = served
     found = {
-        name: server.responder.find(names.from_text(name))
+        name: server.responder.find(Query(b"", names.from_text(name), Type.A))[0]
         for name in ("a.cluster.local.", "local.", "org.", ".")
     }
     zones = [served.zone if served else None for served in found.values()]

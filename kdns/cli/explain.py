@@ -132,7 +132,7 @@ def _deriving(generation: Generation) -> Ask:
     async def ask(name: str) -> tuple[str, ...]:
         query = _query(name, "127.0.0.1")
         for responder in generation.responders.values():
-            if responder.find(query.name) is not None:
+            if responder.find(query)[0] is not None:
                 answer = await responder.resolve(query)
                 return _steps(answer.answer)
         raise ConfigError("the Corefile has the explanations turned off")

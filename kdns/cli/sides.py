@@ -92,7 +92,7 @@ class Configured:
     async def ask(self, name: Name, qtype: int) -> tuple[str, tuple[Record, ...]]:
         query = Query(to_wire(name), name, qtype)
         for responder in self._generation.responders.values():
-            if responder.find(name) is not None:
+            if responder.find(query)[0] is not None:
                 answer = await responder.resolve(query)
                 return _kind(answer.rcode, answer.answer), answer.answer
         return rcode_name(Rcode.REFUSED), ()

@@ -127,23 +127,28 @@ class _Claim(Struct, frozen=True):
 def check_unique(blocks: Iterable[ServerBlock]) -> None:
     """Refuse zones that are served twice. Raises ``ConfigError`` naming both places.
 
-    The same zone and port may stand in several blocks when each is bound to other addresses.
+    The same zone and port may stand in several blocks when each is bound to other addresses, and when
+    all but one have a ``view``, which tells their questions apart.
     """
     claims: dict[Key, dict[str, Location]] = {}
     for block in blocks:
         for key in block.keys:
             for address in _addresses(block):
                 taken = claims.setdefault(key, {})
-                _claim(_Claim(key, address), taken, block.location)
+                _claim(_Claim(key, address), taken, block)
 
 
-def _claim(claim: _Claim, taken: dict[str, Location], location: Location) -> None:
+def _claim(claim: _Claim, taken: dict[str, Location], block: ServerBlock) -> None:
+    has_view = any(block.named("view"))
     first = taken.get(claim.address)
+    if has_view and first is not None:
+        return
     if first is None and taken and (not claim.address or "" in taken):
         first = taken.get("") or next(iter(taken.values()))
     if first is not None:
-        raise ConfigError(f"{claim} is already served by the block at {first}", location)
-    taken[claim.address] = location
+        raise ConfigError(f"{claim} is already served by the block at {first}", block.location)
+    if not has_view:
+        taken[claim.address] = block.location
 
 
 def _addresses(block: ServerBlock) -> list[str]:

@@ -12,13 +12,13 @@ from msgspec import Struct
 from kdns.derivation.objects import describe, visible
 from kdns.packet_cache import Entry
 from kdns.plugins import kubernetes
+from kdns.plugins.blocks import Served
 from kdns.plugins.chain import Plan
 from kdns.plugins.explain import Settings
 from kdns.plugins.interface import Context
 from kdns.records.index import Index
 from kdns.records.outcome import View
 from kdns.responder import Responder
-from kdns.served import Served
 from kdns.status import SourceStatus
 from kdns.wire.constants import Class, class_name, rcode_name, type_name
 from kdns.wire.message import FOREVER, Answer, Key, Query, Record

@@ -16,6 +16,7 @@ from kdns.derivation.objects import pod_at
 from kdns.derivation.steps import Block, derive
 from kdns.plugins.acl import address_of
 from kdns.plugins.explain import Settings
+from kdns.plugins.interface import Condition
 from kdns.responder import Responder
 from kdns.wire import rdata
 from kdns.wire.constants import ErrorCode, Rcode, Type
@@ -38,7 +39,7 @@ class Zone:
 
     def __init__(self, responder: Responder) -> None:
         self.responder = responder
-        self.blocks: dict[Name, Block] = {}
+        self.blocks: dict[tuple[Name, Condition | None], Block] = {}
 
     async def answer(self, query: Query) -> Answer:
         if query.qtype not in {Type.TXT, Type.ANY}:
@@ -53,8 +54,8 @@ class Zone:
 
     async def _explain(self, query: Query) -> Answer:
         asked = _asked(query)
-        served = self.responder.find(asked.name)
-        block = self.blocks.get(served.zone) if served else None
+        served, _ = self.responder.find(asked)
+        block = self.blocks.get((served.zone, served.view)) if served else None
         if not (block.policy if block else Settings()).allows(query.client):
             return _refused(query)
         if served is None or block is None:

@@ -54,8 +54,10 @@ from kdns.plugins import (
     template,
     tls,
     transfer,
+    view,
     whoami,
 )
+from kdns.plugins.file import served_zones
 from kdns.plugins.interface import Context, Handler
 from kdns.wire.constants import ErrorCode, Rcode
 from kdns.wire.message import Answer, ExtendedError, Query
@@ -173,6 +175,7 @@ SUPPORTED: Final[dict[str, ModuleType]] = {
     "template": template,
     "tls": tls,
     "transfer": transfer,
+    "view": view,
     "whoami": whoami,
     **dict.fromkeys(ignored.DIRECTIVES, ignored),
 }
@@ -254,6 +257,19 @@ def build(planned: Plan, context: Context) -> Handler:
         if wrap is not None:
             handler = wrap(settings, handler, context)
     return handler
+
+
+def published(planned: Plan, context: Context) -> metadata.Reader | None:
+    """What the block's directives publish about questions; None without ``metadata``."""
+    settings = planned.first("metadata")
+    if not isinstance(settings, metadata.Settings):
+        return None
+    publishers = {
+        name: SUPPORTED[name].publish(group[0], context)
+        for name, group in planned.settings.items()
+        if hasattr(SUPPORTED[name], "publish")
+    }
+    return metadata.reader(served_zones(settings.zones, context), publishers)
 
 
 async def end_of_chain(query: Query) -> Answer:

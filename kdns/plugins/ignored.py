@@ -19,7 +19,7 @@ DIRECTIVES: Final = {
     "shed": "what comes in is bounded anyway",
     "timeouts": "idle TCP connections are closed after ten seconds",
     "multisocket": "see the option --workers",
-    "geoip": "it only gives metadata, which nothing makes use of",
+    "geoip": "its metadata are empty",
 }
 """By name, why it is no loss."""
 

@@ -39,6 +39,16 @@ class Observer(Protocol):
         """``response_size`` is octets of the DNS message, ``duration_seconds`` since it came in."""
 
 
+class Condition(Protocol):
+    """Which questions a server block is for (``view``)."""
+
+    by_asker: bool
+    """Whether it may be different for another asker of the same question."""
+
+    def __call__(self, query: Query) -> bool:
+        """Whether the block is for this question; it never raises."""
+
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -120,6 +130,13 @@ class Context(Protocol):
 
         ``read`` is called with "" while there is no such file, and may be called in a thread. Answers
         from it depend on ``file_key(path)``.
+        """
+
+    def metadata(self, query: Query, label: str, answer: Answer | None = None) -> str:
+        """What a directive of the block says of a question under a label such as ``kubernetes/service``.
+
+        Some is known with the answer alone. "" without the directive ``metadata``, and where nobody says
+        anything.
         """
 
     def resolve(self, query: Query) -> Awaitable[Answer]:

@@ -6,11 +6,14 @@ Not a stage but an observer: it must know the size of the reply and how long it 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kdns.config.tree import Option
+from kdns.plugins.interface import Context
 from kdns.plugins.log_format import Exchange, Format, parse_format
 from kdns.wire.constants import Opcode, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
@@ -75,15 +78,16 @@ def _parse_classes(options: tuple[Option, ...]) -> frozenset[str]:
     return frozenset(classes) or frozenset({ALL})
 
 
-def observe(*settings: Settings) -> QueryLog:
+def observe(context: Context, *settings: Settings) -> QueryLog:
     """The observer of a server block; with several ``log`` directives, all of their rules in order."""
-    return QueryLog(tuple(rule for one in settings for rule in one.rules))
+    return QueryLog(tuple(rule for one in settings for rule in one.rules), context)
 
 
 class QueryLog:
     """Writes the lines."""
 
-    def __init__(self, rules: tuple[Rule, ...]) -> None:
+    def __init__(self, rules: tuple[Rule, ...], context: Context) -> None:
+        self._context = context
         self._rules: list[tuple[Rule, Format]] = [(r, parse_format(r.format)) for r in rules]
 
     def wants(self, query: Query, answer: Answer) -> bool:
@@ -94,7 +98,15 @@ class QueryLog:
     ) -> None:
         form = self._format_for(query, answer)
         if form is not None and logger.isEnabledFor(logging.INFO):
-            logger.info("%s", form(Exchange(query, answer, response_size, duration_seconds)))
+            published = partial(self._published, query, answer)
+            exchange = Exchange(query, answer, response_size, duration_seconds, published)
+            logger.info("%s", form(exchange))
+
+    def _published(self, query: Query, answer: Answer, label: str) -> str:
+        own = _PUBLISHED.get(label)
+        if own is not None:
+            answer = replace(answer, metadata=((label, own(query, answer)),))
+        return self._context.metadata(query, label, answer)
 
     def _format_for(self, query: Query, answer: Answer) -> Format | None:
         for rule, form in self._rules:
@@ -105,18 +117,42 @@ class QueryLog:
 
 
 def classify(query: Query, answer: Answer) -> str:
-    """``success``, ``denial`` or ``error``, as the peer's classes go.
+    """``success``, ``denial`` or ``error``, as the peer's classes go."""
+    return _CLASS_OF.get(typify(query, answer), "error")
 
-    Transfers, NOTIFY and UPDATE count as errors there, and NODATA without an SOA as success.
+
+def typify(query: Query, answer: Answer) -> str:
+    """What sort of answer it is, as the peer tells them apart: ``NOERROR``, ``NODATA`` and so on.
+
+    Transfers and NOTIFY are ``META``. NODATA without an SOA is ``NOERROR``, NXDOMAIN with records (an
+    alias to nothing) ``OTHERERROR``.
     """
-    if query.opcode in {Opcode.NOTIFY, Opcode.UPDATE} or query.qtype in {Type.AXFR, Type.IXFR}:
-        return "error"
+    if query.opcode == Opcode.UPDATE:
+        return "UPDATE"
+    if query.opcode == Opcode.NOTIFY or query.qtype in {Type.AXFR, Type.IXFR}:
+        return "META"
     if answer.rcode == Rcode.NXDOMAIN:
-        return "error" if answer.answer else "denial"
+        return "OTHERERROR" if answer.answer else "NXDOMAIN"
+    if answer.rcode == Rcode.SERVFAIL:
+        return "SERVERERROR"
     if answer.rcode != Rcode.NOERROR:
-        return "error"
-    return "success" if answer.answer or not _has_soa(answer.authority) else "denial"
+        return "OTHERERROR"
+    return "NOERROR" if answer.answer else _typify_empty(answer.authority)
 
 
-def _has_soa(records: tuple[Record, ...]) -> bool:
-    return any(record.rtype == Type.SOA for record in records)
+def _typify_empty(authority: tuple[Record, ...]) -> str:
+    types = {record.rtype for record in authority}
+    if Type.SOA in types:
+        return "NODATA"
+    return "DELEGATION" if Type.NS in types else "NOERROR"
+
+
+_CLASS_OF: Final = {
+    "NOERROR": "success",
+    "DELEGATION": "success",
+    "NODATA": "denial",
+    "NXDOMAIN": "denial",
+}
+
+_PUBLISHED: Final = {"log/class": classify, "log/type": typify}
+"""What this directive itself publishes, of answers."""

@@ -1,7 +1,7 @@
 """The format language of ``log``: text with placeholders such as ``{name}`` and ``{>id}``.
 
-What is no placeholder stands as written, braces included. ``{/KEY}`` is CoreDNS's metadata, of which
-there is none here: it gives ``-``, and so does ``{local}``, because answers do not say where they left.
+What is no placeholder stands as written, braces included. ``{/KEY}`` is metadata; what is empty or not
+known gives ``-``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from kdns.plugins.arrival import server_address
 from kdns.wire.constants import Flag, class_name, rcode_name, type_name
 from kdns.wire.message import Answer, Query
 from kdns.wire.names import to_text
@@ -33,6 +34,8 @@ class Exchange(Struct, frozen=True):
     """Octets of the DNS message."""
     duration: float
     """Seconds."""
+    metadata: Callable[[str], str]
+    """What is published under a label."""
 
 
 Format: TypeAlias = Callable[[Exchange], str]
@@ -82,7 +85,7 @@ PLACEHOLDERS: Final[dict[str, Format]] = {
     "size": lambda x: str(request_size(x.query)),
     "remote": lambda x: _bracketed(x.query.client) or EMPTY,
     "port": lambda x: str(x.query.client_port),
-    "local": lambda _: EMPTY,
+    "local": lambda x: _bracketed(server_address(x.query)[0]) or EMPTY,
     ">id": lambda x: str(x.query.message_id),
     ">opcode": lambda x: str(x.query.opcode),
     ">do": lambda x: "true" if x.query.edns and x.query.edns.dnssec_ok else "false",
@@ -104,10 +107,14 @@ def parse_format(text: str) -> Format:
     at = 0
     for token in _TOKEN.finditer(text):
         parts.append(_literal(text[at : token.start()]))
-        parts.append(PLACEHOLDERS[token["name"]] if token["name"] else _literal(EMPTY))
+        parts.append(PLACEHOLDERS.get(token["name"]) or _metadata(token["metadata"]))
         at = token.end()
     parts.append(_literal(text[at:]))
     return lambda exchange: "".join([part(exchange) for part in parts])
+
+
+def _metadata(label: str) -> Format:
+    return lambda exchange: exchange.metadata(label) or EMPTY
 
 
 def _literal(text: str) -> Format:

@@ -1,12 +1,27 @@
-"""``metadata [ZONES…]``: accepted. No directive here makes use of what it would collect yet."""
+"""``metadata [ZONES…]``: what directives of the block publish about a question, for others to use.
+
+Nothing is collected: a value is worked out when ``log``, ``rewrite``, ``template`` or ``view`` asks for it.
+Labels are ``DIRECTIVE/NAME``; a directive publishes by a function ``publish(settings, context)``.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from msgspec import Struct
 
 from kdns.config.tree import Option
 from kdns.plugins.file import parse_zones
+from kdns.plugins.zones import longest_match
+from kdns.wire.message import Answer, Query
 from kdns.wire.names import Name
+
+Publisher: TypeAlias = Callable[[Query, str], str]
+"""The value under a label; "" where there is none."""
+
+Reader: TypeAlias = Callable[[Query, str, Answer | None], str]
+"""The same, also of what is known with the answer alone."""
 
 
 class Settings(Struct, frozen=True):
@@ -14,13 +29,23 @@ class Settings(Struct, frozen=True):
 
     zones: tuple[Name, ...] = ()
     """Empty for those of the server block."""
-    warnings: tuple[str, ...] = ()
 
 
 def parse(directive: Option) -> Settings:
     """Raises ``ConfigError``."""
     for option in directive.options:
         option.fail("metadata has no options")
-    text = "has no effect: every value such as {/kubernetes/service} is empty"
-    warning = f"{directive.location}: metadata: {text}"
-    return Settings(parse_zones(directive, directive.args), (warning,))
+    return Settings(parse_zones(directive, directive.args))
+
+
+def reader(zones: tuple[Name, ...], publishers: Mapping[str, Publisher]) -> Reader:
+    """All of ``publishers``, which are by directive, for questions in ``zones``."""
+
+    def read(query: Query, label: str, answer: Answer | None) -> str:
+        if longest_match(zones, query.name) is None:
+            return ""
+        known = dict(answer.metadata) if answer else {}
+        publisher = publishers.get(label.partition("/")[0])
+        return known.get(label) or (publisher(query, label) if publisher else "")
+
+    return read

@@ -108,7 +108,7 @@ def _sizes(clusters: Clusters) -> Iterator[tuple[tuple[str, ...], float]]:
 
 def _plugins(generation: Generation | None) -> Iterator[tuple[tuple[str, ...], float]]:
     for responder in generation.responders.values() if generation else ():
-        for served in responder.zones.values():
+        for served in responder.blocks:
             for name in served.directives:
                 yield (*served.meter.labels, name), 1
 

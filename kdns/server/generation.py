@@ -6,6 +6,7 @@ that cannot be used changes nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from time import time
 from typing import Final, TypeVar
@@ -13,7 +14,6 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from kdns.config.access import Access, base
-from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Key, ServerBlock
 from kdns.derivation import zone as derivation
 from kdns.derivation.described import describe
@@ -30,14 +30,17 @@ from kdns.plugins import (
     log,
     shortnames,
     tls,
+    view,
 )
+from kdns.plugins.blocks import Served
 from kdns.plugins.chain import Plan
 from kdns.plugins.interface import Handler, Observer, Offer
+from kdns.plugins.metadata import Reader
 from kdns.records.index import Index
 from kdns.responder import Responder
-from kdns.served import Served
 from kdns.server.clusters import Cluster
 from kdns.server.interfaces import addresses_by_interface, local_addresses
+from kdns.server.sites import ANY_HOSTS, Site, server_label
 from kdns.sources.certificates import Certificate
 from kdns.sources.textfiles import TextFile
 from kdns.sources.zone_folder import Folder, Listing, NamedFiles
@@ -48,20 +51,9 @@ from kdns.wire.message import Answer, Query
 from kdns.wire.message import Key as DependencyKey
 from kdns.wire.names import Name, to_text
 
+logger: Final = logging.getLogger("kdns.server")
+
 T = TypeVar("T")
-
-ANY_HOSTS: Final = ("0.0.0.0", "::")
-"""Without ``bind`` a server block is for everyone."""
-
-
-class Site(Address, frozen=True):
-    """An address and port that questions arrive at, and how."""
-
-    scheme: str = "dns"
-    """``dns`` or ``tls``."""
-
-    def __str__(self) -> str:
-        return super().__str__() if self.scheme == "dns" else f"{self.scheme}://{super().__str__()}"
 
 
 def plan(blocks: Iterable[ServerBlock]) -> tuple[Plan, ...]:
@@ -120,7 +112,7 @@ class BlockContext:
         generation: Generation,
     ) -> None:
         self.block, self.hosts = block, hosts
-        self.server = _server(hosts[0], block.keys[0].port, block.keys[0].scheme)
+        self.server = server_label(hosts[0], block.keys[0].port, block.keys[0].scheme)
         self.metrics, self.services = generation.metrics, generation.services
         self.text_files = generation.text_files
         self.clusters, self.add_zones = generation.clusters, generation.add_zones
@@ -129,6 +121,7 @@ class BlockContext:
         self.notified: Callable[[Query], Answer] | None = None
         self.changed = generation.changed
         self.responder: Responder | None = None
+        self._metadata: Reader | None = None
         self._local: tuple[str, ...] | None = None
 
     def prepare(self, work: Callable[[], None]) -> None:
@@ -161,6 +154,13 @@ class BlockContext:
     def text_file(self, path: str, reload: float, read: Callable[[str], T]) -> TextFile[T]:
         return self.text_files.add(path, reload, read)
 
+    def publish(self, reader: Reader | None) -> None:
+        """Have ``metadata`` come from there."""
+        self._metadata = reader
+
+    def metadata(self, query: Query, label: str, answer: Answer | None = None) -> str:
+        return self._metadata(query, label, answer) if self._metadata else ""
+
     async def resolve(self, query: Query) -> Answer:
         assert self.responder is not None, "set once the chains are built"
         return await self.responder.resolve(query)
@@ -182,6 +182,7 @@ class Built(Struct, frozen=True):
     handler: Handler
     observers: tuple[Observer, ...]
     hosts: tuple[str, ...]
+    view: view.View | None = None
 
 
 class Generation:
@@ -207,6 +208,8 @@ class Generation:
             for key in block.plan.block.keys:
                 for host in block.hosts:
                     self._serve(block, key, Site(host, key.port, key.scheme))
+        for site, responder in self.responders.items():
+            self._explain(site, responder)
 
     def late_clusters(self, waited: float) -> Iterator[Cluster]:
         """The clusters that are not synced though ``startup_timeout`` is over, in seconds."""
@@ -252,10 +255,13 @@ class Generation:
     def _build(self, planned: Plan) -> Built:
         hosts = _hosts(planned)
         context = BlockContext(planned.block, hosts, self)
+        context.publish(chain.published(planned, context))
         handler = chain.build(planned, context)
         logs = [s for s in planned.settings.get("log", ()) if isinstance(s, log.Settings)]
-        observers = (log.observe(*logs),) if logs else ()
-        return Built(planned, context, handler, observers, hosts)
+        observers = (log.observe(context, *logs),) if logs else ()
+        condition = planned.first("view")
+        chosen = view.View(condition, context) if isinstance(condition, view.Settings) else None
+        return Built(planned, context, handler, observers, hosts, chosen)
 
     def add_zones(self, listing: Listing, reload: float) -> ZoneFiles:
         store = ZoneFiles(listing, reload, self.changed)
@@ -263,30 +269,38 @@ class Generation:
         return store
 
     def _serve(self, block: Built, key: Key, site: Site) -> None:
-        server = _server(site.host, site.port, site.scheme)
+        server = server_label(site.host, site.port, site.scheme)
         if site.scheme == "tls":
             self._certify(block.plan, site)
         responder = self.responders.get(site)
         if responder is None:
             responder = self.responders[site] = Responder(server, {}, self.metrics)
-            self._explain(site, responder)
+            self._derivations[site] = derivation.Zone(responder)
         block.context.responder = responder
-        responder.zones[key.zone] = Served(
+        label = block.view.name if block.view else ""
+        served = Served(
             zone=key.zone,
             handler=block.handler,
-            meter=self.metrics.meter(server, to_text(key.zone)),
+            meter=self.metrics.meter(server, to_text(key.zone), label),
+            view=block.view,
             observers=block.observers,
             directives=block.plan.order,
             notified=block.context.notified,
             recursion_available=_offers_recursion(block.plan),
         )
-        self._derivations[site].blocks[key.zone] = Block(block.plan, block.context)
+        responder.add(served)
+        blocks = self._derivations[site].blocks
+        if (first := blocks.get((key.zone, None))) is not None:
+            where, zone = block.plan.block.location, to_text(key.zone)
+            text = "%s: %s is never asked; the block at %s has no view and takes every question"
+            logger.warning(text, where, zone, first.plan.block.location)
+        blocks[key.zone, block.view] = Block(block.plan, block.context)
 
     def _explain(self, site: Site, responder: Responder) -> None:
-        """Questions about questions; a server block for the same zone takes their place."""
-        zone = self._derivations[site] = derivation.Zone(responder)
+        """Questions about questions; server blocks for the same zone are asked before."""
         meter = self.metrics.meter(responder.server, to_text(derivation.ZONE))
-        responder.zones[derivation.ZONE] = Served(derivation.ZONE, zone.answer, meter)
+        answer = self._derivations[site].answer
+        responder.add(Served(derivation.ZONE, answer, meter))
 
     def _certify(self, planned: Plan, site: Site) -> None:
         """TLS comes before the question: who shares an address must share the certificate."""
@@ -302,10 +316,6 @@ def _offers_recursion(planned: Plan) -> bool:
     forwards = (*planned.settings.get("forward", ()), *planned.settings.get("proxy", ()))
     covered = forward.covers_root(forwards)
     return covered and not header.clears_ra(planned.settings.get("header", ()))
-
-
-def _server(host: str, port: int, scheme: str) -> str:
-    return f"{scheme}://{'' if host in ANY_HOSTS else host}:{port}"
 
 
 def _hosts(planned: Plan) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ from kdns.derivation.observed import Respond, Tap
 from kdns.listeners import tcp, tls, udp
 from kdns.packet_cache import PacketCache
 from kdns.responder import Reply, Responder
-from kdns.server.generation import Generation, Site
+from kdns.server.generation import Generation
+from kdns.server.sites import Site
 from kdns.wire.message import Key, Transport
 
 logger: Final = logging.getLogger("kdns.server")
@@ -54,6 +55,7 @@ class Endpoint:
         if isinstance(self.tcp, tls.TlsListener):
             self.tcp.credentials = generation.certificates[self.site]
         responder.caches = self.caches
+        responder.address = (self.site.host, self.address.port)
         for cache in self.caches.values():
             cache.clear()
         self.watch(tap)
@@ -88,6 +90,7 @@ class Endpoint:
             undo.callback(sock.close)
             await self.tcp.start(sock)
             undo.pop_all()
+        self.responder.address = (self.site.host, self.address.port)
 
     @property
     def address(self) -> Site:

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kdns.metrics import Metrics, families
 from kdns.upstream import client
@@ -89,7 +90,7 @@ class Upstream:
         self.health.latency.observe(seconds)
         labels = (PROXY, self.name, rcode_name(response.rcode))
         self.metrics.record(families.PROXY_DURATION, seconds, *labels)
-        return response
+        return replace(response, upstream=self.name)
 
     async def exchange(self, query: Query) -> Response:
         """Ask over the right transport; what came truncated over UDP, over TCP again."""

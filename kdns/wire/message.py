@@ -50,6 +50,8 @@ class Query(Struct, frozen=True):
     client: str = ""
     """The source address in text; "" for a question that the server asks itself."""
     client_port: int = 0
+    server: tuple[str, int] = ("", 0)
+    """The address and port that it came to; the address is a wildcard where every one is listened on."""
     hops: int = 0
     """How many aliases the server has followed to come to this question of its own."""
     serial: int | None = None
@@ -125,6 +127,8 @@ class Answer(Struct, frozen=True):
     """Told how often the same bytes were sent again."""
     plugin: str = ""
     """The directive that answered, for ``coredns_dns_responses_total{plugin}``."""
+    metadata: tuple[tuple[str, str], ...] = ()
+    """What was found out on the way, for ``log``: labels such as ``forward/upstream``, and values."""
     handled: bool = True
     """False only from the end of a chain: no plugin took the question."""
 

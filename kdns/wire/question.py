@@ -35,9 +35,20 @@ class Rejected(Struct, frozen=True):
 
 Parsed: TypeAlias = Query | Rejected | None
 
+Place: TypeAlias = tuple[Transport, str, int, tuple[str, int]]
+"""How and from where a request came, and where to: those fields of a Query."""
 
-def parse(data: bytes, client: str, port: int, transport: Transport) -> Parsed:
-    """Read a query or a NOTIFY. None means silence: shorter than a header, or itself a response.
+
+def parse(
+    data: bytes,
+    client: str,
+    port: int,
+    transport: Transport,
+    server: tuple[str, int] = ("", 0),
+) -> Parsed:
+    """Read a query or NOTIFY that came from ``client`` and ``port`` to ``server``.
+
+    None means silence: shorter than a header, or itself a response.
 
     RFC 1035 section 4.1; RFC 6891 sections 6.1.1 (one OPT only) and 6.1.3 (BADVERS); RFC 9619: exactly
     one question. ``Rejected`` has FORMERR, NOTIMP or BADVERS.
@@ -52,14 +63,12 @@ def parse(data: bytes, client: str, port: int, transport: Transport) -> Parsed:
     if questions != 1:
         return Rejected(Rcode.FORMERR)
     if answers or authorities or additionals > 1:
-        return _unusual(data, client, port, transport)
-    query = _usual(data, flags, additionals, client, port, transport)
-    return _checked(query) if query else _unusual(data, client, port, transport)
+        return _unusual(data, (transport, client, port, server))
+    query = _usual(data, flags, additionals, (transport, client, port, server))
+    return _checked(query) if query else _unusual(data, (transport, client, port, server))
 
 
-def _usual(
-    data: bytes, flags: int, additionals: int, client: str, port: int, transport: Transport
-) -> Query | None:
+def _usual(data: bytes, flags: int, additionals: int, place: Place) -> Query | None:
     end = data.find(b"\0", 12) + 1
     # A zero octet inside a label (or none at all) makes the walk in from_wire fail: unusual.
     try:
@@ -78,7 +87,7 @@ def _usual(
         return None
     message_id = data[0] << 8 | data[1]
     qname = data[12:end]
-    return Query(qname, name, qtype, qclass, message_id, flags, edns, transport, client, port)
+    return Query(qname, name, qtype, qclass, message_id, flags, edns, *place)
 
 
 def _opt(data: bytes, at: int) -> Edns | None:
@@ -102,7 +111,7 @@ def edns_options(data: bytes) -> tuple[tuple[int, bytes], ...] | None:
     return tuple(options) if at == len(data) else None
 
 
-def _unusual(data: bytes, client: str, port: int, transport: Transport) -> Parsed:
+def _unusual(data: bytes, place: Place) -> Parsed:
     decoded = decode(data)
     if isinstance(decoded, Undecodable):
         return Rejected(Rcode.FORMERR)
@@ -119,8 +128,7 @@ def _unusual(data: bytes, client: str, port: int, transport: Transport) -> Parse
         return Rejected(Rcode.FORMERR)
     return _checked(
         Query(
-            *(decoded.qname, name, decoded.qtype, decoded.qclass, message_id),
-            *(flags, edns, transport, client, port),
+            *(decoded.qname, name, decoded.qtype, decoded.qclass, message_id, flags, edns, *place),
             serial=decoded.serial,
         )
     )

@@ -61,6 +61,8 @@ class Response(Struct, frozen=True):
     authority: tuple[Record, ...] = ()
     additional: tuple[Record, ...] = ()
     errors: tuple[ExtendedError, ...] = ()
+    upstream: str = ""
+    """Who sent it, once that is known."""
 
     @property
     def truncated(self) -> bool:

@@ -47,11 +47,17 @@ class Chain:
         self.metrics, self.server = Metrics(), "dns://:53"
         self.pools: list[Pool] = []
         self.offers: list[Offer] = []
-        self.handler: Handler = chain.build(chain.plan(self.block), self)
+        self.plan = chain.plan(self.block)
+        self.published = chain.published(self.plan, self)
+        self.handler: Handler = chain.build(self.plan, self)
         for file in self.files:
             file.load()
         for store in self.stores:
             store.load()
+
+    def settings(self, directive: str) -> object:
+        """What a directive of the block says."""
+        return self.plan.first(directive)
 
     def prepare(self, work: Callable[[], None]) -> None:
         work()
@@ -86,6 +92,9 @@ class Chain:
         file = TextFile(path, reload, read, self.changes.append)
         self.files.append(file)
         return file
+
+    def metadata(self, query: Query, label: str, answer: Answer | None = None) -> str:
+        return self.published(query, label, answer) if self.published else ""
 
     async def resolve(self, query: Query) -> Answer:
         return await self.handler(query)

@@ -25,6 +25,7 @@ from kdns.wire.names import from_text, wire_from_text
 from tests.cluster import programs
 from tests.cluster.conftest import provide
 from tests.cluster.processes import Process, free_dns_port, wait_until
+from tests.plugins.chains import Chain
 
 NAME = "Www.Example.ORG."
 QUERY = Query(
@@ -36,14 +37,21 @@ QUERY = Query(
     edns=Edns(1232, dnssec_ok=True, options=((10, bytes(8)),)),
     client="2001:db8::1",
     client_port=5353,
+    server=("192.0.2.53", 53),
 )
 SOA = Record(b"\0", Type.SOA, 5, b"")
 NS = Record(b"\0", Type.NS, 5, b"\0")
 A = Record(b"\0", Type.A, 5, bytes(4))
 
 
+CONTEXT = Chain(". {\nmetadata\nwhoami\n}")
+
+
 def line(text: str, query: Query = QUERY, answer: Answer | None = None) -> str:
-    return parse_format(text)(Exchange(query, answer or Answer(), 103, 0.000102071))
+    exchange = Exchange(
+        query, answer or Answer(), 103, 0.000102071, lambda label: {"x/y": "value"}.get(label, "")
+    )
+    return parse_format(text)(exchange)
 
 
 COMBINED_LINE = (
@@ -62,7 +70,7 @@ COMBINED_LINE = (
         ("{size}", "56"),
         ("{remote}", "[2001:db8::1]"),
         ("{port}", "5353"),
-        ("{local}", "-"),
+        ("{local}", "192.0.2.53"),
         ("{>id}", "4711"),
         ("{>opcode}", "0"),
         ("{>do}", "true"),
@@ -114,7 +122,9 @@ def test_placeholders_of_other_questions(
     [(0.0, "0s"), (1e-9, "0.000000001s"), (0.0000123456789, "0.000012346s"), (12.0, "12s")],
 )
 def test_durations_are_plain_decimals(seconds: float, text: str) -> None:
-    assert parse_format("{duration}")(Exchange(QUERY, Answer(), 1, seconds)) == text
+    assert (
+        parse_format("{duration}")(Exchange(QUERY, Answer(), 1, seconds, lambda label: "")) == text
+    )
 
 
 @given(st.text(alphabet="{}/>atypenmx \\é", max_size=60))
@@ -144,7 +154,9 @@ def test_classes(query: Query, answer: Answer, expected: str) -> None:
 def test_the_first_rule_for_a_name_decides(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     first = log.Rule(("example", "org"), "first {name}", frozenset({"denial"}))
-    observer = log.observe(log.Settings((first,)), log.Settings((log.Rule((), "any {name}"),)))
+    observer = log.observe(
+        CONTEXT, log.Settings((first,)), log.Settings((log.Rule((), "any {name}"),))
+    )
     other = Query(b"\1a\0", ("a",), Type.A)
     observer(QUERY, Answer(answer=(A,)), 1, 0.0)
     observer(QUERY, Answer(authority=(SOA,)), 1, 0.0)
@@ -158,7 +170,7 @@ def test_the_first_rule_for_a_name_decides(caplog: pytest.LogCaptureFixture) -> 
 
 def test_names_outside_every_rule_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    observer = log.observe(log.Settings((log.Rule(("example", "com")),)))
+    observer = log.observe(CONTEXT, log.Settings((log.Rule(("example", "com")),)))
     observer(QUERY, Answer(), 1, 0.0)
     assert not observer.wants(QUERY, Answer())
     assert not caplog.messages
@@ -272,7 +284,9 @@ def test_lines_are_the_peers(
         records(reply.authority),
         authoritative=bool(reply.flags & dns.flags.AA),
     )
-    ours = parse_format(FORMAT)(Exchange(query, answer, 0, 0.0)).partition("| ")[0]
+    ours = parse_format(FORMAT)(Exchange(query, answer, 0, 0.0, lambda label: "")).partition("| ")[
+        0
+    ]
     assert ours == theirs
     assert log.classify(query, answer) == their_end.split()[1]
     assert re.fullmatch(r"[0-9.]+s", their_end.split()[0])

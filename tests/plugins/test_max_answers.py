@@ -12,9 +12,9 @@ import pytest
 
 from kdns.metrics import Metrics
 from kdns.packet_cache import Entry, PacketCache
+from kdns.plugins.blocks import Served
 from kdns.records.objects import Endpoint, Namespace, Object, Port, Service, Slice
 from kdns.responder import Responder
-from kdns.served import Served
 from tests.plugins.chains import Chain
 
 DB = "db.shop.svc.cluster.local."

@@ -11,7 +11,7 @@ from typing import Final, cast
 import pytest
 
 from kdns.plugins import rewrite
-from kdns.plugins.interface import Context, Handler
+from kdns.plugins.interface import Handler
 from kdns.plugins.rewrite.names import Matcher, Remapper
 from kdns.plugins.rewrite.rules import (
     AnswerRule,
@@ -45,7 +45,7 @@ RULES: Final[dict[str, tuple[str, Rule]]] = {
     "Gardener": ("rewrite stop {\nname regex (.*)\\.garden\\.internal {1}.internal.cluster.local\nanswer name (.*)\\.internal\\.cluster\\.local {1}.garden.internal\nanswer value (.*)\\.internal\\.cluster\\.local {1}.garden.internal\n}",
         NameRule(True, M(RE, r"(.*)\.garden\.internal"), "{1}.internal.cluster.local.", False, (AnswerRule("name", M(RE, GARDENER_OLD), GARDENER_NEW), AnswerRule("value", M(RE, GARDENER_OLD), GARDENER_NEW)))),
     "answers in one": ("rewrite name regex a b answer name x y value z w answer name q r", NameRule(True, M(RE, "a"), "b.", False, (AnswerRule("name", M(RE, "x"), "y."), AnswerRule("value", M(RE, "z"), "w."), AnswerRule("name", M(RE, "q"), "r.")))),
-    "metadata": ("rewrite name regex (a) {1}.{kubernetes/client-namespace}.b metadata answer auto", NameRule(True, M(RE, "(a)"), "{1}.{kubernetes/client-namespace}.b.", True, never=True)),
+    "metadata": ("rewrite name regex (a) {1}.{kubernetes/client-namespace}.b metadata answer auto", NameRule(True, M(RE, "(a)"), "{1}.{kubernetes/client-namespace}.b.", True, metadata=True)),
     "type": ("rewrite type any hinfo", TypeRule(True, 255, 13)),
     "class": ("rewrite continue class CH IN", ClassRule(False, 3, 1)),
     "ttl": ("rewrite ttl a.org 30", TtlRule(True, M("exact", "a.org."), 30, 30)),
@@ -115,8 +115,10 @@ REFUSED = {
     "edns0 count": ("rewrite edns0 local set 1", "edns0 local set takes 2 arguments, got 1"),
     "edns0 code": ("rewrite edns0 local set 0x1ffff a", "edns0 local takes an option code from 0 to 65535, got '0x1ffff'"),
     "edns0 hex": ("rewrite edns0 local set 1 0x6", "edns0 local takes text or 0x and hex digits, got '0x6'"),
-    "edns0 variable": ("rewrite edns0 local set 1 {nope}", "unknown variable 'nope'; expected qname, qtype, client_ip, client_port, protocol"),
-    "edns0 not yet": ("rewrite edns0 local set 1 {server_ip}", "the variable server_ip is not supported yet"),
+    "edns0 variable": ("rewrite edns0 local set 1 {nope}", "unknown variable 'nope'; expected qname, qtype, client_ip, client_port, protocol, server_ip, server_port"),
+    "metadata group": ("rewrite name regex (a) {2}.b metadata", "'{2}.b': there is no group 2 in the pattern"),
+    "metadata label": ("rewrite name regex (a) {service}.b metadata", "'{service}.b': {service} is neither a group nor a label such as kubernetes/service"),
+    "metadata brace": ("rewrite name regex (a) {1.b metadata", "'{1.b': a brace has no counterpart"),
     "subnet bits": ("rewrite edns0 subnet set 33 56", "edns0 subnet takes bits from 0 to 32, got '33'"),
 }  # fmt: skip
 
@@ -147,8 +149,11 @@ def asked_after(text: str, query: Query) -> Query:
     return seen[0]
 
 
+CONTEXT: Final = Chain(". {\nwhoami\n}")
+
+
 def run(text: str, handler: Handler, query: Query) -> Answer:
-    stage = rewrite.wrap(cast("rewrite.Settings", settings(text)), handler, cast("Context", None))
+    stage = rewrite.wrap(cast("rewrite.Settings", settings(text)), handler, CONTEXT)
 
     async def wait() -> Answer:
         return await stage(query)

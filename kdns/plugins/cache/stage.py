@@ -138,7 +138,7 @@ class Cache:
         return echoed(query, answer)
 
     def _aged(self, item: Item, age: int) -> Answer:
-        answer = replace(item.answer, fetched=False, plugin=NAME)
+        answer = replace(item.answer, fetched=False, plugin=NAME, metadata=())
         return aged(answer, age) if age else answer
 
     async def _stale(self, query: Query, key: Identity, item: Item) -> Answer:

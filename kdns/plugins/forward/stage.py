@@ -98,6 +98,7 @@ class Forward:
                 keep_until=0.0,
                 fetched=True,
                 plugin=NAME,
+                metadata=(("forward/upstream", response.upstream),),
             ),
         )
 

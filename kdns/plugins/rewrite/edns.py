@@ -12,7 +12,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from kdns.config.tree import Option
-from kdns.plugins.rewrite.rules import EdnsRule
+from kdns.plugins.arrival import server_address
+from kdns.plugins.rewrite.rules import PER_ASKER, EdnsRule
 from kdns.wire.constants import EdnsOption
 from kdns.wire.message import Edns, Query
 from kdns.wire.names import to_text
@@ -22,10 +23,10 @@ SUBNET: Final = 8  # RFC 7871 section 6
 DEFAULT_SIZE: Final = 4096
 """Octets told where the question had no EDNS; the peer's."""
 
-VARIABLES: Final = ("qname", "qtype", "client_ip", "client_port", "protocol")
-"""What a Corefile may name in braces."""
-NOT_YET: Final = ("server_ip", "server_port")
-PER_ASKER: Final = frozenset({"client_ip", "client_port", "subnet"})
+VARIABLES: Final = (
+    *("qname", "qtype", "client_ip", "client_port", "protocol", "server_ip", "server_port"),
+)
+"""What a Corefile may name in braces, besides labels of metadata."""
 
 
 def parse_edns(directive: Option, stop: bool, words: list[str]) -> EdnsRule:
@@ -84,21 +85,22 @@ def _code(directive: Option, text: str) -> int:
 
 
 def _variable(directive: Option, name: str) -> str:
-    if name in NOT_YET:
-        directive.fail(f"the variable {name} is not supported yet")
     is_label = 0 < name.find("/") < len(name) - 1
     if name not in VARIABLES and not is_label:
         directive.fail(f"unknown variable {name!r}; expected {', '.join(VARIABLES)}")
     return name
 
 
-def apply(rule: EdnsRule, query: Query) -> Query | None:
-    """The question with other options; None where the rule does not concern it."""
+def apply(rule: EdnsRule, query: Query, published: Callable[[str], str]) -> Query | None:
+    """The question with other options; None where the rule does not concern it.
+
+    ``published`` has metadata by label.
+    """
     edns = query.edns or Edns(DEFAULT_SIZE)
     others = tuple(pair for pair in edns.options if pair[0] != rule.code)
     if rule.action == "unset":
         return replace(query, edns=replace(edns, options=others))
-    data = data_of(rule, query)
+    data = data_of(rule, query, published)
     there = len(others) < len(edns.options)
     if data is None or (rule.action == "replace" and not there):
         return None
@@ -109,14 +111,19 @@ def apply(rule: EdnsRule, query: Query) -> Query | None:
     return replace(query, edns=replace(edns, options=(*others, (rule.code, data))))
 
 
-def data_of(rule: EdnsRule, query: Query) -> bytes | None:
+def data_of(rule: EdnsRule, query: Query, published: Callable[[str], str]) -> bytes | None:
     """What a rule puts into its option; None where that is not known."""
     if not rule.variable:
         return rule.data
     if not query.client and rule.variable in PER_ASKER:
         return None
     made = _VARIABLES.get(rule.variable)
-    return made(rule, query) if made else None  # metadata, which nothing collects
+    return made(rule, query) if made else published(rule.variable).encode() or None
+
+
+def _server_address(query: Query) -> bytes:
+    host, _ = server_address(query)
+    return ip_address(host.partition("%")[0]).packed if host else b""
 
 
 def _subnet_data(rule: EdnsRule, client: str) -> bytes:
@@ -134,6 +141,8 @@ _VARIABLES: Final[dict[str, Callable[[EdnsRule, Query], bytes]]] = {
     "qtype": lambda rule, query: query.qtype.to_bytes(2),
     "client_ip": lambda rule, query: ip_address(query.client.partition("%")[0]).packed,
     "client_port": lambda rule, query: query.client_port.to_bytes(2),
+    "server_ip": lambda rule, query: _server_address(query),
+    "server_port": lambda rule, query: server_address(query)[1].to_bytes(2),
     "protocol": lambda rule, query: b"udp" if query.transport == "udp" else b"tcp",
     "subnet": lambda rule, query: _subnet_data(rule, query.client),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -13,6 +14,7 @@ from kdns.wire.names import BadNameError, wire_from_text, wire_to_text
 
 KINDS: Final = ("exact", "prefix", "suffix", "substring", "regex")
 _HOLE: Final = re.compile(r"\{(\d{1,3})\}")
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 
 
 class Matcher(Struct, frozen=True):
@@ -42,6 +44,23 @@ class Matcher(Struct, frozen=True):
                 found = _pattern(self.text).search(name)
                 return filled(replacement, found) if found else None
 
+    def expand(self, name: str, replacement: str, value: Callable[[str], str]) -> str | None:
+        """The other name by a pattern, ``{LABEL}`` replaced as well; None where a value is empty.
+
+        What is put in is not looked at again: the asker chooses the groups.
+        """
+        found = _pattern(self.text).search(name)
+        if found is None:
+            return None
+        texts = [replacement]
+        for part in _PLACEHOLDER.split(replacement)[1::2]:
+            text = (found[int(part)] or "") if part.isdigit() else value(part)
+            if not text and not part.isdigit():
+                return None
+            before, _, after = texts.pop().partition(f"{{{part}}}")
+            texts += [before, text, after]
+        return "".join(texts).lower()
+
 
 @lru_cache(maxsize=1024)
 def _pattern(text: str) -> re.Pattern[str]:
@@ -61,6 +80,19 @@ def filled(replacement: str, match: re.Match[str]) -> str:
 def holes(replacement: str) -> int:
     """How many different groups a replacement uses."""
     return len(set(_HOLE.findall(replacement)))
+
+
+def check_placeholders(replacement: str, groups: int) -> str:
+    """What is wrong with ``{GROUP}`` and ``{LABEL}`` in a replacement; "" for nothing."""
+    for part in _PLACEHOLDER.findall(replacement):
+        if part.isdigit() and part.isascii():
+            if len(part) > 3 or int(part) > groups:
+                return f"there is no group {part} in the pattern"
+        elif not 0 < part.find("/") < len(part) - 1:
+            return f"{{{part}}} is neither a group nor a label such as kubernetes/service"
+    if "{" in _PLACEHOLDER.sub("", replacement) or "}" in _PLACEHOLDER.sub("", replacement):
+        return "a brace has no counterpart"
+    return ""
 
 
 def normal(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -27,8 +27,8 @@ class NameRule(Struct, frozen=True):
     auto: bool = False
     """Whether the reply gets the name back that was asked."""
     answers: tuple[AnswerRule, ...] = ()
-    never: bool = False
-    """It needs metadata, which nothing collects."""
+    metadata: bool = False
+    """Whether the replacement has labels of metadata."""
 
 
 class TypeRule(Struct, frozen=True):
@@ -85,6 +85,17 @@ class EdnsRule(Struct, frozen=True):
     """What the data are made from, such as ``client_ip``; "" for ``data`` as they are."""
     masks: tuple[int, int] = (0, 0)
     """Bits of an IPv4 and of an IPv6 address that ``subnet`` tells."""
+
+
+PER_ASKER: Final = frozenset({"client_ip", "client_port", "server_ip", "server_port", "subnet"})
+"""Variables that may differ between two askers of one question; metadata may too."""
+
+
+def is_per_asker(rule: Rule) -> bool:
+    """Whether what the rule makes of a question is right for its asker alone."""
+    if isinstance(rule, EdnsRule):
+        return rule.variable in PER_ASKER or "/" in rule.variable
+    return isinstance(rule, NameRule) and rule.metadata
 
 
 Rule: TypeAlias = NameRule | TypeRule | ClassRule | TtlRule | RcodeRule | CnameRule | EdnsRule

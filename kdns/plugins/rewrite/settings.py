@@ -12,7 +12,7 @@ from kdns.config.tree import Option
 from kdns.plugins import go_regex
 from kdns.plugins.rcodes import rcode_number
 from kdns.plugins.rewrite.edns import parse_edns
-from kdns.plugins.rewrite.names import KINDS, Matcher, holes, normal
+from kdns.plugins.rewrite.names import KINDS, Matcher, check_placeholders, holes, normal
 from kdns.plugins.rewrite.rules import (
     AnswerRule,
     ClassRule,
@@ -90,11 +90,15 @@ def _name(directive: Option, stop: bool, words: list[str]) -> Rule:
     metadata = rest[:1] == ["metadata"]
     if metadata and matcher.kind != "regex":
         directive.fail("metadata is for name regex alone")
-    never = metadata and bool(re.search(r"\{[^{}]*/[^{}]*\}", new))
-    if matcher.kind == "regex" and not metadata:
-        _check_groups(directive, old, new)
     auto, answers = _answers(directive, rest[1:] if metadata else rest)
-    return NameRule(stop, matcher, normal(new), auto or matcher.kind == "exact", answers, never)
+    auto = auto or matcher.kind == "exact"
+    if metadata:
+        if problem := check_placeholders(new, go_regex.compile(old).groups):
+            directive.fail(f"{new!r}: {problem}")
+        return NameRule(stop, matcher, f"{new.removesuffix('.')}.", auto, answers, metadata=True)
+    if matcher.kind == "regex":
+        _check_groups(directive, old, new)
+    return NameRule(stop, matcher, normal(new), auto, answers)
 
 
 def _answers(directive: Option, words: list[str]) -> tuple[bool, tuple[AnswerRule, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from kdns.plugins.rewrite.rules import (
     Rule,
     TtlRule,
     TypeRule,
+    is_per_asker,
 )
 from kdns.plugins.rewrite.settings import Settings
 from kdns.wire.constants import ErrorCode, Rcode, Type, type_name
@@ -59,7 +61,7 @@ class Rewriter:
             if query.trace is not None:
                 query.trace.append(f"rewrite: {_told(rule, asked)}")
             reversals += step[1]
-            per_asker |= isinstance(rule, EdnsRule) and rule.variable in edns.PER_ASKER
+            per_asker |= is_per_asker(rule)
             if rule.stop:
                 break
         reply = await self.next(asked)
@@ -70,13 +72,13 @@ class Rewriter:
     def _apply(self, rule: Rule, asked: Query, original: Query) -> Step:
         match rule:
             case NameRule():
-                return _rename(rule, asked, original)
+                return self._rename(rule, asked, original)
             case TypeRule(_, old, new):
                 return (replace(asked, qtype=new), ()) if asked.qtype == old else None
             case ClassRule(_, old, new):
                 return (replace(asked, qclass=new), ()) if asked.qclass == old else None
             case EdnsRule():
-                changed = edns.apply(rule, asked)
+                changed = edns.apply(rule, asked, partial(self.context.metadata, original))
                 return None if changed is None else (changed, ())
             case CnameRule():
                 return asked, (self._redirecting(rule, asked),)
@@ -84,6 +86,20 @@ class Rewriter:
                 if not rule.matcher.matches(to_text(asked.name)):
                     return None
                 return asked, (_clamping(rule) if isinstance(rule, TtlRule) else _recoding(rule),)
+
+    def _rename(self, rule: NameRule, asked: Query, original: Query) -> Step:
+        """Raises ``BadNameError`` when the result is no name."""
+        name = to_text(asked.name)
+        if rule.metadata:
+            published = partial(self.context.metadata, original)
+            made = rule.matcher.expand(name, rule.replacement, published)
+        else:
+            made = rule.matcher.rewrite(name, rule.replacement)
+        if made is None:
+            return None
+        wire = wire_from_text(made)
+        reversals = _answers(rule, wire, asked.qname, original.qname)
+        return replace(asked, qname=wire, name=from_wire(wire)), reversals
 
     def _redirecting(self, rule: CnameRule, asked: Query) -> Reversal:
         async def reverse(reply: Answer) -> Answer:
@@ -133,16 +149,6 @@ def _no_name(query: Query, error: BadNameError) -> Answer:
 
 
 # ---- names
-
-
-def _rename(rule: NameRule, asked: Query, original: Query) -> Step:
-    """Raises ``BadNameError`` when the result is no name."""
-    made = rule.matcher.rewrite(to_text(asked.name), rule.replacement)
-    if made is None or rule.never:
-        return None
-    wire = wire_from_text(made)
-    reversals = _answers(rule, wire, asked.qname, original.qname)
-    return replace(asked, qname=wire, name=from_wire(wire)), reversals
 
 
 def _answers(rule: NameRule, made: bytes, before: bytes, original: bytes) -> tuple[Reversal, ...]:

@@ -13,6 +13,12 @@ from kdns.config.tree import Option
 from kdns.plugins import go_regex
 from kdns.plugins.file import parse_zones
 from kdns.plugins.rcodes import rcode_number
+from kdns.plugins.template.definitions import (
+    Definitions,
+    compile_definitions,
+    read_condition,
+    read_variable,
+)
 from kdns.plugins.template.go_template import TemplateError, compile_template
 from kdns.plugins.zones import Fallthrough, parse_fallthrough
 from kdns.wire.constants import Class, Rcode
@@ -41,6 +47,10 @@ class Settings(Struct, frozen=True):
     rcode: int = Rcode.NOERROR
     error: ExtendedError | None = None
     fallthrough: Fallthrough = Fallthrough()
+    variables: tuple[tuple[str, str], ...] = ()
+    """Names and expressions, for templates as ``.Var.NAME``."""
+    conditions: tuple[str, ...] = ()
+    """Expressions that must all be true, besides a pattern."""
 
 
 def parse(directive: Option) -> Settings:
@@ -122,8 +132,14 @@ def _fallthrough(settings: Settings, option: Option) -> Settings:
     return replace(settings, fallthrough=parse_fallthrough(option))
 
 
-def _unsupported(settings: Settings, option: Option) -> Settings:
-    option.fail("expressions are not supported yet; a regular expression in match may do")
+def _var(settings: Settings, option: Option) -> Settings:
+    variable = read_variable(option, settings.variables)
+    return replace(settings, variables=(*settings.variables, variable))
+
+
+def _expr(settings: Settings, option: Option) -> Settings:
+    text = read_condition(option, " ".join(option.args), settings.variables)
+    return replace(settings, conditions=(*settings.conditions, text))
 
 
 def _upstream(settings: Settings, option: Option) -> Settings:
@@ -136,8 +152,8 @@ _OPTIONS: Final[dict[str, Callable[[Settings, Option], Settings]]] = {
     "rcode": _rcode,
     "ederror": _ederror,
     "fallthrough": _fallthrough,
-    "var": _unsupported,
-    "expr": _unsupported,
+    "var": _var,
+    "expr": _expr,
     "upstream": _upstream,
 }
 
@@ -145,3 +161,8 @@ _OPTIONS: Final[dict[str, Callable[[Settings, Option], Settings]]] = {
 def compiled(settings: Settings) -> tuple[re.Pattern[str], ...]:
     """The patterns, ready for use."""
     return tuple(go_regex.compile(pattern) for pattern in settings.patterns)
+
+
+def definitions(settings: Settings) -> Definitions:
+    """The expressions, ready for use."""
+    return compile_definitions(settings.variables, settings.conditions)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, cast
 
 from msgspec.structs import replace
 
 from kdns.metrics import families
+from kdns.plugins.expressions import Env, ExpressionError
 from kdns.plugins.file import served_zones
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.template.go_template import Template, compile_template
 from kdns.plugins.template.records import record
-from kdns.plugins.template.settings import SECTIONS, Settings, compiled
+from kdns.plugins.template.settings import SECTIONS, Settings, compiled, definitions
 from kdns.plugins.template.values import Fields
 from kdns.plugins.zones import longest_match
 from kdns.wire.constants import Class, ErrorCode, Flag, Rcode, Type, class_name, type_name
@@ -21,10 +22,11 @@ from kdns.wire.message import FOREVER, Answer, ExtendedError, Query, Record
 from kdns.wire.names import Name, from_wire, to_text
 
 NAME: Final = "template"
+MAX_REASON: Final = 200  # characters
 MAX_HOPS: Final = 10
 
 _PER_ASKER: Final = frozenset({"Remote", "Message", "Meta"})
-"""Fields that differ between askers, or between two questions of the same one."""
+"""Fields that may differ between askers, or between two questions of the same one."""
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
@@ -43,7 +45,10 @@ class Stage:
             for section in SECTIONS
         }
         fields = {f for group in self.sections.values() for each in group for f in each.fields}
-        self.keep_until = FOREVER if fields.isdisjoint(_PER_ASKER) else 0.0
+        self.definitions = definitions(settings)
+        self.defines = bool(settings.variables or settings.conditions)
+        by_asker = not fields.isdisjoint(_PER_ASKER) or self.definitions.by_asker
+        self.keep_until = 0.0 if by_asker else FOREVER
 
     async def answer(self, query: Query) -> Answer:
         zone = longest_match(self.zones, query.name)
@@ -52,19 +57,45 @@ class Stage:
         name = to_text(query.name)
         for pattern in self.patterns:
             if match := pattern.search(name):
-                data = self._data(query, zone, match)
-                labels = (self.context.server, to_text(zone), "", data["Class"], data["Type"])
-                self.context.metrics.count(families.TEMPLATE_MATCHES, *map(str, labels))
-                return await self._say(query, data)
+                try:
+                    return await self._matched(query, self._data(query, zone, match))
+                except ExpressionError as error:
+                    return self._kept(_failure(query, f"template: {error}"[:MAX_REASON]))
+        return await self._pass_on(query)
+
+    async def _matched(self, query: Query, data: Fields) -> Answer:
+        """Raises ``ExpressionError``."""
+        if not self._holds(query, data):
+            return self._kept(await self._pass_on(query))
+        labels = (self.context.server, data["Zone"], "", data["Class"], data["Type"])
+        self.context.metrics.count(families.TEMPLATE_MATCHES, *map(str, labels))
+        return await self._say(query, data)
+
+    async def _pass_on(self, query: Query) -> Answer:
         if self.settings.fallthrough.covers(query.name):
             return await self.next(query)
         return _failure(query, "no pattern of template matches the name, nor is there fallthrough")
+
+    def _kept(self, answer: Answer) -> Answer:
+        """What came out differently because of an expression may be so for this asker alone."""
+        return replace(answer, keep_until=min(answer.keep_until, self.keep_until))
 
     def _concerns(self, query: Query) -> bool:
         qclass, qtype = self.settings.qclass, self.settings.qtype
         any_class = Class.ANY in {qclass, query.qclass}
         any_type = Type.ANY in {qtype, query.qtype}
         return (any_class or qclass == query.qclass) and (any_type or qtype == query.qtype)
+
+    def _holds(self, query: Query, data: Fields) -> bool:
+        """Whether all conditions are true; variables come into ``data``. Raises ``ExpressionError``."""
+        if not self.defines:
+            return True
+        groups = {key: str(value) for key, value in cast("Fields", data["Group"]).items()}
+        env = Env(query, self.context.metadata, groups)
+        data["Var"] = env.variables
+        for name, expression in self.definitions.variables:
+            env.variables[name] = expression(env)
+        return all(expression(env) is True for expression in self.definitions.conditions)
 
     async def _say(self, query: Query, data: Fields) -> Answer:
         if self.settings.rcode == Rcode.SERVFAIL:
@@ -123,7 +154,7 @@ class Stage:
             Question=question,
             Remote=query.client,
             Var={},
-            Meta=lambda label: "",
+            Meta=lambda label: self.context.metadata(query, str(label)),
         )
 
 

@@ -42,6 +42,8 @@ def show(value: object) -> str:
         return "<no value>"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
     if isinstance(value, Mapping):
         return f"map[{' '.join(f'{key}:{show(value[key])}' for key in sorted(value))}]"
     if isinstance(value, (list, tuple)):

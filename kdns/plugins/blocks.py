@@ -1,0 +1,95 @@
+"""The server blocks of one address: which of them a question goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.metrics.meters import Meter
+from kdns.plugins.interface import Condition, Handler, Observer
+from kdns.wire.constants import Rcode, Type
+from kdns.wire.message import Answer, Query
+from kdns.wire.names import Name
+
+_OTHER_CLASSES: Final = frozenset({"chaos", "forward", "proxy", "whoami"})
+
+
+class Served(Struct, frozen=True):
+    """A zone of a server block on one address."""
+
+    zone: Name
+    handler: Handler
+    meter: Meter
+    observers: tuple[Observer, ...] = ()
+    directives: tuple[str, ...] = ()
+    notified: Callable[[Query], Answer] | None = None
+    """Who takes a NOTIFY (RFC 1996)."""
+    view: Condition | None = None
+    """Which questions it is for; None for all."""
+    otherwise: Served | None = None
+    """Who is asked about the questions that it is not for, in the order of the Corefile."""
+    recursion_available: bool = False
+    """Whether any name can be asked for: a ``forward`` covers the root. Stub resolvers and dnsmasq
+    want to see RA, on authoritative answers too."""
+
+    @property
+    def rotates(self) -> bool:
+        """Whether a kept reply has its addresses in turn."""
+        return "loadbalance" in self.directives
+
+    @property
+    def other_classes(self) -> bool:
+        """Whether a directive answers for classes besides IN."""
+        return not _OTHER_CLASSES.isdisjoint(self.directives)
+
+    def take_notice(self, query: Query) -> Answer:
+        """NOTIFY (RFC 1996) is about SOA records only (section 3.7), and for who fetches zones."""
+        if self.notified is None or query.qtype != Type.SOA:
+            return Answer(Rcode.NOTIMP, authoritative=False, keep_until=0.0)
+        return self.notified(query)
+
+
+class Blocks:
+    """By zone; several for the same zone stand one after the other, as in the Corefile."""
+
+    def __init__(self, zones: dict[Name, Served]) -> None:
+        self.zones = zones
+
+    def add(self, served: Served) -> None:
+        """Ask it about what those of the same zone that were added before are not for."""
+        self.zones[served.zone] = _before(self.zones.get(served.zone), served)
+
+    @property
+    def blocks(self) -> Iterator[Served]:
+        """All of them."""
+        for first in self.zones.values():
+            served: Served | None = first
+            while served is not None:
+                yield served
+                served = served.otherwise
+
+    def find(self, query: Query) -> tuple[Served | None, bool]:
+        """The one with the longest zone that holds the name, and whose view is for the question.
+
+        Also whether another asker could come to another one.
+        """
+        name, by_asker = query.name, False
+        for labels in range(len(name) + 1):
+            served = self.zones.get(name[labels:])
+            while served is not None:
+                if served.view is None:
+                    return served, by_asker
+                by_asker |= served.view.by_asker
+                if served.view(query):
+                    return served, by_asker
+                served = served.otherwise
+        return None, by_asker
+
+
+def _before(first: Served | None, last: Served) -> Served:
+    if first is None:
+        return last
+    return replace(first, otherwise=_before(first.otherwise, last))
