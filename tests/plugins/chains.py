@@ -113,6 +113,7 @@ _KINDS = {
     "Pod": Kind.POD,
     "Namespace": Kind.NAMESPACE,
     "Node": Kind.NODE,
+    "Import": Kind.IMPORT,
 }
 
 
