@@ -177,9 +177,9 @@ class Responder(Blocks):
             query_class.observe(perf_counter() - request.started)
         observers = served.observers if served else ()
         if not _told(observers, query, request, answer, size) and answer.keep_until:
-            self._keep(
-                request, answer, query_class, partial(_bodies, query, encoded, parts, served)
-            )
+            turns = served is not None and served.rotates and not answer.ordered
+            bodies = partial(_bodies, query, encoded, parts, turns)
+            self._keep(request, answer, query_class, bodies)
         return _reply(request.data[:2] + encoded.body, answer)
 
     def _encode(self, query: Query, answer: Answer) -> tuple[Answer, Encoded]:
@@ -269,13 +269,11 @@ def _told(
     return bool(interested)
 
 
-def _bodies(
-    query: Query, encoded: Encoded, parts: list[Answer], served: Served | None
-) -> list[bytes]:
+def _bodies(query: Query, encoded: Encoded, parts: list[Answer], turns: bool) -> list[bytes]:
     """What is sent in turn: parts of the answer, or all of it with the addresses in turn."""
     if parts:
         return [encode(query, part).body for part in parts]
-    return encoded.rotations(MAX_ROTATIONS if served and served.rotates else 1)
+    return encoded.rotations(MAX_ROTATIONS if turns else 1)
 
 
 def _reply(first: bytes, answer: Answer) -> bytes:

@@ -23,6 +23,8 @@ if [ ${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0
   done
 fi
 
+tests/system/programs.sh || missing+=("resolvers of Linux systems (tests/system/programs.sh)")
+
 if command -v go >/dev/null; then
   tests/cluster/binaries/build.sh || missing+=("the programs of tests/cluster/binaries")
 else

@@ -64,6 +64,14 @@ def test_rights_are_those_used() -> None:
     assert granted == {(name, verb) for name in names for verb in ("list", "watch")}
 
 
+def test_rights_of_multicluster() -> None:
+    (role, _) = objects(DEPLOY / "overlays" / "multicluster" / "rbac.yaml")
+    (rule,) = role["rules"]
+    more = {*watched(ApiAccess(imports=True))} - {*watched(ApiAccess())}
+    assert [each.title for each in more] == [f"{rule['resources'][0]}.{rule['apiGroups'][0]}"]
+    assert rule["verbs"] == ["list", "watch"]
+
+
 def test_corefile_starts() -> None:
     text = base("ConfigMap")["data"]["Corefile"]
     blocks = corefile.parse(text, "Corefile", load=files.load, environment=os.environ)

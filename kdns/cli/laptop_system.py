@@ -51,10 +51,10 @@ def uninstall(*, only_print: bool) -> int:
     machine = Machine()
     try:
         state = changes.read_state(machine)
-        if state is None:
+        if state is None and (only_print or not machine.privileged):
             print("Nothing is installed.")
             return 0
-        if only_print:
+        if only_print and state:
             print(f"# {state.method}, undone in this order:")
             print(*changes.describe_undo(machine, state), sep="\n")
             return 0
@@ -66,7 +66,7 @@ def uninstall(*, only_print: bool) -> int:
         return 1
     for problem in problems:
         print(f"kdns: {problem}", file=sys.stderr)
-    print(f"{state.method}: names are asked as before.")
+    print(f"{state.method}: names are asked as before." if state else "Nothing is installed.")
     return 1 if problems else 0
 
 

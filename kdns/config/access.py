@@ -36,6 +36,8 @@ class ApiAccess(Struct, frozen=True):
     """A file that what is known is saved to, and that a start without the API server answers from."""
     nodes: bool = False
     """Whether Nodes are watched (``k8s_external`` with ``nodeports``)."""
+    imports: bool = False
+    """Whether ServiceImports are watched (``multicluster``)."""
 
 
 class ManifestAccess(Struct, frozen=True):
@@ -47,6 +49,7 @@ class ManifestAccess(Struct, frozen=True):
     pods: bool = False
     endpoints: bool = True
     nodes: bool = False
+    imports: bool = False
 
 
 Access: TypeAlias = ApiAccess | ManifestAccess
@@ -55,5 +58,5 @@ Access: TypeAlias = ApiAccess | ManifestAccess
 def base(access: Access) -> Access:
     """What directives must have in common to share a source: all but what one may want besides."""
     if isinstance(access, ApiAccess):
-        return replace(access, pods=False, nodes=False, snapshot="")
-    return replace(access, pods=False, nodes=False)
+        return replace(access, pods=False, nodes=False, imports=False, snapshot="")
+    return replace(access, pods=False, nodes=False, imports=False)

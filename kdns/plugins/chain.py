@@ -52,6 +52,7 @@ from kdns.plugins import (
     secondary,
     shortnames,
     template,
+    third_party,
     tls,
     transfer,
     view,
@@ -59,6 +60,7 @@ from kdns.plugins import (
 )
 from kdns.plugins.file import served_zones
 from kdns.plugins.interface import Context, Handler
+from kdns.plugins.third_party import Plugin
 from kdns.wire.constants import ErrorCode, Rcode
 from kdns.wire.message import Answer, ExtendedError, Query
 
@@ -212,30 +214,41 @@ class Plan(Struct, frozen=True):
 
 def plan(block: ServerBlock) -> Plan:
     """Read a block's directives. Raises ``ConfigError`` naming the line that cannot be used."""
-    for directive in block.directives:
-        _check_known(directive)
+    others = {each.name: plugin for each in block.directives if (plugin := _check_known(each))}
     settings: dict[str, tuple[object, ...]] = {}
-    for name in ORDER:
+    for name in third_party.ordered(ORDER, others.values()) if others else ORDER:
         directives = list(block.named(name))
         if len(directives) > 1 and name not in _REPEATABLE:
             first = directives[0].location
             directives[1].fail(f"is there already ({first}); a server block takes it once")
         if directives:
-            settings[name] = _settings(SUPPORTED[name], directives)
+            settings[name] = _settings(_module(name), directives)
     return Plan(block, settings)
 
 
-def _settings(module: ModuleType, directives: Sequence[Option]) -> tuple[object, ...]:
+def _module(name: str) -> ModuleType | Plugin:
+    found = SUPPORTED.get(name) or third_party.find(name)
+    assert found is not None, "the plan was made of known ones"
+    return found
+
+
+def _settings(module: ModuleType | Plugin, directives: Sequence[Option]) -> tuple[object, ...]:
     """One for each directive, or one for all where they act together (``combine``)."""
     found = tuple(module.parse(directive) for directive in directives)
     combine = getattr(module, "combine", None)
     return (combine(found),) if combine else found
 
 
-def _check_known(directive: Option) -> None:
+def _check_known(directive: Option) -> Plugin | None:
+    """One that another package brings; None for ours. Raises ``ConfigError`` for one of nobody."""
     name, location = directive.name, directive.location
     if name in SUPPORTED:
-        return
+        return None
+    try:
+        if name not in ORDER and (plugin := third_party.find(name)) is not None:
+            return plugin
+    except ConfigError as error:
+        raise ConfigError(str(error), location) from error
     if name in ORDER:
         raise ConfigError(f"directive {name} of CoreDNS is not supported yet", location)
     if name in _GONE:
@@ -253,7 +266,7 @@ def build(planned: Plan, context: Context) -> Handler:
         (name, settings) for name, group in planned.settings.items() for settings in group
     ]
     for name, settings in reversed(stages):
-        wrap = getattr(SUPPORTED[name], "wrap", None)
+        wrap = getattr(_module(name), "wrap", None)
         if wrap is not None:
             handler = wrap(settings, handler, context)
     return handler
@@ -265,9 +278,9 @@ def published(planned: Plan, context: Context) -> metadata.Reader | None:
     if not isinstance(settings, metadata.Settings):
         return None
     publishers = {
-        name: SUPPORTED[name].publish(group[0], context)
+        name: publish(group[0], context)
         for name, group in planned.settings.items()
-        if hasattr(SUPPORTED[name], "publish")
+        if (publish := getattr(_module(name), "publish", None))
     }
     return metadata.reader(served_zones(settings.zones, context), publishers)
 

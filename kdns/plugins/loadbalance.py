@@ -1,56 +1,100 @@
-"""``loadbalance [round_robin]``: the order of A, AAAA and MX records changes from answer to answer.
+"""``loadbalance [round_robin|weighted FILE] { … }``: the order of addresses changes from answer to answer.
 
-This stage turns what is newly made; replies that are kept as bytes are turned by who keeps them,
-when this directive stands in the server block.
+This stage orders what is newly made. Replies that are kept as bytes are turned by who keeps them, when
+this directive stands in the server block; where turning would not do (weights, preferred networks) the
+answer says so, and is made anew each time that there is something to choose.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import count
-from typing import Final
+from random import choices
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kdns.config import durations
 from kdns.config.tree import Option
-from kdns.plugins.interface import Context, Handler
+from kdns.plugins.interface import Context, Followed, Handler, file_key
+from kdns.plugins.root import rooted
+from kdns.plugins.weights import WeightFile, Weights
 from kdns.wire.constants import Rcode, Type
 from kdns.wire.message import Answer, Query, Record
+from kdns.wire.names import from_wire
 
 ADDRESSES: Final = frozenset({Type.A, Type.AAAA})
 TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
+WEIGHTED: Final = frozenset({Type.A, Type.AAAA, Type.SRV})
+"""The types of questions whose answers have weights."""
+
+POLICIES: Final = ("round_robin", "weighted")
+DEFAULT_RELOAD: Final = 30.0  # seconds
+DEFAULT_WEIGHT: Final = 1
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class Settings(Struct, frozen=True):
-    """What the directive says: only ``round_robin``, and so nothing to choose."""
+    """What the directive says."""
+
+    weights: str = ""
+    """The file of ``weighted``; "" for ``round_robin``."""
+    reload: float = DEFAULT_RELOAD
+    """Seconds between two looks at that file at most; 0 for never."""
+    prefer: tuple[Network, ...] = ()
+    """Whose addresses come first, in this order."""
 
 
 def parse(directive: Option) -> Settings:
-    """Raises ``ConfigError``, also for CoreDNS's policies that are not there yet."""
-    if directive.args:
-        _check_policy(directive)
-    for option in directive.options:
-        if option.name == "prefer":
-            option.fail("not supported yet; only round_robin without options is")
-        option.fail("not an option of loadbalance")
-    return Settings()
-
-
-def _check_policy(directive: Option) -> None:
-    policy, *rest = directive.args
-    if policy == "weighted":
-        directive.fail("weighted is not supported yet; only round_robin is")
-    if policy != "round_robin":
-        directive.fail(f"unknown policy {policy!r}; expected round_robin")
-    if rest:
+    """Raises ``ConfigError``."""
+    policy, *rest = directive.args or (POLICIES[0],)
+    if policy not in POLICIES:
+        directive.fail(f"unknown policy {policy!r}; expected {' or '.join(POLICIES)}")
+    if policy == "weighted" and len(rest) != 1:
+        directive.fail(f"weighted takes exactly one file, got {len(rest)}")
+    if policy != "weighted" and rest:
         directive.fail(f"round_robin takes no argument, got {rest[0]!r}")
+    settings = Settings("".join(rest))
+    for option in directive.options:
+        if option.name not in _OPTIONS:
+            option.fail(f"not an option of loadbalance; known are {', '.join(_OPTIONS)}")
+        settings = _OPTIONS[option.name](settings, option)
+    return settings
 
+
+def _reload(settings: Settings, option: Option) -> Settings:
+    if not settings.weights:
+        option.fail("is for weighted alone")
+    return replace(settings, reload=durations.read_positive_or_zero(option, option.one()))
+
+
+def _prefer(settings: Settings, option: Option) -> Settings:
+    if not option.args:
+        option.fail("takes at least one network")
+    try:
+        networks = tuple(ip_network(word, strict=False) for word in option.args if "/" in word)
+    except ValueError as error:
+        option.fail(str(error))
+    if len(networks) != len(option.args):
+        option.fail("takes networks such as 10.0.0.0/8")
+    return replace(settings, prefer=(*settings.prefer, *networks))
+
+
+_OPTIONS: Final[dict[str, Callable[[Settings, Option], Settings]]] = {
+    "reload": _reload,
+    "prefer": _prefer,
+}
 
 _turn = count()
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
-    """Turn the Answer section of what later stages say."""
+    """Order the answers of later stages."""
+    if settings.weights or settings.prefer:
+        return Balancer(settings, next_handler, context).answer
 
     async def answer(query: Query) -> Answer:
         reply = await next_handler(query)
@@ -59,6 +103,79 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
         return replace(reply, answer=rotate(reply.answer, next(_turn)))
 
     return answer
+
+
+class Balancer:
+    """The stage with weights or preferred networks."""
+
+    def __init__(self, settings: Settings, next_handler: Handler, context: Context) -> None:
+        self.next, self.prefer = next_handler, settings.prefer
+        self.file: Followed[Weights] | None = None
+        if settings.weights:
+            path = rooted(settings.weights, context.block)
+            self.file = context.text_file(path, settings.reload, WeightFile(path).read)
+            self.keys = frozenset((file_key(path),))
+
+    async def answer(self, query: Query) -> Answer:
+        reply = await self.next(query)
+        if reply.rcode != Rcode.NOERROR or query.qtype in TRANSFERS:
+            return reply
+        chosen = False
+        if self.file is None:
+            turn = next(_turn)
+            reply = replace(reply, answer=rotate(reply.answer, turn))
+        elif query.qtype in WEIGHTED:
+            reply, chosen = self._weigh(reply, self.file.value)
+        if self.prefer:
+            reply = self._put_first(reply)
+            chosen = chosen or any(map(self._has_choice, (reply.answer, reply.additional)))
+        return replace(reply, keep_until=0.0) if chosen else reply
+
+    def _weigh(self, reply: Answer, weights: Weights) -> tuple[Answer, bool]:
+        """With an address first that was drawn, and whether they have different chances.
+
+        Where all have the same, turning what is kept is as good.
+        """
+        reply = replace(reply, keys=reply.keys | self.keys)
+        answer, drawn = _draw(reply.answer, weights)
+        additional, drawn_too = _draw(reply.additional, weights)
+        return replace(reply, answer=answer, additional=additional), drawn or drawn_too
+
+    def _put_first(self, reply: Answer) -> Answer:
+        """Addresses of preferred networks first; others keep their order."""
+        answer, additional = map(self._ordered, (reply.answer, reply.additional))
+        return replace(reply, answer=answer, additional=additional, ordered=True)
+
+    def _ordered(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+        addresses = [record for record in records if record.rtype in ADDRESSES]
+        addresses.sort(key=self._rank)
+        aliases = [record for record in records if record.rtype == Type.CNAME]
+        rest = [r for r in records if r.rtype not in ADDRESSES and r.rtype != Type.CNAME]
+        return (*aliases, *addresses, *rest)
+
+    def _rank(self, record: Record) -> int:
+        address = ip_address(record.rdata)
+        ranks = (rank for rank, network in enumerate(self.prefer) if address in network)
+        return next(ranks, len(self.prefer))
+
+    def _has_choice(self, records: tuple[Record, ...]) -> bool:
+        """Whether two addresses stand in an order that is as good as another."""
+        ranks = [self._rank(record) for record in records if record.rtype in ADDRESSES]
+        return len(set(ranks)) < len(ranks)
+
+
+def _draw(records: tuple[Record, ...], weights: Weights) -> tuple[tuple[Record, ...], bool]:
+    places = [at for at, record in enumerate(records) if record.rtype in ADDRESSES]
+    if len(places) < 2:
+        return records, False
+    shares = [
+        weights.get(from_wire(records[at].owner), {}).get(records[at].rdata, DEFAULT_WEIGHT)
+        for at in places
+    ]
+    (drawn,) = choices(places, shares)
+    found = list(records)
+    found[places[0]], found[drawn] = found[drawn], found[places[0]]
+    return tuple(found), len(set(shares)) > 1
 
 
 def rotate(records: tuple[Record, ...], turn: int) -> tuple[Record, ...]:

@@ -122,7 +122,7 @@ class ShortNames:
         """What the rest of the server has, told with the cluster's reasons where that is nothing."""
         if not outside.handled:
             return self._nowhere(query, tried)
-        if outside.rcode == Rcode.NXDOMAIN and len(query.name) <= TELLING:
+        if outside.rcode != Rcode.NOERROR and len(query.name) <= TELLING:
             return replace(outside, errors=(*outside.errors, *tried.errors))
         return outside
 

@@ -23,6 +23,7 @@ from kdns.records.manifest_shapes import (
     Node,
     Pod,
     Service,
+    ServiceImport,
 )
 from kdns.records.objects import Change, Gone, Kind, Object, Put
 from kdns.records.objects import Namespace as NamedNamespace
@@ -51,6 +52,7 @@ class Selection(Struct, frozen=True):
     pods: bool = False
     endpoints: bool = True
     nodes: bool = False
+    imports: bool = False
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -58,6 +60,7 @@ class Selection(Struct, frozen=True):
             Kind.POD: not self.pods,
             Kind.SLICE: not self.endpoints,
             Kind.NODE: not self.nodes,
+            Kind.IMPORT: not self.imports,
         }
         return tuple(kind for kind in Kind if not left_out.get(kind))
 
@@ -76,7 +79,11 @@ def assemble(declared: Sequence[Declared], selection: Selection) -> State:
             labels
         )
     }
-    return state | _nodes(declared) if selection.nodes else state
+    if selection.nodes:
+        state |= _unlabelled(Node, Kind.NODE, declared)
+    if selection.imports:
+        state |= _unlabelled(ServiceImport, Kind.IMPORT, declared)
+    return state
 
 
 def changes(before: State, after: State) -> list[Change]:
@@ -159,9 +166,16 @@ def _made(declared: Sequence[Declared], done: set[tuple[str, str, str]]) -> Iter
             yield from mirror.from_endpoints(service, endpoints[key])
 
 
-def _nodes(declared: Iterable[Declared]) -> dict[Key, Object]:
-    nodes = (each for each, _ in _of(Node, declared))
-    return {(Kind.NODE, "", each.name): each.trimmed for each in nodes if each.trimmed is not None}
+def _unlabelled(
+    manifest_type: type[Manifest], kind: Kind, declared: Iterable[Declared]
+) -> dict[Key, Object]:
+    """Those that count whatever their labels are."""
+    found = [each for each in declared if isinstance(each.manifest, manifest_type)]
+    return {
+        (kind, each.namespace, each.name): each.trimmed
+        for each in found
+        if each.trimmed is not None
+    }
 
 
 class _PodsByLabel:

@@ -22,6 +22,7 @@ from kdns.records.manifest_shapes import (
     Node,
     Pod,
     Service,
+    ServiceImport,
 )
 from kdns.records.objects import Kind, Object
 from kdns.records.trimming import canonical_address
@@ -55,6 +56,7 @@ _TYPES: Final[Mapping[tuple[str, str], type[Manifest]]] = {
     ("v1", "Namespace"): Namespace,
     ("v1", "Node"): Node,
     ("discovery.k8s.io/v1", "EndpointSlice"): EndpointSlice,
+    ("multicluster.x-k8s.io/v1alpha1", "ServiceImport"): ServiceImport,
 }
 _SERVED: Final[Mapping[type[Manifest], Kind]] = {
     Service: Kind.SERVICE,
@@ -62,6 +64,7 @@ _SERVED: Final[Mapping[type[Manifest], Kind]] = {
     EndpointSlice: Kind.SLICE,
     Namespace: Kind.NAMESPACE,
     Node: Kind.NODE,
+    ServiceImport: Kind.IMPORT,
 }
 _NOT_TEXT: Final = re.compile("Expected `str`, got `(?:bool|int|float)`")
 _CLUSTER_SCOPED: Final = frozenset(("Namespace", "Node"))

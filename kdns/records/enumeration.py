@@ -13,7 +13,7 @@ from typing import Final
 
 from kdns.records.apex import NAME_SERVER, NameServers, soa
 from kdns.records.index import Index
-from kdns.records.lookup import is_exposed, lookup, parse
+from kdns.records.lookup import is_exposed, lookup, parse, shown
 from kdns.records.objects import Endpoint, Service, Slice
 from kdns.records.outcome import Asked, PodMode, View
 from kdns.records.services import (
@@ -55,6 +55,7 @@ def _all(index: Index, view: View, local: tuple[str, ...], zone: Name) -> Iterat
         yield from _pointers(index, view, zone)
         return
     yield from _found(index, view, zone, ("dns-version", *zone), Type.TXT)
+    index = shown(index, view, zone)
     for namespace, services in index.services.items():
         if is_exposed(index, view, namespace):
             for service in services.values():
@@ -64,7 +65,7 @@ def _all(index: Index, view: View, local: tuple[str, ...], zone: Name) -> Iterat
 
 
 def _apex(index: Index, view: View, local: tuple[str, ...], zone: bytes) -> Iterator[Record]:
-    servers = NameServers(index, view, local)
+    servers = NameServers(shown(index, view, from_wire(zone)), view, local)
     yield soa(index, view, zone)
     yield from servers.records(zone, zone)[0]
     owner = to_wire(NAME_SERVER, zone)
@@ -114,15 +115,19 @@ def _service(index: Index, view: View, zone: Name, service: Service) -> Iterator
         return
     if hides(index, view, service):
         return
-    for below, places in _places(index, view, service).items():
+    imported = zone in view.multicluster
+    for below, places in _places(index, view, service, zonal=not imported).items():
         labels = (*below, *base)
         if qname := _asked((*labels, *zone)):
             for qtype in _TYPES:
-                subject = Subject(zone, qname, len(labels), qtype, parse(labels))
+                asked = parse(labels, clusterset=imported)
+                subject = Subject(zone, qname, len(labels), qtype, asked)
                 yield from located_records(view, subject, places).answer
 
 
-def _places(index: Index, view: View, service: Service) -> dict[Name, list[Location]]:
+def _places(
+    index: Index, view: View, service: Service, *, zonal: bool
+) -> dict[Name, list[Location]]:
     """What is found at each name below a Service, its own being ``()``.
 
     One walk over all endpoints: a look-up for each endpoint's name would look at all the others again.
@@ -135,8 +140,8 @@ def _places(index: Index, view: View, service: Service) -> dict[Name, list[Locat
         if place.port and place.port.name:
             found[f"_{place.port.name.lower()}", f"_{place.port.protocol}"].append(place)
     for place in endpoints:
-        found[place.label,].append(place)
-    if view.zonal and service.headless:
+        found[place.below].append(place)
+    if zonal and view.zonal and service.headless:
         found |= _zonal(view, ready)
     return found
 

@@ -58,6 +58,8 @@ def remark(index: Index, view: View, outcome: Outcome) -> str:
     asked = outcome.asked
     if asked is None or not asked.service or asked.kind != "svc" or asked.endpoint:
         return ""
+    if asked.title != "Service":  # what a ServiceImport's address leads to is not known here
+        return ""
     if not view.endpoints or Kind.SLICE not in index.synced:
         return ""
     if next(index.ready(asked.namespace, asked.service), None) is not None:
@@ -119,7 +121,7 @@ def _list(names: list[str]) -> str:
 
 def _no_service(index: Index, view: View, asked: Asked) -> _Explained:
     namespace, name = asked.namespace, asked.service
-    text = f"no Service {name} in namespace {namespace}"
+    text = f"no {asked.title} {name} in namespace {namespace}"
     if name in {"*", "any"}:
         return text + "; wildcards ended with CoreDNS 1.9", ()
     keys: tuple[Key, ...] = (("named", name), ("namespaces",), ("svc", name, asked.endpoint))
@@ -186,7 +188,7 @@ def _no_form(index: Index, view: View, asked: Asked) -> _Explained:
 
 
 def _no_endpoint(index: Index, view: View, asked: Asked) -> _Explained:
-    return f"Service {_full(asked)} has no ready endpoint called {asked.endpoint or 'so'}", ()
+    return f"{asked.title} {_full(asked)} has no ready endpoint called {asked.endpoint or 'so'}", ()
 
 
 def _none_ready(index: Index, view: View, asked: Asked) -> _Explained:
@@ -197,8 +199,8 @@ def _no_ready(index: Index, asked: Asked) -> str:
     service = index.service(asked.namespace, asked.service)
     total = sum(len(piece.endpoints) for piece in index.slices(asked.namespace, asked.service))
     kind = "headless, " if service and service.headless else ""
-    text = f"Service {_full(asked)} exists, {kind}0 of {total} endpoints ready"
-    if not total and service:
+    text = f"{asked.title} {_full(asked)} exists, {kind}0 of {total} endpoints ready"
+    if not total and service and asked.title == "Service":
         text += "; its selector matches no Pod" if service.selects else "; it has no selector"
     waiting = [
         (endpoint.pod or endpoint.addresses[0]) + (" (terminating)" if endpoint.terminating else "")
@@ -216,7 +218,7 @@ def _no_port(index: Index, view: View, asked: Asked) -> _Explained:
         pieces = index.slices(asked.namespace, asked.service)
         ports = dict.fromkeys(port for piece in pieces for port in piece.ports)
     named = [f"_{port.name}._{port.protocol}" for port in ports if port.name]
-    text = f"Service {_full(asked)} has no port _{asked.port}._{asked.protocol}"
+    text = f"{asked.title} {_full(asked)} has no port _{asked.port}._{asked.protocol}"
     if named:
         return text + f"; it has {_list(named)}", ()
     return text + "; none of its ports has a name", ()

@@ -14,7 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.records import reachable
-from kdns.records.index import Index, outside
+from kdns.records.holders import outside
+from kdns.records.index import Index
 from kdns.records.lookup import is_exposed
 from kdns.records.objects import Kind, Service
 from kdns.records.outcome import View

@@ -1,12 +1,15 @@
-"""Who holds an address, and below which reverse names there are any: parts of the index."""
+"""Who holds an address, below which reverse names there are any, what an object is: for the index."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from kdns.records.objects import Endpoint, Imported, Namespace, Node, Object, Service, Slice
 from kdns.records.reverse import prefixes
 from kdns.wire.message import Key
+
+Endpoints: TypeAlias = tuple[Endpoint, ...]
 
 Id: TypeAlias = tuple[str, str]
 """Namespace and name; the namespace of a Namespace and of a Node is ""."""
@@ -53,3 +56,48 @@ class Prefixes(dict[str, int]):
                 self[prefix] = known + 1
                 if not known:
                     keys.add(("prefix", prefix))
+
+
+# ---- what the index wants to know of an object
+
+
+def identity(item: Object) -> Id:
+    """What an object is told apart by from others of its kind."""
+    if isinstance(item, Namespace | Node):
+        return "", item.name
+    return item.namespace, item.name
+
+
+def addresses_of(endpoints: Endpoints) -> list[str]:
+    return [address for endpoint in endpoints for address in endpoint.addresses]
+
+
+def same_content(old: Slice, new: Slice) -> bool:
+    """Whether the same answers are made from both."""
+    return old.endpoints == new.endpoints and old.ports == new.ports and old.cluster == new.cluster
+
+
+def changed(old: Endpoints, new: Endpoints) -> set[Endpoint]:
+    """The endpoints that are in one of the two, wherever.
+
+    Mostly one of many has changed and the others are where they were: what is equal at the beginning
+    and at the end is passed over, since comparing costs less than hashing.
+    """
+    first = last = 0
+    shorter = min(len(old), len(new))
+    while first < shorter and old[first] == new[first]:
+        first += 1
+    while last < shorter - first and old[-1 - last] == new[-1 - last]:
+        last += 1
+    return {*old[first : len(old) - last]} ^ {*new[first : len(new) - last]}
+
+
+def in_clusterset(piece: Slice, imported: Imported) -> Slice:
+    """The same endpoints as those of a ServiceImport."""
+    place = (piece.namespace, piece.name, imported.service)
+    return Slice(*place, piece.endpoints, piece.ports, cluster=imported.cluster)
+
+
+def outside(service: Service) -> tuple[str, ...]:
+    """Where a Service is reached from outside the cluster: addresses, and names of load balancers."""
+    return (*service.external_ips, *service.ingress)

@@ -9,13 +9,14 @@ called and by the addresses they have, and forgetting one costs only its own ent
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias, TypeVar
 
-from kdns.records.holders import Id, Prefixes, differences, move
+from kdns.records import holders
+from kdns.records.holders import Endpoints, Id, Prefixes, identity
 from kdns.records.objects import (
     Change,
     Endpoint,
     Gone,
+    Import,
     Kind,
     Namespace,
     Node,
@@ -28,21 +29,19 @@ from kdns.records.objects import (
 )
 from kdns.wire.message import Key
 
-Endpoints: TypeAlias = tuple[Endpoint, ...]
-_Found = TypeVar("_Found", Service, Pod)
-
 
 class Index:
     """One cluster's objects. Readers use the properties and finders; only ``apply`` changes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, cluster: Index | None = None) -> None:
+        """``cluster`` is given for what its clusterset holds: Services of its own, the same Pods."""
         self.serial = 0
         """Unix time of the last change that matters to DNS; 0 before any."""
         self.synced: set[Kind] = set()
         """Kinds of which a whole list has been seen."""
-        self.namespaces: dict[str, Namespace] = {}
+        self.namespaces: dict[str, Namespace] = cluster.namespaces if cluster else {}
         self.services: dict[str, dict[str, Service]] = {}
-        self.pods: dict[Id, Pod] = {}
+        self.pods: dict[Id, Pod] = cluster.pods if cluster else {}
         self.nodes: dict[str, Node] = {}
         self._slices: dict[Id, Slice] = {}
         self._service_slices: dict[Id, tuple[Slice, ...]] = {}
@@ -50,8 +49,10 @@ class Index:
         self._service_ips: dict[str, tuple[Id, ...]] = {}
         self._external_ips: dict[str, tuple[Id, ...]] = {}
         self._slice_ips: dict[str, tuple[Id, ...]] = {}
-        self._pod_ips: dict[str, tuple[Id, ...]] = {}
+        self._pod_ips: dict[str, tuple[Id, ...]] = cluster._pod_ips if cluster else {}
         self._prefixes = Prefixes()
+        self.clusterset: Index = self if cluster else Index(self)
+        """ServiceImports and their endpoints, found as Services are."""
 
     # ---- finders
 
@@ -107,6 +108,7 @@ class Index:
             Kind.POD: len(self.pods),
             Kind.NAMESPACE: len(self.namespaces),
             Kind.NODE: len(self.nodes),
+            Kind.IMPORT: sum(map(len, self.clusterset.services.values())),
         }
 
     def objects(self, kind: Kind) -> Iterator[Object]:
@@ -122,12 +124,15 @@ class Index:
                 return iter(self.namespaces.values())
             case Kind.NODE:
                 return iter(self.nodes.values())
+            case Kind.IMPORT:
+                imports = self.clusterset.services.values()
+                return (Import(service) for names in imports for service in names.values())
 
     def copy(self) -> Index:
         """An index with the same objects, for who reads on while this one changes."""
         other = Index()
-        for name, held in vars(self).items():
-            fresh = held.copy() if isinstance(held, (dict, set)) else held
+        for name, held in [pair for pair in vars(self).items() if pair[1] is not self]:
+            fresh = held.copy() if isinstance(held, (dict, set, Index)) else held
             if isinstance(fresh, dict):
                 fresh |= {key: each.copy() for key, each in fresh.items() if type(each) is dict}
             setattr(other, name, fresh)
@@ -146,17 +151,19 @@ class Index:
             case Replaced(kind, items):
                 self._replace(kind, items, keys)
         if keys:
-            self.serial = max(self.serial, int(now))
+            self.serial = self.clusterset.serial = max(self.serial, int(now))
             keys.add(("serial",))
         return keys
 
     def _replace(self, kind: Kind, items: Iterable[Object], keys: set[Key]) -> None:
         if kind not in self.synced:
             self.synced.add(kind)
+            if kind is not Kind.SERVICE:
+                self.clusterset.synced.add(Kind.SERVICE if kind is Kind.IMPORT else kind)
             keys.add(("synced",))
-        stale = {_id(item) for item in self.objects(kind)}
+        stale = {identity(item) for item in self.objects(kind)}
         for item in items:
-            stale.discard(_id(item))
+            stale.discard(identity(item))
             self._put(item, keys)
         for key in stale:
             self._remove(kind, key, keys)
@@ -167,16 +174,13 @@ class Index:
                 self._put_service(item, keys)
             case Slice():
                 self._put_slice(item, keys)
+                self._put_imported(item, keys)
+            case Import(service):
+                self.clusterset._put_service(service, keys)
             case Pod():
                 self._put_pod(item, keys)
-            case Namespace(name):
-                if name not in self.namespaces:
-                    self.namespaces[name] = item
-                    keys.update((("ns", name), ("namespaces",)))
-            case Node(name):
-                if self.nodes.get(name) != item:
-                    self.nodes[name] = item
-                    keys.add(("nodes",))
+            case Namespace() | Node():
+                self._put_unplaced(item, keys)
 
     def _remove(self, kind: Kind, key: Id, keys: set[Key]) -> None:
         match kind:
@@ -184,14 +188,32 @@ class Index:
                 self._remove_service(key, keys)
             case Kind.SLICE:
                 self._remove_slice(key, keys)
+                self.clusterset._remove_slice(key, keys)
+            case Kind.IMPORT:
+                self.clusterset._remove_service(key, keys)
             case Kind.POD:
                 self._remove_pod(key, keys)
-            case Kind.NAMESPACE:
-                if self.namespaces.pop(key[1], None):
-                    keys.update((("ns", key[1]), ("namespaces",)))
-            case Kind.NODE:
-                if self.nodes.pop(key[1], None):
-                    keys.add(("nodes",))
+            case Kind.NAMESPACE | Kind.NODE:
+                self._remove_unplaced(kind, key[1], keys)
+
+    # ---- what is in no namespace
+
+    def _put_unplaced(self, item: Namespace | Node, keys: set[Key]) -> None:
+        name = item.name
+        if isinstance(item, Node):
+            if self.nodes.get(name) != item:
+                self.nodes[name] = item
+                keys.add(("nodes",))
+        elif name not in self.namespaces:
+            self.namespaces[name] = item
+            keys.update((("ns", name), ("namespaces",)))
+
+    def _remove_unplaced(self, kind: Kind, name: str, keys: set[Key]) -> None:
+        if kind is Kind.NODE:
+            if self.nodes.pop(name, None):
+                keys.add(("nodes",))
+        elif self.namespaces.pop(name, None):
+            keys.update((("ns", name), ("namespaces",)))
 
     # ---- Services
 
@@ -205,10 +227,12 @@ class Index:
             self._named[new.name] = (*self._named.get(new.name, ()), new.namespace)
             keys.update((("names", new.namespace), ("named", new.name)))
         keys.add(("svc", new.namespace, new.name))
-        gone, come = differences(old.cluster_ips if old else (), new.cluster_ips)
-        move(self._service_ips, _id(new), gone, come)
+        gone, come = holders.differences(old.cluster_ips if old else (), new.cluster_ips)
+        holders.move(self._service_ips, identity(new), gone, come)
         self._prefixes.count(gone, come, keys)
-        self._move_outside(_id(new), outside(old) if old else (), outside(new), keys)
+        self._move_outside(
+            identity(new), holders.outside(old) if old else (), holders.outside(new), keys
+        )
 
     def _remove_service(self, key: Id, keys: set[Key]) -> None:
         namespace, name = key
@@ -223,23 +247,23 @@ class Index:
         else:
             del self._named[name]
         keys.update((("names", namespace), ("named", name), ("svc", namespace, name)))
-        gone, come = differences(old.cluster_ips, ())
-        move(self._service_ips, key, gone, come)
+        gone, come = holders.differences(old.cluster_ips, ())
+        holders.move(self._service_ips, key, gone, come)
         self._prefixes.count(gone, come, keys)
-        self._move_outside(key, outside(old), (), keys)
+        self._move_outside(key, holders.outside(old), (), keys)
 
     def _move_outside(
         self, key: Id, old: tuple[str, ...], new: tuple[str, ...], keys: set[Key]
     ) -> None:
         if old != new:
-            gone, come = differences(old, new)
-            move(self._external_ips, key, gone, come)
+            gone, come = holders.differences(old, new)
+            holders.move(self._external_ips, key, gone, come)
             keys.update([("ip", address) for address in gone | come])
 
     # ---- EndpointSlices
 
     def _put_slice(self, new: Slice, keys: set[Key]) -> None:
-        key = _id(new)
+        key = identity(new)
         old = self._slices.get(key)
         if old == new:
             return
@@ -253,9 +277,16 @@ class Index:
             self._service_slices[owner] = (*pieces, new)
         else:
             self._service_slices[owner] = tuple([new if p is old else p for p in pieces])
-        if old is None or old.endpoints != new.endpoints or old.ports != new.ports:
+        if old is None or not holders.same_content(old, new):
             keys.add(("svc", *owner))
             self._move_endpoints(key, old.endpoints if old else (), new.endpoints, keys)
+
+    def _put_imported(self, new: Slice, keys: set[Key]) -> None:
+        """The same endpoints again, as those of a ServiceImport, if they are."""
+        if new.imported is None:
+            self.clusterset._remove_slice(identity(new), keys)
+        else:
+            self.clusterset._put_slice(holders.in_clusterset(new, new.imported), keys)
 
     def _remove_slice(self, key: Id, keys: set[Key]) -> None:
         old = self._slices.pop(key, None)
@@ -271,56 +302,28 @@ class Index:
         self._move_endpoints(key, old.endpoints, (), keys)
 
     def _move_endpoints(self, key: Id, old: Endpoints, new: Endpoints, keys: set[Key]) -> None:
-        for endpoint in _changed(old, new):  # also those that only changed readiness or host name
+        for endpoint in holders.changed(
+            old, new
+        ):  # also those that only changed readiness or host name
             keys.update([("ip", address) for address in endpoint.addresses])
-        gone, come = differences(_addresses(old), _addresses(new))
-        move(self._slice_ips, key, gone, come)
+        gone, come = holders.differences(holders.addresses_of(old), holders.addresses_of(new))
+        holders.move(self._slice_ips, key, gone, come)
         self._prefixes.count(gone, come, keys)
 
     # ---- Pods
 
     def _put_pod(self, new: Pod, keys: set[Key]) -> None:
-        key = _id(new)
+        key = identity(new)
         old = self.pods.get(key)
         if old == new:
             return
         self.pods[key] = new
         was = old.ips if old else ()
-        move(self._pod_ips, key, *differences(was, new.ips))
+        holders.move(self._pod_ips, key, *holders.differences(was, new.ips))
         keys.update([("pod", address) for address in {*was, *new.ips}])
 
     def _remove_pod(self, key: Id, keys: set[Key]) -> None:
         old = self.pods.pop(key, None)
         if old is not None:
-            move(self._pod_ips, key, *differences(old.ips, ()))
+            holders.move(self._pod_ips, key, *holders.differences(old.ips, ()))
             keys.update([("pod", address) for address in old.ips])
-
-
-def outside(service: Service) -> tuple[str, ...]:
-    """Where a Service is reached from outside the cluster: addresses, and names of load balancers."""
-    return (*service.external_ips, *service.ingress)
-
-
-def _id(item: Object) -> Id:
-    if isinstance(item, Namespace | Node):
-        return "", item.name
-    return item.namespace, item.name
-
-
-def _addresses(endpoints: Endpoints) -> list[str]:
-    return [address for endpoint in endpoints for address in endpoint.addresses]
-
-
-def _changed(old: Endpoints, new: Endpoints) -> set[Endpoint]:
-    """The endpoints that are in one of the two, wherever.
-
-    Mostly one of many has changed and the others are where they were: what is equal at the beginning
-    and at the end is passed over, since comparing costs less than hashing.
-    """
-    first = last = 0
-    shorter = min(len(old), len(new))
-    while first < shorter and old[first] == new[first]:
-        first += 1
-    while last < shorter - first and old[-1 - last] == new[-1 - last]:
-        last += 1
-    return {*old[first : len(old) - last]} ^ {*new[first : len(new) - last]}

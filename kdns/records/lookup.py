@@ -10,6 +10,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
+from msgspec.structs import replace
+
 from kdns.records.index import Index
 from kdns.records.objects import Kind, Slice
 from kdns.records.outcome import Asked, Outcome, PodMode, Reason, View
@@ -31,8 +33,9 @@ def lookup(index: Index, view: View, zone: Name, qname: bytes, name: Name, qtype
     """
     if zone[-1:] == ("arpa",):
         return _reverse(index, view, zone, name, qname, qtype)
+    index = shown(index, view, zone)
     labels = name[: len(name) - len(zone)]
-    asked = parse(labels)
+    asked = parse(labels, clusterset=zone in view.multicluster)
     if asked.kind == "svc" and asked.service:
         outcome = _service(index, view, Subject(zone, qname, len(labels), qtype, asked), labels)
     elif asked.kind == "pod" and asked.service:
@@ -42,8 +45,23 @@ def lookup(index: Index, view: View, zone: Name, qname: bytes, name: Name, qtype
     return outcome
 
 
-def parse(labels: Name) -> Asked:
-    """Take apart what stands left of the zone."""
+def shown(index: Index, view: View, zone: Name) -> Index:
+    """What the names of a zone are made from: the cluster's objects, or those of its clusterset."""
+    return index.clusterset if zone in view.multicluster else index
+
+
+def parse(labels: Name, *, clusterset: bool = False) -> Asked:
+    """Take apart what stands left of the zone; ``clusterset`` is whether ServiceImports are in it."""
+    asked = _parse(labels)
+    if not clusterset:
+        return asked
+    first, second = (*labels[:-3], "", "")[:2]
+    if len(labels) == 5 and asked.kind == "svc" and "_" not in {first[:1], second[:1]}:
+        asked = replace(asked, endpoint=first, cluster=second, port=None, protocol=None)
+    return replace(asked, title="ServiceImport")
+
+
+def _parse(labels: Name) -> Asked:
     if not labels:
         return Asked("apex")
     if labels[-1] not in {"svc", "pod"}:

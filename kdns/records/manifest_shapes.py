@@ -185,6 +185,12 @@ class EndpointSubset(Struct, frozen=True, rename="camel"):
     ports: tuple[EndpointPort, ...] = ()
 
 
+class ServiceImport(Struct, frozen=True):
+    """multicluster.x-k8s.io/v1alpha1 ServiceImport."""
+
+    metadata: LabelMetadata
+
+
 class Endpoints(Struct, frozen=True):
     """v1 Endpoints."""
 
@@ -210,4 +216,4 @@ class Node(Struct, frozen=True):
     metadata: Metadata
 
 
-Manifest: TypeAlias = Service | Pod | Endpoints | EndpointSlice | Namespace | Node
+Manifest: TypeAlias = Service | Pod | Endpoints | EndpointSlice | Namespace | Node | ServiceImport

@@ -28,6 +28,7 @@ class Kind(Enum):
         object.__hash__
     )  # Enum's own is a Python function, and events and look-ups hash kinds
     NODE = "nodes"
+    IMPORT = "serviceimports"
 
 
 class Port(Struct, frozen=True, gc=False):
@@ -72,6 +73,15 @@ class Endpoint(Struct, frozen=True, gc=False):
     """``conditions.terminating`` of one that is not ready: why it is not."""
 
 
+class Imported(Struct, frozen=True, gc=False):
+    """What an EndpointSlice is part of in a clusterset (Multi-Cluster Services API, KEP 1645)."""
+
+    service: str
+    """From the label ``multicluster.kubernetes.io/service-name``."""
+    cluster: str
+    """From ``multicluster.kubernetes.io/source-cluster``; "" when it has none."""
+
+
 class Slice(Struct, frozen=True, gc=False):
     """An EndpointSlice."""
 
@@ -83,6 +93,9 @@ class Slice(Struct, frozen=True, gc=False):
     ports: tuple[Port, ...] = ()
     triggered: float = 0.0
     """Unix time in ``endpoints.kubernetes.io/last-change-trigger-time``; 0 when absent."""
+    imported: Imported | None = None
+    cluster: str = ""
+    """Only among those of a ServiceImport: the cluster that its endpoints are in."""
 
 
 class Pod(Struct, frozen=True, gc=False):
@@ -109,7 +122,21 @@ class Node(Struct, frozen=True, gc=False):
     """The external ones, or else the internal ones; none while it is not ready."""
 
 
-Object: TypeAlias = Service | Slice | Pod | Namespace | Node
+class Import(Struct, frozen=True, gc=False):
+    """A ServiceImport, as the Service that it is in the clusterset."""
+
+    service: Service
+
+    @property
+    def namespace(self) -> str:
+        return self.service.namespace
+
+    @property
+    def name(self) -> str:
+        return self.service.name
+
+
+Object: TypeAlias = Service | Slice | Pod | Namespace | Node | Import
 
 KINDS: Final[dict[type[Object], Kind]] = {
     Service: Kind.SERVICE,
@@ -117,6 +144,7 @@ KINDS: Final[dict[type[Object], Kind]] = {
     Pod: Kind.POD,
     Namespace: Kind.NAMESPACE,
     Node: Kind.NODE,
+    Import: Kind.IMPORT,
 }
 TYPES: Final = {kind: cls for cls, kind in KINDS.items()}
 LISTS: Final[dict[Kind, type[tuple[Object, ...]]]] = {
@@ -125,6 +153,7 @@ LISTS: Final[dict[Kind, type[tuple[Object, ...]]]] = {
     Kind.POD: tuple[Pod, ...],
     Kind.NAMESPACE: tuple[Namespace, ...],
     Kind.NODE: tuple[Node, ...],
+    Kind.IMPORT: tuple[Import, ...],
 }
 """What to decode several objects of a kind as."""
 

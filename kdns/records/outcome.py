@@ -36,6 +36,8 @@ class View(Struct, frozen=True):
     endpoints: bool = True
     """False with ``noendpoints``."""
     zonal: bool = False
+    multicluster: tuple[Name, ...] = ()
+    """The zones among ``zones`` that ServiceImports are in."""
     ignore_empty: bool = False
 
     @property
@@ -56,6 +58,10 @@ class Asked(Struct, frozen=True):
     """Without underscores; None where the name has no such part, "" matches any."""
     labels: Name = ()
     """All that stands left of the zone."""
+    cluster: str = ""
+    """Of an endpoint in a clusterset, the cluster that it is in."""
+    title: str = "Service"
+    """What ``service`` is the name of: in a clusterset, of a ServiceImport."""
 
 
 class Reason(Enum):

@@ -13,7 +13,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.records.index import Index, outside
+from kdns.records.holders import outside
+from kdns.records.index import Index
 from kdns.records.objects import Port, Service
 from kdns.records.outcome import Asked, View
 from kdns.records.services import endpoint_label, port_matches

@@ -17,6 +17,7 @@ from kdns.records.objects import Kind, Object
 from kdns.records.repair import BROKEN, repair
 from kdns.records.shapes import (
     EventShape,
+    ImportShape,
     ListMetadata,
     NamespaceShape,
     NodeShape,
@@ -78,6 +79,7 @@ _SHAPES: Final[dict[Kind, type[Shape]]] = {
     Kind.POD: PodShape,
     Kind.NAMESPACE: NamespaceShape,
     Kind.NODE: NodeShape,
+    Kind.IMPORT: ImportShape,
 }
 _PAGES: Final[dict[Kind, Decoder[_Page[Shape]]]] = {
     Kind.SERVICE: Decoder(_Page[ServiceShape]),
@@ -85,6 +87,7 @@ _PAGES: Final[dict[Kind, Decoder[_Page[Shape]]]] = {
     Kind.POD: Decoder(_Page[PodShape]),
     Kind.NAMESPACE: Decoder(_Page[NamespaceShape]),
     Kind.NODE: Decoder(_Page[NodeShape]),
+    Kind.IMPORT: Decoder(_Page[ImportShape]),
 }
 _EVENTS: Final[dict[Kind, Decoder[EventShape[Shape]]]] = {
     Kind.SERVICE: Decoder(EventShape[ServiceShape]),
@@ -92,6 +95,7 @@ _EVENTS: Final[dict[Kind, Decoder[EventShape[Shape]]]] = {
     Kind.POD: Decoder(EventShape[PodShape]),
     Kind.NAMESPACE: Decoder(EventShape[NamespaceShape]),
     Kind.NODE: Decoder(EventShape[NodeShape]),
+    Kind.IMPORT: Decoder(EventShape[ImportShape]),
 }
 _OBJECTS: Final = {kind: Decoder(shape) for kind, shape in _SHAPES.items()}
 _RAW_PAGE: Final = Decoder(_Page[Raw])

@@ -47,6 +47,13 @@ class Location(Struct, frozen=True, gc=False):
     """None for a Service or slice that declares no ports: it has addresses but no SRV."""
     label: str = ""
     """The endpoint's label; "" for a ClusterIP."""
+    cluster: str = ""
+    """Stands after the label, for an endpoint in a clusterset."""
+
+    @property
+    def below(self) -> Name:
+        """Its own name, below the Service's."""
+        return (self.label, self.cluster) if self.cluster else (self.label,)
 
 
 def endpoint_label(endpoint: Endpoint, address: str, pod_names: bool) -> str:
@@ -72,7 +79,8 @@ def service_records(
         return _external(view, subject, service, below)
     if hides(index, view, service):
         return _no_endpoints(view)
-    if view.zonal and service.headless and below[-1:] == ("_zone",):
+    has_zones = view.zonal and service.headless and subject.zone not in view.multicluster
+    if has_zones and below[-1:] == ("_zone",):
         return _zonal(index, view, subject, service, below)
     if len(below) > 2:
         return _absent(Reason.NO_SUCH_ENDPOINT)
@@ -168,12 +176,13 @@ def ready_locations(
     """The addresses of ready endpoints, with the ports and under the label that are asked for."""
     for piece, endpoint in ready:
         ports: Iterable[Port | None] = piece.ports or (None,)
+        cluster = piece.cluster.lower()
         for address in endpoint.addresses:
             label = endpoint_label(endpoint, address, view.endpoint_pod_names).lower()
-            if not asked.endpoint or asked.endpoint == label:
+            if not asked.endpoint or (asked.endpoint, asked.cluster) == (label, cluster):
                 for port in ports:
                     if port_matches(asked, port):
-                        yield Location(address, port, label)
+                        yield Location(address, port, label, cluster)
 
 
 def _zonal(index: Index, view: View, subject: Subject, service: Service, below: Name) -> Outcome:
@@ -207,7 +216,9 @@ def _missing_endpoint(
     subject: Subject, service: Service, ready: list[tuple[Slice, Endpoint]]
 ) -> Outcome:
     ports = _ports(piece for piece, _ in ready) if service.headless else service.ports
-    if _is_above_ports(subject, ports):
+    asked = subject.asked
+    is_cluster = not asked.cluster and any(p.cluster.lower() == asked.endpoint for p, _ in ready)
+    if is_cluster or _is_above_ports(subject, ports):
         return _empty(Reason.EMPTY_NON_TERMINAL)
     return _absent(Reason.NO_SUCH_ENDPOINT, _SLICES)
 
@@ -287,7 +298,7 @@ def _locators(view: View, subject: Subject, found: list[Location]) -> Outcome:
             continue
         labels: Name = (asked.service, asked.namespace, "svc")
         if location.label:
-            labels = (location.label, *labels)
+            labels = (*location.below, *labels)
         try:
             target = subject.below_zone(labels)
         except BadNameError:

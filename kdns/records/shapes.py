@@ -78,9 +78,11 @@ class ServiceShape(Struct, gc=False):
 
 
 class SliceLabels(Struct, gc=False):
-    """The one label that is read."""
+    """The labels that are read."""
 
     service: str | None = field(default=None, name="kubernetes.io/service-name")
+    imported: str | None = field(default=None, name="multicluster.kubernetes.io/service-name")
+    cluster: str | None = field(default=None, name="multicluster.kubernetes.io/source-cluster")
 
 
 class SliceAnnotations(Struct, gc=False):
@@ -159,6 +161,21 @@ class PodShape(Struct, gc=False):
     status: PodStatus | None = None
 
 
+class ImportSpec(Struct, gc=False):
+    """multicluster.x-k8s.io/v1alpha1 ServiceImportSpec."""
+
+    type: str | None = None
+    ips: list[str] | None = None
+    ports: list[PortShape] | None = None
+
+
+class ImportShape(Struct, gc=False):
+    """multicluster.x-k8s.io/v1alpha1 ServiceImport."""
+
+    metadata: Metadata | None = None
+    spec: ImportSpec | None = None
+
+
 class NodeAddress(Struct, gc=False):
     """v1 NodeAddress."""
 
@@ -209,4 +226,4 @@ class StatusShape(Struct, gc=False):
     message: str | None = None
 
 
-Shape = ServiceShape | SliceShape | PodShape | NamespaceShape | NodeShape
+Shape = ServiceShape | SliceShape | PodShape | NamespaceShape | NodeShape | ImportShape

@@ -18,6 +18,8 @@ from typing import Final
 from kdns.records.objects import (
     HEADLESS,
     Endpoint,
+    Import,
+    Imported,
     Kind,
     Namespace,
     Node,
@@ -29,6 +31,8 @@ from kdns.records.objects import (
 )
 from kdns.records.shapes import (
     EndpointShape,
+    ImportShape,
+    ImportSpec,
     IngressShape,
     Metadata,
     NamespaceShape,
@@ -39,6 +43,7 @@ from kdns.records.shapes import (
     PortShape,
     ServiceShape,
     ServiceSpec,
+    SliceLabels,
     SliceMetadata,
     SliceShape,
 )
@@ -152,8 +157,9 @@ def _slice(shape: SliceShape, reasons: Reasons) -> Slice | None:
     if found is None:
         return None
     metadata = shape.metadata if isinstance(shape.metadata, SliceMetadata) else SliceMetadata()
-    service = (metadata.labels and metadata.labels.service) or ""
-    if not service:
+    labels = metadata.labels or SliceLabels()
+    service = labels.service or ""
+    if not (service or labels.imported):
         reasons.append("no label kubernetes.io/service-name")
     return Slice(
         namespace=found[0],
@@ -162,7 +168,14 @@ def _slice(shape: SliceShape, reasons: Reasons) -> Slice | None:
         endpoints=_endpoints(shape, reasons),
         ports=_ports(shape.ports, reasons),
         triggered=_unix_time((metadata.annotations and metadata.annotations.triggered) or ""),
+        imported=_imported(labels),
     )
+
+
+def _imported(labels: SliceLabels) -> Imported | None:
+    if not labels.imported:
+        return None
+    return Imported(intern(labels.imported), intern(labels.cluster or ""))
 
 
 def _endpoints(shape: SliceShape, reasons: Reasons) -> tuple[Endpoint, ...]:
@@ -190,6 +203,23 @@ def _endpoint(shape: EndpointShape, at: int, reasons: Reasons) -> Endpoint:
         pod=pod if len(pod) <= MAX_LABEL else "",
         zone=intern(shape.zone.lower()) if shape.zone else "",
     )
+
+
+def _import(shape: ImportShape, reasons: Reasons) -> Import | None:
+    found = _named(Kind.IMPORT, shape.metadata, reasons)
+    if found is None:
+        return None
+    spec = shape.spec or ImportSpec()
+    headless = spec.type == "Headless"
+    service = Service(
+        namespace=found[0],
+        name=intern(found[1]),
+        headless=headless,
+        cluster_ips=() if headless else _addresses(spec.ips or (), "spec.ips", reasons),
+        ports=_ports(spec.ports, reasons),
+        selects=False,
+    )
+    return Import(service)
 
 
 def _pod(shape: PodShape, reasons: Reasons) -> Pod | None:
@@ -274,4 +304,5 @@ _TRIM: Final[dict[Kind, Callable[..., Object | None]]] = {
     Kind.POD: _pod,
     Kind.NAMESPACE: _namespace,
     Kind.NODE: _node,
+    Kind.IMPORT: _import,
 }

@@ -143,13 +143,15 @@ def merge(wanted: Iterable[Access]) -> dict[Access, Access]:
 
 
 def _combine(one: Access, other: Access) -> Access:
-    pods, nodes = one.pods or other.pods, one.nodes or other.nodes
+    wanted = {
+        name: getattr(one, name) or getattr(other, name) for name in ("pods", "nodes", "imports")
+    }
     if not isinstance(one, ApiAccess) or not isinstance(other, ApiAccess):
-        return replace(one, pods=pods, nodes=nodes)
+        return replace(one, **wanted)
     if one.snapshot and other.snapshot and one.snapshot != other.snapshot:
         raise AccessError(f"two snapshots of one cluster: {one.snapshot} and {other.snapshot}")
     snapshot = one.snapshot or other.snapshot
-    return replace(one, pods=pods, nodes=nodes, snapshot=snapshot)
+    return replace(one, **wanted, snapshot=snapshot)
 
 
 class Clusters:

@@ -107,6 +107,7 @@ class Connection:
         """On the monotonic clock: when new credentials may be asked for."""
         self._problem: AccessError | TransportError | None = None
         """Why there is no session."""
+        self._said = ""
 
     @property
     def address(self) -> str:
@@ -118,7 +119,13 @@ class Connection:
         try:
             await self._current()
         except TransportError as error:
-            log.warning("%s", error)
+            self._say(str(error))
+
+    def _say(self, problem: str) -> None:
+        """Log what is in the way of a session, once."""
+        if problem != self._said:
+            log.warning("%s", problem)
+            self._said = problem
 
     async def close(self) -> None:
         await self._drop(self._session)
@@ -150,7 +157,8 @@ class Connection:
     async def _ready(self) -> Session:
         try:
             return await self._current()
-        except AccessError as error:
+        except (AccessError, TransportError) as error:
+            self._say(str(error))
             raise TransportError(str(error)) from error
 
     @asynccontextmanager
@@ -192,7 +200,7 @@ class Connection:
             self._problem = error
             self._postpone()
             raise
-        self._problem = None
+        self._problem, self._said = None, ""
         self._address = client.configuration.host
         return Session(client)
 

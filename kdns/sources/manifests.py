@@ -53,6 +53,7 @@ class Manifests:
             namespace_labels=selectors.parse(access.namespace_labels),
             pods=access.pods,
             endpoints=access.endpoints,
+            imports=access.imports,
             nodes=access.nodes,
         )
         status.resources.update({kind.value: ResourceStatus() for kind in self._selection.kinds})

@@ -22,6 +22,8 @@ class Resource(Struct, frozen=True):
     """As RBAC rules and error messages of the API name it."""
     label_selector: str = ""
     field_selector: str = ""
+    optional: bool = False
+    """Of a CustomResourceDefinition, which may not be installed: then there are none of them."""
 
     @property
     def name(self) -> str:
@@ -47,4 +49,8 @@ def watched(access: ApiAccess) -> tuple[Resource, ...]:
         chosen.append(Resource(Kind.POD, "/api/v1/pods", "pods", labels, LIVE_PODS))
     if access.nodes:
         chosen.append(Resource(Kind.NODE, "/api/v1/nodes", "nodes"))
+    if access.imports:
+        imports = "/apis/multicluster.x-k8s.io/v1alpha1/serviceimports"
+        title = "serviceimports.multicluster.x-k8s.io"
+        chosen.append(Resource(Kind.IMPORT, imports, title, optional=True))
     return tuple(chosen)

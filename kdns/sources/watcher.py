@@ -270,10 +270,24 @@ class Watcher:
         return self._backoff.after(policy, retry_after)
 
     def _denied(self, error: RequestError) -> float:
+        if error.status == 404 and self._resource.optional:
+            return self._not_installed()
         if error.status == GONE or "too large resource version" in str(error).lower():
             self._list_because = f"{error.status}: {error}"
             return self._backoff.after(ANSWERED)
         return self._lost(_explain(error, self._resource), ANSWERED, error.retry_after)
+
+    def _not_installed(self) -> float:
+        """Without its CustomResourceDefinition there is none of them, as certainly as in an empty list."""
+        status, title = self._status, self._resource.title
+        problem = f"{title}: no such CustomResourceDefinition"
+        if status.problem != problem:
+            log.warning("%s is not installed (no such CustomResourceDefinition)", title)
+            self._context.emit(Replaced(self._resource.kind, ()))
+        status.problem, status.synced, status.restored, status.lost_at = problem, True, False, 0.0
+        self._list_because = "it was not installed"
+        self._confirm()
+        return self._backoff.after(ANSWERED)
 
     def _ended_at_once(self) -> float:
         """Slow down, for such a server would be asked in a tight loop; once is no reason to worry."""

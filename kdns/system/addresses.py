@@ -36,9 +36,14 @@ def servers(texts: Iterable[str]) -> list[Address]:
 
 
 def others(found: Iterable[Address], ours: Collection[Address]) -> tuple[str, ...]:
-    """All but ours, as arguments of ``forward``."""
+    """All but ours, as arguments of ``forward``. Who listens on all addresses has those of loopback."""
     own = {_plain(address) for address in ours}
-    left = [address for address in found if _plain(address) not in own]
+    everywhere = {address.port for address in ours if address.host in {"", "0.0.0.0", "::"}}
+    left = [
+        address
+        for address in found
+        if _plain(address) not in own and not (address.port in everywhere and is_loopback(address))
+    ]
     return tuple(
         address.host if address.port == PORT else str(address) for address in left[:MAX_SERVERS]
     )

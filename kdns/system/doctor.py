@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from kdns.config.addresses import Address
 from kdns.system import macos, plain, resolv_conf, resolved
-from kdns.system.addresses import PORT, server
+from kdns.system.addresses import PORT, servers
 from kdns.system.asking import Question, Replies, Reply, ask_all
 from kdns.system.installed import State, is_in_place, read_state
 from kdns.system.machine import Machine
@@ -36,7 +36,9 @@ PLACES: Final = (
 
 UNPRIVILEGED_PORTS: Final = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
-_VPN: Final = re.compile(r"(tun|tap|wg|ppp|ipsec|tailscale|zt|nordlynx|proton|cscotun|gpd|vpn)\w*")
+_VPN: Final = re.compile(
+    r"(tun|tap|wg|ppp|ipsec|tailscale|zt|nordlynx|proton|cscotun|gpd|vpn)[\w-]*"
+)
 
 
 class Finding(Struct, frozen=True):
@@ -69,6 +71,11 @@ class Case(Struct, frozen=True):
         """Where kdns answers."""
         return next((each for each in self.places if self.reply(each, WHOAMI).answered), None)
 
+    @property
+    def outside(self) -> list[Address]:
+        """Whom kdns asks for other names."""
+        return servers(self.upstreams.servers)
+
     def leads_here(self, address: Address) -> bool:
         """Whether names of the cluster get from there to kdns."""
         return self.reply(address, self.zone, Type.SOA).answered
@@ -93,8 +100,7 @@ def examine(
 
 
 def _questions(case: Case) -> Iterator[Question]:
-    outside = [address for text in case.upstreams.servers if (address := server(text))]
-    for address in (*case.places, *case.conf.servers, *outside):
+    for address in (*case.places, *case.conf.servers, *case.outside):
         yield Question(address, WHOAMI, Type.TXT)
         yield Question(address, case.zone, Type.SOA)
         yield Question(address, ".", Type.NS)
@@ -238,19 +244,25 @@ def _upstreams(case: Case) -> Iterator[Finding]:
     if case.upstreams.problem:
         text = f"kdns has nobody to ask for other names: {case.upstreams.problem}."
         yield Finding("wrong", text, "kdns laptop --upstream ADDRESS")
-    for text in case.upstreams.servers:
-        address = server(text)
-        if address is None:
-            continue
+    for address in case.outside:
+        reply = case.reply(address, ".", Type.NS)
+        told = f"{address.host} ({source})"
         if case.reply(address, WHOAMI).answered and case.leads_here(address):
-            loop = f"A loop: kdns asks {text} ({source}) for other names, which asks kdns for them."
-            yield Finding("wrong", loop, "kdns laptop --upstream ADDRESS")
-        elif not (reply := case.reply(address, ".", Type.NS)).rcode:
-            yield Finding("wrong", f"{text} ({source}) does not reply ({reply.words}).")
+            text = f"A loop: kdns asks {told} for other names, which asks kdns for them."
+            yield Finding("wrong", text, "kdns laptop --upstream ADDRESS")
+        elif not reply.rcode:
+            yield Finding(
+                "wrong", f"{told}, asked for other names, does not reply ({reply.words})."
+            )
         else:
-            yield Finding("ok", f"Other names are asked of {text} ({source}), which replies.")
-    if case.place and case.reply(case.place, ".", Type.NS).rcode == "SERVFAIL":
-        reply = case.reply(case.place, ".", Type.NS)
+            yield Finding("ok", f"Other names are asked of {told}, which replies.")
+
+
+def _forwarding(case: Case) -> Iterator[Finding]:
+    """Whether kdns gets what those have that it asks."""
+    replies = [case.reply(address, ".", Type.NS) for address in case.outside]
+    reply = case.reply(case.place, ".", Type.NS) if case.place else Reply()
+    if reply.rcode == "SERVFAIL" and any(each.rcode == "NOERROR" for each in replies):
         yield Finding("wrong", f"kdns cannot have other names resolved: {reply}.")
 
 
@@ -264,8 +276,8 @@ def _vpns(case: Case) -> Iterator[Finding]:
             f"There are interfaces of a VPN: {', '.join(found[:10])}. What opens or closes it may"
         )
         yield Finding("note", f"{text} write /etc/resolv.conf anew; look here again after that.")
-    for zone, servers in case.upstreams.domains[:10]:
-        yield Finding("note", f"Names in {zone} have servers of their own: {', '.join(servers)}.")
+    for zone, asked in case.upstreams.domains[:10]:
+        yield Finding("note", f"Names in {zone} have servers of their own: {', '.join(asked)}.")
 
 
 CHECKS: Final = (
@@ -276,5 +288,6 @@ CHECKS: Final = (
     _servers,
     _look_up,
     _upstreams,
+    _forwarding,
     _vpns,
 )

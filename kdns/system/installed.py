@@ -102,17 +102,21 @@ def install(machine: Machine, plan: Plan) -> None:
 def uninstall(machine: Machine) -> list[str]:
     """Undo what is installed; what could not be, in words. Raises ``PlanError``."""
     state = read_state(machine)
-    if state is None:
-        return []
     found = []
-    for done in range(state.done, 0, -1):
-        _save(machine, replace(state, done=done))
-        if problem := _undo(machine, state.changes[done - 1]):
-            found.append(problem)
-    path = machine.path(state_name(machine))
-    path.unlink()
-    _remove_empty(path.parent)
+    if state is not None:
+        for done in range(state.done, 0, -1):
+            _save(machine, replace(state, done=done))
+            if problem := _undo(machine, state.changes[done - 1]):
+                found.append(problem)
+    _forget(machine)
     return found
+
+
+def _forget(machine: Machine) -> None:
+    path = machine.path(state_name(machine))
+    path.unlink(missing_ok=True)
+    path.with_name(path.name + _NEW).unlink(missing_ok=True)
+    _remove_empty(path.parent)
 
 
 def _save(machine: Machine, state: State) -> None:

@@ -53,7 +53,7 @@ def plan(machine: Machine, wanted: Wanted) -> Plan:
     steps: list[Step] = [
         WriteFile(resolv_conf.PATH, resolv_conf.write(wanted.address, wanted.search, before))
     ]
-    if dnsmasq.manager_runs(machine):
+    if dnsmasq.manager_writes(machine):
         reload = ("nmcli", "general", "reload")
         keep = "# Written by 'kdns laptop --install'.\n[main]\nrc-manager=unmanaged\n"
         # Told first, and last on the way back, else it writes its own over ours.

@@ -127,6 +127,8 @@ class Answer(Struct, frozen=True):
     """Told how often the same bytes were sent again."""
     plugin: str = ""
     """The directive that answered, for ``coredns_dns_responses_total{plugin}``."""
+    ordered: bool = False
+    """Whether the addresses stand in an order that is not to be turned (``loadbalance`` with ``prefer``)."""
     metadata: tuple[tuple[str, str], ...] = ()
     """What was found out on the way, for ``log``: labels such as ``forward/upstream``, and values."""
     handled: bool = True

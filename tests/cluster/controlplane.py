@@ -50,7 +50,7 @@ class Kubeconfigs(NamedTuple):
     admin: Path
     """Everything."""
     reader: Path
-    """List and watch Services, EndpointSlices, Pods, Namespaces: what a DNS server needs."""
+    """List and watch Services, EndpointSlices, Pods, Namespaces, ServiceImports: what a DNS server needs."""
     restricted: Path
     """The same without EndpointSlices."""
 
@@ -88,7 +88,8 @@ class ControlPlane:
         self.start_apiserver()
         self._start_controllers()
         self.api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
-        self._grant("reader", ("endpointslices", "services", "pods", "namespaces"))
+        everything = ("endpointslices", "services", "pods", "namespaces", "serviceimports")
+        self._grant("reader", everything)
         self._grant("restricted", ("services", "pods", "namespaces"))
 
     def stop(self) -> None:
@@ -246,7 +247,7 @@ class ControlPlane:
 
     def _bind(self, name: str, resources: tuple[str, ...], subject: Json) -> None:
         rbac = "rbac.authorization.k8s.io"
-        groups = ["", "discovery.k8s.io"]
+        groups = ["", "discovery.k8s.io", "multicluster.x-k8s.io"]
         rule = {"apiGroups": groups, "resources": resources, "verbs": ["list", "watch"]}
         version = {"apiVersion": f"{rbac}/v1", "metadata": {"name": f"test:{name}"}}
         reference = {"apiGroup": rbac, "kind": "ClusterRole", "name": f"test:{name}"}

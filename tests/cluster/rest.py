@@ -19,6 +19,8 @@ class _Resource(NamedTuple):
     namespaced: bool
 
 
+_CRDS: Final = "/apis/apiextensions.k8s.io/v1"
+_MCS: Final = "/apis/multicluster.x-k8s.io/v1alpha1"
 _CORE: Final = "/api/v1"
 _DISCOVERY: Final = "/apis/discovery.k8s.io/v1"
 _RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
@@ -33,6 +35,8 @@ _RESOURCES: Final = {
     "Pod": _Resource(_CORE, "pods", True),
     "Service": _Resource(_CORE, "services", True),
     "ServiceAccount": _Resource(_CORE, "serviceaccounts", True),
+    "CustomResourceDefinition": _Resource(_CRDS, "customresourcedefinitions", False),
+    "ServiceImport": _Resource(_MCS, "serviceimports", True),
     "EndpointSlice": _Resource(_DISCOVERY, "endpointslices", True),
     "ClusterRole": _Resource(_RBAC, "clusterroles", False),
     "ClusterRoleBinding": _Resource(_RBAC, "clusterrolebindings", False),

@@ -67,6 +67,12 @@ def plane(control_plane: ControlPlane) -> Iterator[ControlPlane]:
             _object("Service", "plain") | {"spec": {"ports": [{"port": 80}]}},
         ]
     )
+    slices = "kubernetes.io/service-name=headless"
+    wait_until(
+        lambda: any(each["endpoints"] for each in api.list("EndpointSlice", NAMESPACE, slices)),
+        SECONDS,
+        "the controller's slice",
+    )
     yield control_plane
     api.delete("Namespace", "", NAMESPACE)
     for each in manifests():

@@ -120,6 +120,7 @@ _KINDS = {
     "Pod": Kind.POD,
     "Namespace": Kind.NAMESPACE,
     "Node": Kind.NODE,
+    "Import": Kind.IMPORT,
 }
 
 

@@ -13,7 +13,7 @@ from kdns.plugins.chain import ORDER, SUPPORTED
 from kdns.wire.constants import Rcode
 from tests.plugins.chains import Chain, block, refusal
 
-NOT_DIRECTIVES = {"authority", "chain", "interface", "log_format", "zones"}
+NOT_DIRECTIVES = {"authority", "chain", "interface", "log_format", "third_party", "zones"}
 """Modules beside the directives'; a new one is named here, or is a directive in ``ORDER``."""
 
 

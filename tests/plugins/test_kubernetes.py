@@ -114,9 +114,7 @@ BAD = {
         "startup_timeout: 'soon' is not a duration; write it as in 5s, 250ms, 1h30m"
     ),
     "startup_timeout": "startup_timeout: takes exactly one argument, got 0",
-    "multicluster clusterset.local": (
-        "multicluster: ServiceImports (clusterset zones) are not supported yet; remove the option"
-    ),
+    "multicluster": "multicluster: takes the zones of ServiceImports, such as clusterset.local",
     "nonsense": f"kubernetes: unknown option 'nonsense'; known are {KNOWN}",
 }
 

@@ -18,6 +18,8 @@ from kdns.records.objects import (
     Change,
     Endpoint,
     Gone,
+    Import,
+    Imported,
     Kind,
     Namespace,
     Node,
@@ -100,7 +102,7 @@ class World:
     def _object(self) -> Object:
         make = (
             *(self._service, self._slice, self._slice, self._pod),
-            *(self._namespace, self._node),
+            *(self._namespace, self._node, self._imported),
         )
         return self._random.choice(make)()
 
@@ -120,6 +122,12 @@ class World:
                 return known
             case Node(name):
                 return Node(name, self._addresses())
+            case Import(service):
+                return Import(
+                    replace(
+                        self._imported().service, namespace=service.namespace, name=service.name
+                    )
+                )
 
     def _service(self) -> Service:
         namespace, name = self._random.choice(NAMESPACES), self._random.choice(SERVICES)
@@ -129,6 +137,11 @@ class World:
         if self._chance(0.4):
             return Service(namespace, name, headless=True, ports=self._ports())
         return Service(namespace, name, cluster_ips=self._addresses(), ports=self._ports())
+
+    def _imported(self) -> Import:
+        service = self._service()
+        headless = service.headless or not service.cluster_ips
+        return Import(replace(service, external_name="", headless=headless))
 
     def _slice(self) -> Slice:
         random = self._random
@@ -146,6 +159,9 @@ class World:
             namespace=random.choice(NAMESPACES),
             name=random.choice(["s1", "s2"]),
             service=random.choice(["", *SERVICES, *SERVICES]),
+            imported=random.choice(
+                [None, Imported(random.choice(SERVICES), random.choice(["", "east", "west"]))]
+            ),
             endpoints=tuple(endpoints),
             ports=self._ports(),
             triggered=random.choice([0.0, 1.0]),
@@ -186,6 +202,8 @@ def identity(item: Object) -> tuple[Kind, str, str]:
             return Kind.NAMESPACE, "", item.name
         case Node():
             return Kind.NODE, "", item.name
+        case Import():
+            return Kind.IMPORT, item.namespace, item.name
 
 
 def _unique(items: Iterable[Object]) -> tuple[Object, ...]:

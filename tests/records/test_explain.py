@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from kdns.records.explain import LIMIT, explain, remark
 from kdns.records.index import Index
 from kdns.records.lookup import lookup
-from kdns.records.objects import Endpoint, Namespace, Node, Object, Port, Service, Slice
+from kdns.records.objects import Endpoint, Import, Namespace, Node, Object, Port, Service, Slice
 from kdns.records.outcome import Outcome, PodMode, Reason, View
 from kdns.wire.constants import Type
 from kdns.wire.names import from_wire, wire_from_text
@@ -296,7 +296,7 @@ def test_no_word_of_a_namespace_that_is_not_exposed(world: probes.World, view: s
     renamed = tuple(
         replace(item, namespace=hidden.get(item.namespace, item.namespace))
         for item in world.state
-        if not isinstance(item, Namespace | Node)
+        if not isinstance(item, Namespace | Node | Import)
     )
     index = probes.synced((Namespace("shop"), *renamed))
     for probe in probes.PROBES:

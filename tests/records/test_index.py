@@ -28,7 +28,7 @@ from kdns.records.reverse import prefixes
 from tests.records import probes
 from tests.records.probes import ADDRESSES, NAMESPACES, SERVICES, VIEWS, World
 
-INSIDE = {name for name in vars(Index()) if name not in {"serial", "synced"}}
+INSIDE = {name for name in vars(Index()) if name not in {"serial", "synced", "clusterset"}}
 
 
 def contents(index: Index) -> dict[str, object]:
@@ -89,7 +89,8 @@ def test_nothing_is_left_behind(world: World) -> None:
         index.apply(change, now=2)
     for kind in Kind:
         index.apply(Replaced(kind, ()), now=3)
-    assert {name: getattr(index, name) for name in INSIDE} == {name: {} for name in INSIDE}
+    for each in (index, index.clusterset):
+        assert {name: getattr(each, name) for name in INSIDE} == {name: {} for name in INSIDE}
 
 
 @given(probes.worlds)
@@ -99,7 +100,8 @@ def test_one_by_one_leaves_nothing_behind_either(world: World) -> None:
         index.apply(Put(item), now=2)
     for item in sorted(world.state, key=hash):
         index.apply(Gone(*probes.identity(item)), now=3)
-    assert {name: getattr(index, name) for name in INSIDE} == {name: {} for name in INSIDE}
+    for each in (index, index.clusterset):
+        assert {name: getattr(each, name) for name in INSIDE} == {name: {} for name in INSIDE}
 
 
 @given(probes.worlds)

@@ -181,7 +181,7 @@ def test_watches_what_is_selected() -> None:
     kinds = {key[0] for key in cluster.assemble(objects, Selection(endpoints=False))}
     assert kinds == {Kind.SERVICE, Kind.NAMESPACE}
     kinds = {key[0] for key in cluster.assemble(objects, Selection(pods=True))}
-    assert kinds == set(Kind) - {Kind.NODE}
+    assert kinds == set(Kind) - {Kind.NODE, Kind.IMPORT}
     assert Selection(endpoints=False).kinds == (Kind.SERVICE, Kind.NAMESPACE)
     # The labels that are watched do not change whom a Service selects.
     found = cluster.assemble(

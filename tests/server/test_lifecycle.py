@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -294,6 +296,21 @@ async def test_reload(running: Running) -> None:
     )
     assert reply.answer[0].ttl == 77, "what was kept is from before"
     assert await running.failed_reloads() == "coredns_reload_failed_total 0.0"
+
+
+async def test_the_garbage_collector_passes_over_what_stays(running: Running) -> None:
+    """And after a reload over what stays then, while the generation before is freed."""
+    gc.unfreeze()
+    before = weakref.ref(running.server.core.generation)
+    running.server.core.look_at_sources()
+    assert gc.get_freeze_count() > 1000
+    running.text = running.text.replace("        manifests", "        ttl 77\n        manifests")
+    assert await running.server.reload()
+    assert not gc.get_freeze_count()
+    assert before() is None
+    running.server.core.look_at_sources()
+    assert gc.get_freeze_count() > 1000
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from kdns.config.access import ManifestAccess
 from kdns.records.objects import (
     Change,
     Gone,
+    Import,
     Kind,
     Namespace,
     Node,
@@ -72,6 +73,8 @@ def _key(each: Object) -> tuple[Kind, str, str]:
         return Kind.NAMESPACE, "", each.name
     if isinstance(each, Node):
         return Kind.NODE, "", each.name
+    if isinstance(each, Import):
+        return Kind.IMPORT, each.namespace, each.name
     kind = (
         Kind.SERVICE
         if isinstance(each, Service)

@@ -31,6 +31,11 @@ case "$*" in
   daemon-reload) ;;
   "enable --now "*) commands "$3" ExecStartPre | sh 2>/dev/null; commands "$3" ExecStart | sh -e ;;
   "disable --now "*) [ -e "/etc/systemd/system/$3" ] && commands "$3" ExecStop | sh ;;
+  "restart dnsmasq")
+    [ -e /run/dnsmasq.pid ] && kill "$(cat /run/dnsmasq.pid)"
+    while [ -e /run/dnsmasq.pid ]; do sleep 0.02; done
+    dnsmasq --conf-dir=/etc/dnsmasq.d --pid-file=/run/dnsmasq.pid --bind-interfaces \\
+      --listen-address=127.0.0.1 --no-resolv --server=192.0.2.1 --user=root ;;
   *) echo "systemctl: $* is not stood in for" >&2; exit 1 ;;
 esac
 """
@@ -94,10 +99,16 @@ class Host:
         path.chmod(0o755)
 
     def start(self, *command: str | Path) -> Process:
-        log = self.folder / f"{Path(command[0]).name}-{len(self._started)}.log"
+        log = self.folder / f"{len(self._started)}.log"
         process = Process([*self._enter, *command], log, self.environment)
         self._started.append(process)
         return process
+
+    def start_in_network(self, *command: str | Path) -> Process:
+        """At the other end of the laptop's cable."""
+        return self.start(
+            "nsenter", "-t", (self.folder / "lan").read_text().strip(), "-n", *command
+        )
 
     def run(self, *command: str | Path, user: str = "root") -> subprocess.CompletedProcess[str]:
         become = () if user == "root" else ("setpriv", f"--reuid={user}", "--clear-groups")

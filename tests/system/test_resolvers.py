@@ -84,6 +84,13 @@ def test_nothing_but_ourselves(tmp_path: Path) -> None:
     assert found.problem == "/etc/resolv.conf names only 127.0.0.1:53, which is kdns itself"
 
 
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "127.0.0.1"])
+def test_ourselves_on_all_addresses(tmp_path: Path, host: str) -> None:
+    files = {"/etc/resolv.conf": "nameserver 127.0.0.1\nnameserver 192.0.2.1\n"}
+    found = before_us([Address(host, 53)], Recorded(tmp_path, files))
+    assert found.servers == ("192.0.2.1",)
+
+
 def test_no_file(tmp_path: Path) -> None:
     found = before_us(OURS, Recorded(tmp_path, {}))
     assert found == Resolvers(

@@ -10,11 +10,12 @@ from msgspec import Struct
 
 from kdns.config import durations
 from kdns.config.access import Access, ApiAccess, ManifestAccess
+from kdns.config.keys import expand_zone
 from kdns.config.tree import ConfigError, Option, ServerBlock
 from kdns.plugins.zones import Fallthrough, parse_fallthrough, zones_of
 from kdns.records import selectors
 from kdns.records.outcome import PodMode, View
-from kdns.wire.names import Name
+from kdns.wire.names import Name, to_text
 
 MAX_TTL: Final = 3600  # seconds; the peer's limit
 STARTUP_TIMEOUT: Final = 5.0  # seconds; the peer's default
@@ -37,6 +38,7 @@ class Settings(Struct, frozen=True):
     endpoint_pod_names: bool = False
     endpoints: bool = True
     zonal: bool = False
+    multicluster: tuple[str, ...] = ()
     ttl: int = 5
     ignore_empty: bool = False
     max_answers: int = 0
@@ -60,6 +62,7 @@ class Settings(Struct, frozen=True):
             endpoint_pod_names=self.endpoint_pod_names,
             endpoints=self.endpoints,
             zonal=self.zonal,
+            multicluster=self.multicluster_names(block),
             ignore_empty=self.ignore_empty,
         )
 
@@ -69,13 +72,27 @@ class Settings(Struct, frozen=True):
             self.directive.fail("needs a zone that is not a reverse zone, such as cluster.local")
         return zones
 
+    def multicluster_names(self, block: ServerBlock) -> tuple[Name, ...]:
+        zones = self.zone_names(block)
+        place = next(
+            (o for o in self.directive.options if o.name == "multicluster"), self.directive
+        )
+        names = [zone for text in self.multicluster for zone in expand_zone(text, place.location)]
+        for name in names:
+            if name not in zones:
+                known = ", ".join(map(to_text, zones))
+                place.fail(
+                    f"{to_text(name)} must be a zone of kubernetes as well; those are {known}"
+                )
+        return tuple(names)
+
     def access(self, *, pods: bool = False, nodes: bool = False) -> Access:
         """Where the objects come from; with Pods or Nodes when another directive needs them."""
         pods = pods or self.pods is PodMode.VERIFIED
         if self.manifests:
             return ManifestAccess(
                 *(self.manifests, self.labels, self.namespace_labels),
-                *(pods, self.endpoints, nodes),
+                *(pods, self.endpoints, nodes, bool(self.multicluster)),
             )
         return ApiAccess(
             self.endpoint,
@@ -88,6 +105,7 @@ class Settings(Struct, frozen=True):
             self.endpoints,
             self.snapshot,
             nodes,
+            bool(self.multicluster),
         )
 
 
@@ -222,7 +240,9 @@ def _startup_timeout(option: Option) -> _Values:
 
 
 def _multicluster(option: Option) -> _Values:
-    option.fail("ServiceImports (clusterset zones) are not supported yet; remove the option")
+    if not option.args:
+        option.fail("takes the zones of ServiceImports, such as clusterset.local")
+    return {"multicluster": option.args}
 
 
 _OPTIONS: Final[dict[str, Callable[[Option], _Values]]] = {

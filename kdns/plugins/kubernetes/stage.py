@@ -14,7 +14,8 @@ from kdns.plugins.kubernetes.zones import ClusterZones
 from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
 from kdns.records.explain import cut, explain, remark
-from kdns.records.lookup import lookup, zone_wire
+from kdns.records.index import Index
+from kdns.records.lookup import lookup, shown, zone_wire
 from kdns.records.outcome import Asked, Outcome, Reason
 from kdns.records.services import pack
 from kdns.wire import rdata
@@ -67,7 +68,7 @@ class Cluster:
         steps = self._follow(query, zone)
         first, last = steps[0].outcome, steps[-1].outcome
         if not first.exists:
-            certain = self._is_certain(first)
+            certain = self._is_certain(steps[0])
             passes = certain or self.settings.fallthrough_unsynced
             if passes and self.settings.fallthrough.covers(query.name):
                 return await self._pass_on(query, steps)
@@ -104,7 +105,7 @@ class Cluster:
         if at_apex and qtype == Type.SOA:
             return Outcome(answer=(soa(self.index, self.view, qname),), keys=(("serial",),))
         if (at_apex and qtype == Type.NS) or name[: len(name) - len(zone)] == NAME_SERVER:
-            outcome = self._name_servers(qname, zone_wire(qname, name, zone), at_apex, qtype)
+            outcome = self._name_servers(zone, qname, name, qtype)
         else:
             outcome = lookup(self.index, self.view, zone, qname, name, qtype)
         if qtype == Type.ANY and outcome.exists and not outcome.answer:
@@ -113,11 +114,12 @@ class Cluster:
             return replace(outcome, answer=(record,))
         return outcome
 
-    def _name_servers(self, qname: bytes, zone: bytes, at_apex: bool, qtype: int) -> Outcome:
-        servers = NameServers(self.index, self.view, self.context.local_addresses())
+    def _name_servers(self, zone: Name, qname: bytes, name: Name, qtype: int) -> Outcome:
+        index = shown(self.index, self.view, zone)
+        servers = NameServers(index, self.view, self.context.local_addresses())
         keys = servers.keys()
-        if at_apex:
-            answer, additional = servers.records(zone, qname)
+        if name == zone:
+            answer, additional = servers.records(zone_wire(qname, name, zone), qname)
             return Outcome(answer=answer, additional=additional, keys=keys)
         records = [
             Record(qname, qtype, self.view.ttl, packed)
@@ -127,15 +129,18 @@ class Cluster:
         reason = None if records else Reason.NO_SUCH_TYPE
         return Outcome(answer=tuple(records), keys=keys, reason=reason, asked=Asked("other"))
 
-    def _is_certain(self, outcome: Outcome) -> bool:
+    def _index(self, step: Step) -> Index:
+        return shown(self.index, self.view, step.zone)
+
+    def _is_certain(self, step: Step) -> bool:
         """Whether a negative outcome is the truth, and not just a list that has not come yet."""
-        return self.index.synced.issuperset(outcome.needs)
+        return self._index(step).synced.issuperset(step.outcome.needs)
 
     # ---- making the answer
 
     def _assemble(self, query: Query, steps: list[Step]) -> Answer:
         last = steps[-1]
-        missing = not last.outcome.exists and self._is_certain(last.outcome)
+        missing = not last.outcome.exists and self._is_certain(last)
         keys, records = last.outcome.keys, last.outcome.answer
         for step in steps[-2::-1]:  # mostly there is none
             keys, records = step.outcome.keys + keys, step.outcome.answer + records
@@ -147,9 +152,9 @@ class Cluster:
             authority = (soa(self.index, self.view, zone),)
             errors, more = self._reasons(query, steps)
             keys += more
-        elif self._is_too_long(last.outcome):
+        elif self._is_too_long(last):
             at_most, errors = self.settings.max_answers, self._shortened(query, last.outcome)
-        elif query.wants_reason and (text := remark(self.index, self.view, last.outcome)):
+        elif query.wants_reason and (text := remark(self._index(last), self.view, last.outcome)):
             errors = (ExtendedError(ErrorCode.OTHER, text),)
         stale = self._staleness(query)
         return Answer(
@@ -170,16 +175,17 @@ class Cluster:
         if not query.wants_reason:
             return (), ()
         last = steps[-1]
-        text, keys = explain(self.index, self.view, last.outcome, last.zone)
+        text, keys = explain(self._index(last), self.view, last.outcome, last.zone)
         if text and len(steps) > 1 and last.outcome.reason is not Reason.EXTERNAL_NAME_LOOP:
             text = cut(f"externalName leads to {wire_to_text(last.qname)}: {text}")
         return ((ExtendedError(ErrorCode.OTHER, text),) if text else ()), tuple(keys)
 
-    def _is_too_long(self, outcome: Outcome) -> bool:
+    def _is_too_long(self, step: Step) -> bool:
         """``max_answers``: endpoints stand in for one another, ports of a ClusterIP do not."""
+        outcome = step.outcome
         if not 0 < self.settings.max_answers < len(outcome.answer) or outcome.asked is None:
             return False
-        service = self.index.service(outcome.asked.namespace, outcome.asked.service)
+        service = self._index(step).service(outcome.asked.namespace, outcome.asked.service)
         return service is not None and service.headless
 
     def _shortened(self, query: Query, outcome: Outcome) -> tuple[ExtendedError, ...]:
@@ -230,7 +236,7 @@ class Cluster:
             query.trace.append("kubernetes: falls through to the next directive")
         passed = await self.next(query)
         keys = passed.keys | frozenset(steps[0].outcome.keys)
-        certain = self._is_certain(steps[0].outcome)
+        certain = self._is_certain(steps[0])
         if passed.handled:
             return replace(passed, keys=keys, keep_until=passed.keep_until if certain else 0.0)
         if not certain:
