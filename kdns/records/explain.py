@@ -60,12 +60,13 @@ def remark(index: Index, view: View, outcome: Outcome) -> str:
         return ""
     if asked.title != "Service":  # what a ServiceImport's address leads to is not known here
         return ""
-    if not view.endpoints or Kind.SLICE not in index.synced:
-        return ""
-    if next(index.ready(asked.namespace, asked.service), None) is not None:
-        return ""
+    for piece in index.slices(asked.namespace, asked.service):  # mostly there is one, and it is
+        for each in piece.endpoints:
+            if each.ready:
+                return ""
     service = index.service(asked.namespace, asked.service)
-    if service is None or not service.cluster_ips:
+    known = view.endpoints and Kind.SLICE in index.synced
+    if not known or service is None or not service.cluster_ips:
         return ""
     return cut(f"{_no_ready(index, asked)}; nobody answers at its ClusterIP")
 

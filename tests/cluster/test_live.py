@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -153,6 +154,20 @@ def test_a_service_from_its_creation_to_its_end(
     say(f"ms until dig saw it: { ({k: round(v) for k, v in took.items()}) }")
 
 
+def test_an_explanation_names_the_version_that_it_is_of(plane: ControlPlane, kdns: Live) -> None:
+    made = plane.api.create(service("told"))
+    address = made["spec"]["clusterIP"]
+    answers(kdns, "told", [address])
+    name = f"told.{NAMESPACE}.svc.cluster.local.explain.kdns."
+    told = kdns.dig(name, "TXT", "+short")
+    assert f"object: Service {NAMESPACE}/told: ClusterIP {address}; ports http:80/tcp" in told
+    found = re.search(r"source: services at resourceVersion (\d+), confirmed \d+ s ago", told)
+    assert found, told
+    assert int(found[1]) >= int(made["metadata"]["resourceVersion"])
+    assert "nobody answers at its ClusterIP" in told
+    plane.api.delete("Service", NAMESPACE, "told")
+
+
 def test_a_headless_service_follows_its_pods(
     plane: ControlPlane, kdns: Live, say: Callable[[str], None]
 ) -> None:
@@ -244,7 +259,7 @@ def test_killed_api_server(
     assert kdns.short("steady") == steady
     plane.start_apiserver()
     say(f"seen {converges(plane, kdns, 'after-kill'):.2f} s after the API's return")
-    wait_until(lambda: "EDE" not in kdns.dig("steady"), MOMENT, "the mark goes")
+    wait_until(lambda: "EDE: 3" not in kdns.dig("steady"), MOMENT, "the mark goes")
 
 
 def test_api_server_lost_again_and_again(
