@@ -127,7 +127,7 @@ class Rewriter:
             )
         )
         if not found.handled:
-            return reply
+            return replace(reply, keep_until=min(reply.keep_until, found.keep_until))
         aliases = [record for record in reply.answer[:at] if record.rtype == Type.CNAME]
         return replace(
             reply,
