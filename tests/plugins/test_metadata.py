@@ -135,9 +135,10 @@ def test_in_names() -> None:
     server = chain(rule)
     server.handler = rewrite.wrap(settings, see, server)
     assert server.ask("web.here. A").keep_until == 0.0
-    assert server.ask("web.here. A", client="192.0.2.1").keep_until == FOREVER
+    assert server.ask("web.here. A", client="192.0.2.1").keep_until == 0.0  # a Pod gets another
+    assert server.ask("web.there. A").keep_until == FOREVER
     names = [".".join(query.name) for query in seen]  # type: ignore[attr-defined]
-    assert names == ["web.store.svc.cluster.local", "web.here"]
+    assert names == ["web.store.svc.cluster.local", "web.here", "web.there"]
 
 
 def test_what_is_put_into_names_is_not_looked_at_again() -> None:

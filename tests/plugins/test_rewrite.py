@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Final, cast
 
 import pytest
+from msgspec.structs import replace
 
 from kdns.plugins import rewrite
 from kdns.plugins.interface import Handler
@@ -187,6 +188,7 @@ def test_questions(text: str, before: str, after: str) -> None:
 
 
 V4, V6 = "192.0.2.77", "2001:db8:1:2:3::4"
+SERVER = "2001:db8::53"
 OPTIONS = {
     "set": ("local set 9 ab", ((5, b"x"),), V4, ((5, b"x"), (9, b"ab"))),
     "set again": ("local set 9 ab", ((9, b"x"),), V4, ((9, b"ab"),)),
@@ -200,6 +202,8 @@ OPTIONS = {
     "client v6": ("local set 9 {client_ip}", (), V6, ((9, ip_address(V6).packed),)),
     "port": ("local set 9 {client_port}", (), V4, ((9, b"\0\0"),)),
     "protocol": ("local set 9 {protocol}", (), V4, ((9, b"udp"),)),
+    "server": ("local set 9 {server_ip}", (), V4, ((9, ip_address(SERVER).packed),)),
+    "server port": ("local set 9 {server_port}", (), V4, ((9, b"\x14\xe9"),)),
     "label": ("local set 9 {a/b}", (), V4, ()),
     "append a variable": ("local append 9 {qtype}", ((9, b"x"),), V4, ((9, b"x"),)),
     "nobody's address": ("local set 9 {client_ip}", (), "", ()),
@@ -221,6 +225,7 @@ def test_edns_options(
     query = Query(
         wire_from_text("A.org."), ("a", "org"), 1, edns=Edns(options=options), client=client
     )
+    query = replace(query, server=(SERVER, 5353))
     edns = asked_after(f"rewrite edns0 {words}", query).edns
     assert edns is not None
     assert edns.options == expected
@@ -237,6 +242,8 @@ def test_edns_is_made_where_there_is_none() -> None:
         ("local set 9 x", FOREVER),
         ("local set 9 {qname}", FOREVER),
         ("local set 9 {client_ip}", 0.0),
+        ("local set 9 {server_ip}", 0.0),
+        ("local set 9 {kubernetes/client-namespace}", 0.0),
         ("subnet set 24 56", 0.0),
     ],
 )

@@ -259,7 +259,8 @@ class Cluster:
         found = await self.context.resolve(asked)
         if not found.handled:
             errors = (*answer.errors, *self._outside(query, last.target))
-            return replace(answer, errors=errors, keys=answer.keys | found.keys)
+            kept = min(answer.keep_until, found.keep_until)
+            return replace(answer, errors=errors, keys=answer.keys | found.keys, keep_until=kept)
         failed = found.rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN}
         rest: tuple[Record, ...] = () if failed else found.answer
         return replace(

@@ -118,7 +118,7 @@ def data_of(rule: EdnsRule, query: Query, published: Callable[[str], str]) -> by
     if not query.client and rule.variable in PER_ASKER:
         return None
     made = _VARIABLES.get(rule.variable)
-    return made(rule, query) if made else published(rule.variable).encode() or None
+    return (made(rule, query) if made else published(rule.variable).encode()) or None
 
 
 def _server_address(query: Query) -> bytes:

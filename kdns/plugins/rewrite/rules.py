@@ -91,11 +91,11 @@ PER_ASKER: Final = frozenset({"client_ip", "client_port", "server_ip", "server_p
 """Variables that may differ between two askers of one question; metadata may too."""
 
 
-def is_per_asker(rule: Rule) -> bool:
-    """Whether what the rule makes of a question is right for its asker alone."""
+def is_per_asker(rule: Rule, name: str) -> bool:
+    """Whether what the rule makes of a question, or not, is right for its asker alone."""
     if isinstance(rule, EdnsRule):
         return rule.variable in PER_ASKER or "/" in rule.variable
-    return isinstance(rule, NameRule) and rule.metadata
+    return isinstance(rule, NameRule) and rule.metadata and rule.matcher.matches(name)
 
 
 Rule: TypeAlias = NameRule | TypeRule | ClassRule | TtlRule | RcodeRule | CnameRule | EdnsRule

@@ -24,7 +24,7 @@ from kdns.plugins.rewrite.rules import (
 )
 from kdns.plugins.rewrite.settings import Settings
 from kdns.wire.constants import ErrorCode, Rcode, Type, type_name
-from kdns.wire.message import Answer, ExtendedError, Query, Record
+from kdns.wire.message import FOREVER, Answer, ExtendedError, Query, Record
 from kdns.wire.names import BadNameError, from_wire, to_text, wire_from_text, wire_to_text
 from kdns.wire.rdata_names import target_of, with_target
 
@@ -51,17 +51,18 @@ class Rewriter:
     async def answer(self, query: Query) -> Answer:
         asked, reversals, per_asker = query, list[Reversal](), False
         for rule in self.rules:
+            # Also where it then does nothing: for another asker it may.
+            per_asker = per_asker or is_per_asker(rule, to_text(asked.name))
             try:
                 step = self._apply(rule, asked, query)
             except BadNameError as error:
-                return _no_name(query, error)
+                return _no_name(query, error, 0.0 if per_asker else FOREVER)
             if step is None:
                 continue
             asked = step[0]
             if query.trace is not None:
                 query.trace.append(f"rewrite: {_told(rule, asked)}")
             reversals += step[1]
-            per_asker |= is_per_asker(rule)
             if rule.stop:
                 break
         reply = await self.next(asked)
@@ -126,7 +127,7 @@ class Rewriter:
             )
         )
         if not found.handled:
-            return reply
+            return replace(reply, keep_until=min(reply.keep_until, found.keep_until))
         aliases = [record for record in reply.answer[:at] if record.rtype == Type.CNAME]
         return replace(
             reply,
@@ -142,10 +143,12 @@ def _told(rule: Rule, asked: Query) -> str:
     return f"a rule for {kind}; asks for {to_text(asked.name)} {type_name(asked.qtype)}"
 
 
-def _no_name(query: Query, error: BadNameError) -> Answer:
+def _no_name(query: Query, error: BadNameError, keep_until: float) -> Answer:
     text = f"what rewrite makes of the name is none: {error}"[:200]
     errors = (ExtendedError(ErrorCode.OTHER, text),) if query.wants_reason else ()
-    return Answer(Rcode.SERVFAIL, authoritative=False, errors=errors, plugin=NAME)
+    return Answer(
+        Rcode.SERVFAIL, authoritative=False, errors=errors, plugin=NAME, keep_until=keep_until
+    )
 
 
 # ---- names
