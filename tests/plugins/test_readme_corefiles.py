@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -68,13 +67,13 @@ def test_readmes(snippets: list[tuple[str, str]], capsys: pytest.CaptureFixture[
     assert accepted >= 90
 
 
-def _nothing(pattern: str, importing_file: str) -> Iterator[tuple[str, str]]:
-    return iter(())
+def _nothing(pattern: str, importing_file: str) -> list[tuple[str, str]]:
+    return []
 
 
 def _is_known(place: str, why: str) -> bool:
     """Whether a directive is said to be missing that is, or an option that is listed here."""
-    plugin = place.split()[0]
+    plugin = place.split(maxsplit=1)[0]
     absent = re.search(r"directive (\w+) of CoreDNS is not supported", why)
     return (absent is not None and absent[1] in MISSING) or any(
         words in why and owner == plugin for words, owner in REFUSED.items()
