@@ -100,7 +100,7 @@ def _main(flags: LaptopFlags, cluster: Cluster) -> list[Option]:
     lines = _common(flags)
     lines += [
         _line("chaos"),
-        _line("shortnames", flags.namespace),
+        Option("shortnames", (flags.namespace,), Location("--namespace")),
         *_external(flags, cluster, zones),
     ]
     reverse = (_line("fallthrough", *REVERSE_ZONES), _line("fallthrough_unsynced"))
