@@ -72,6 +72,11 @@ def addresses_of(endpoints: Endpoints) -> list[str]:
     return [address for endpoint in endpoints for address in endpoint.addresses]
 
 
+def ready_in(endpoints: Endpoints) -> list[str]:
+    """The addresses that have a name: not ready ones have none, nor have reverse names above them."""
+    return [address for each in endpoints if each.ready for address in each.addresses]
+
+
 def same_content(old: Slice, new: Slice) -> bool:
     """Whether the same answers are made from both."""
     return old.endpoints == new.endpoints and old.ports == new.ports and old.cluster == new.cluster

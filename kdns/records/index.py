@@ -302,12 +302,12 @@ class Index:
         self._move_endpoints(key, old.endpoints, (), keys)
 
     def _move_endpoints(self, key: Id, old: Endpoints, new: Endpoints, keys: set[Key]) -> None:
-        for endpoint in holders.changed(
-            old, new
-        ):  # also those that only changed readiness or host name
+        # Changed are also those that differ in readiness or host name alone.
+        for endpoint in holders.changed(old, new):
             keys.update([("ip", address) for address in endpoint.addresses])
         gone, come = holders.differences(holders.addresses_of(old), holders.addresses_of(new))
         holders.move(self._slice_ips, key, gone, come)
+        gone, come = holders.differences(holders.ready_in(old), holders.ready_in(new))
         self._prefixes.count(gone, come, keys)
 
     # ---- Pods

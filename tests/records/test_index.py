@@ -138,7 +138,10 @@ IP_KEYS = {("ip", "10.0.0.1"), ("prefix", "10."), ("prefix", "10.0."), ("prefix"
         (
             (PIECE,),
             Put(Slice("shop", "web-1", "web", (Endpoint(("10.0.1.1",), False, "a"),), WEB.ports)),
-            {("svc", "shop", "web"), ("ip", "10.0.1.1")},
+            {
+                *(("svc", "shop", "web"), ("ip", "10.0.1.1")),
+                *(("prefix", "10."), ("prefix", "10.0."), ("prefix", "10.0.1.")),
+            },
         ),
         ((), Put(Namespace("shop")), {("ns", "shop"), ("namespaces",)}),
         ((), Gone(Kind.SERVICE, "shop", "web"), set()),
