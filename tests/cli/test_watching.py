@@ -135,7 +135,7 @@ def told(site: Site, *words: str, last: str) -> list[str]:
 @pytest.mark.parametrize("processes", ["site", "three"])
 def test_tail(processes: str, request: pytest.FixtureRequest) -> None:
     lines = set(told(request.getfixturevalue(processes), "--count", "24", last="kept"))
-    reason = "no Service wbe in namespace shop"
+    reason = "no Service wbe in namespace shop; did you mean web?"
     assert {
         f"shop/web-0 {WEB}. A NOERROR 10.96.1.1 (kept)",
         f"shop/web-0 wbe.shop.svc.cluster.local. A NXDOMAIN (kept) - {reason}",
