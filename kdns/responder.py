@@ -272,7 +272,7 @@ def _told(
 def _bodies(query: Query, encoded: Encoded, parts: list[Answer], turns: bool) -> list[bytes]:
     """What is sent in turn: parts of the answer, or all of it with the addresses in turn."""
     if parts:
-        return [encode(query, part).body for part in parts]
+        return [encode(query, part).body for part in (*parts[1:], parts[0])]  # that one is sent now
     return encoded.rotations(MAX_ROTATIONS if turns else 1)
 
 
