@@ -8,8 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
+from msgspec import Struct
 
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError
@@ -55,6 +57,10 @@ def read(
     return for_pod(pod.spec, namespace, options.zone.strip("."), servers, node)
 
 
+class _List(Struct):
+    items: list[msgspec.Raw] = []
+
+
 def _declared(path: str, kind: type[M], namespace: str, name: str) -> M | None:
     from kdns.sources.manifest_files import ManifestFiles
 
@@ -82,8 +88,12 @@ def _fetched(access: ApiAccess, kind: type[M], namespace: str, name: str) -> M |
     from kdns.sources.apiserver import fetch
     from kdns.sources.transport import AccessError, TransportError
 
-    path = f"/api/v1/namespaces/{namespace}/{_PLURAL[kind]}/{name}"
+    # A list of one: list is a right that kdns has anyway, and get is not.
+    path = f"/api/v1/namespaces/{quote(namespace)}/{_PLURAL[kind]}"
+    one = {"fieldSelector": f"metadata.name={name}"}
     try:
-        return msgspec.json.decode(asyncio.run(fetch(access, path, PATIENCE)), type=kind)
+        body = asyncio.run(fetch(access, path, one, PATIENCE))
+        listed = msgspec.json.decode(body, type=_List)
+        return msgspec.json.decode(listed.items[0], type=kind) if listed.items else None
     except (AccessError, TransportError, msgspec.MsgspecError) as error:
         raise ConfigError(str(error)) from None

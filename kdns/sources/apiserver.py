@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec, module_from_spec
@@ -35,8 +35,8 @@ CREDENTIAL_SECONDS: Final = 60.0
 """How long an exec plugin or an identity provider may take; browser logins take longer and fail."""
 
 
-MAX_OBJECT: Final = 4 * 1024 * 1024
-"""Octets of one object; etcd takes 1.5 MiB."""
+MAX_ANSWER: Final = 4 * 1024 * 1024
+"""Octets that ``fetch`` reads; etcd takes objects of 1.5 MiB."""
 
 _SILENT: Final = logging.NullHandler()
 
@@ -114,13 +114,15 @@ class ApiServer:
         await self._connection.close()
 
 
-async def fetch(access: ApiAccess, path: str, patience: float) -> bytes:
-    """One object as JSON. Raises ``AccessError``, or ``TransportError`` with what the API says."""
+async def fetch(
+    access: ApiAccess, path: str, parameters: Mapping[str, str], patience: float
+) -> bytes:
+    """An answer of the API as JSON. Raises ``AccessError``, or ``TransportError`` with its own words."""
     connection = Connection(partial(_client, access), kubeconfig.paths(access.kubeconfig))
     try:
-        async with asyncio.timeout(patience), connection.get(path, {}, patience) as reply:
+        async with asyncio.timeout(patience), connection.get(path, parameters, patience) as reply:
             body = b""
-            while (piece := await reply.read()) and len(body) < MAX_OBJECT:
+            while (piece := await reply.read()) and len(body) < MAX_ANSWER:
                 body += piece
             if reply.status != 200:
                 raise TransportError(status_message(body) or f"{path}: HTTP {reply.status}")

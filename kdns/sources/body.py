@@ -68,6 +68,6 @@ class Tap(asyncio.Protocol):
             self.ended.set_result(None)
 
     def _stand_aside(self, _: object) -> None:
-        """The connection may serve other requests now."""
-        if self._transport.get_protocol() is self:
+        """The connection may serve other requests now, unless it ends."""
+        if not self._transport.is_closing() and self._transport.get_protocol() is self:
             self._transport.set_protocol(self._behind)
