@@ -128,7 +128,8 @@ class Server:
         """Take a new configuration over; on failure everything stays as it was."""
         async with self._reloading:
             try:
-                blocks = self._load()
+                # In a thread, for it may ask programs of the system.
+                blocks = await asyncio.to_thread(self._load)
                 if if_different and digest(blocks) == self._digest:
                     return True  # a comment, white space, or what failed was taken back
                 await self._apply(blocks)
