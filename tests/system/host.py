@@ -128,9 +128,13 @@ class Host:
         return done.stdout
 
     def files(self) -> dict[str, str]:
-        """Every file of /etc and /var/lib: type, mode, owner, and target or checksum."""
+        """Every file of /etc and /var/lib: type, mode, owner, and target or checksum.
+
+        But for the times that NetworkManager notes.
+        """
         listed = self.shell(
-            "find /etc /var/lib -type f -printf '%p\\t%y %m %U %G ' -exec sha256sum {} \\; -o"
+            "find /etc /var/lib -path /var/lib/NetworkManager -prune -o"
+            " -type f -printf '%p\\t%y %m %U %G ' -exec sha256sum {} \\; -o"
             " -printf '%p\\t%y %m %U %G %l\\n'"
         )
         return dict(line.split("\t", 1) for line in listed.splitlines())
