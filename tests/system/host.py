@@ -82,7 +82,7 @@ class Host:
             "LD_LIBRARY_PATH": str(_LIBRARIES),
         }
         self._unshare = Process([*_UNSHARE, "bash", START], folder / "host.log", self.environment)
-        self._unshare.wait_ready((folder / "ready").exists, 10)
+        self._unshare.wait_ready((folder / "ready").exists, 30)
         children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
         self._enter = ("nsenter", "-t", children.read_text().split()[0], "-n", "-m", "-p")
         self._started: list[Process] = []

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 
 from kdns.config.addresses import Address
@@ -218,6 +219,17 @@ def test_what_somebody_changed_since(tmp_path: Path) -> None:
             "/etc/resolv.conf was changed since: by a VPN, DHCP or a network manager."
             " -> sudo kdns laptop --install"
         )
+    ]
+
+
+def test_an_installation_that_was_interrupted(tmp_path: Path) -> None:
+    machine = Recorded(tmp_path, {"/etc/resolv.conf": GOOD})
+    changes = (installed.Change(WriteFile("/etc/resolv.conf", GOOD)),) * 2
+    path = machine.path(installed.STATE_ELSEWHERE)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(msgspec.json.encode(installed.State("resolv.conf", WANTED, changes, done=1)))
+    assert wrong(examine(machine, WANTED, RUNS)) == [
+        "An installation was interrupted and is not complete. -> sudo kdns laptop --install"
     ]
 
 

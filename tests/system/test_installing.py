@@ -49,7 +49,7 @@ def laptop(tmp_path: Path) -> Iterator[Host]:
 def start_kdns(laptop: Host) -> None:
     laptop.start(*LAPTOP)
     name = "redis-master.my-ns.svc.cluster.internal"
-    wait_until(lambda: laptop.addresses(name) == REDIS, 10, "kdns through the system")
+    wait_until(lambda: laptop.addresses(name) == REDIS, 30, "kdns through the system")
 
 
 def install(laptop: Host) -> str:
