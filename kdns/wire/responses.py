@@ -39,6 +39,11 @@ _NAMES: Final[dict[int, tuple[int, int]]] = {
 }
 _STRINGS_IN_NAPTR: Final = 3
 
+MAX_REASON: Final = 1024
+"""Octets taken of an Extended DNS Error's text, which are words for people."""
+
+_CONTROL: Final = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
+
 
 class Unreadable(Struct, frozen=True):
     """Bytes that are no reply; why, for people."""
@@ -165,7 +170,7 @@ class _Reader:
     def _opt(self, ttl: int, options: bytes) -> None:
         self.extended_rcode = ttl >> 24
         self.errors = tuple(
-            ExtendedError(int.from_bytes(value[:2], "big"), value[2:].decode("utf-8", "replace"))
+            ExtendedError(int.from_bytes(value[:2], "big"), _words(value[2:]))
             for code, value in edns_options(options) or ()
             if code == EdnsOption.EXTENDED_ERROR and len(value) >= 2
         )
@@ -190,3 +195,8 @@ class _Reader:
         rdata += self.data[self.at : end]
         rdata_shape.check(rtype, rdata)
         return rdata
+
+
+def _words(text: bytes) -> str:
+    """A reason from elsewhere, which goes to logs and terminals: one line, of a bounded length."""
+    return text[:MAX_REASON].decode("utf-8", "replace").translate(_CONTROL)

@@ -181,3 +181,18 @@ class TestRequests:
         sent = self.asked(query)
         assert (sent.payload, sent.ednsflags & dns.flags.DO) == (1232, dns.flags.DO)
         assert [int(option.otype) for option in sent.options] == [8]
+
+
+def test_a_reason_is_one_line_of_a_bounded_length() -> None:
+    """It goes to terminals and logs, and to askers within a message."""
+    for text, expected in (
+        (b"\x1b[31mred\n[INFO] forged", "\ufffd[31mred\ufffd[INFO] forged"),
+        (b"\xff" * 60000, "\ufffd" * 1024),
+    ):
+        reply = message()
+        option = dns.edns.GenericOption(dns.edns.OptionType.EDE, b"\0\0" + text)
+        reply.use_edns(0, 0, 1232, options=[option])
+        errors = read(reply.to_wire(max_size=65535)).errors
+        assert errors == (ExtendedError(0, expected),)
+        query = Query(b"\1a\0", ("a",), Type.A, edns=Edns(), transport="tcp")
+        assert encode(query, Answer(errors=errors)).body
