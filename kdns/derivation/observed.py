@@ -15,6 +15,9 @@ from kdns.wire.message import Transport
 MAX_WAITING: Final = 8192
 """Questions kept for the watchers between two deliveries; further ones are counted and not told."""
 
+MAX_OCTETS: Final = 8 * 1024 * 1024
+"""Likewise, of their requests and replies: over TCP each may have 64 KiB."""
+
 DELIVERY: Final = 0.1
 """Seconds between two deliveries."""
 
@@ -27,7 +30,7 @@ class Tap:
     def __init__(self, deliver: Callable[[Batch], None], describe: Callable[[Batch], None]) -> None:
         self._deliver, self._describe = deliver, describe
         self._seen: list[Seen] = []
-        self._missed = 0
+        self._missed = self._octets = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def respond(self, respond: Respond, caches: Mapping[Transport, PacketCache]) -> Respond:
@@ -47,15 +50,16 @@ class Tap:
                 return _Later(self, Seen(now, client, port, transport, data, b"", 0, False), reply)
             seconds = perf_counter() - started
             kept = entry is not None
-            self.see(Seen(now, client, port, transport, data, reply or b"", seconds, kept))
+            self.see(Seen(now, client, port, transport, data, _octets(reply), seconds, kept))
             return reply
 
         return watched
 
     def see(self, seen: Seen) -> None:
-        if len(self._seen) >= MAX_WAITING:
+        if len(self._seen) >= MAX_WAITING or self._octets > MAX_OCTETS:
             self._missed += 1
             return
+        self._octets += len(seen.request) + len(seen.reply)
         self._seen.append(seen)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(DELIVERY, self._flush)
@@ -64,6 +68,7 @@ class Tap:
         self._timer = None
         seen, self._seen = self._seen, []
         missed, self._missed = self._missed, 0
+        self._octets = 0
         batch = Batch(seen, missed)
         self._describe(batch)
         self._deliver(batch)
@@ -83,7 +88,7 @@ class _Later:
 
     def __await__(self) -> Generator[object, None, bytes | None]:
         reply = yield from self._reply.__await__()
-        self._seen.reply, self._seen.seconds = reply or b"", perf_counter() - self._started
+        self._seen.reply, self._seen.seconds = _octets(reply), perf_counter() - self._started
         self._tap.see(self._seen)
         return reply
 
@@ -92,3 +97,8 @@ class _Later:
         close = getattr(self._reply, "close", None)
         if close is not None:
             close()
+
+
+def _octets(reply: bytes | None) -> bytes:
+    """Of a zone transfer its first message alone."""
+    return bytes(reply or b"")
