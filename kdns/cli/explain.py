@@ -74,14 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n", "--namespace", default="", metavar="NS", help="complete the name as in a Pod there"
     )
-    parser.add_argument(
-        "-p",
-        "--port",
-        type=servers.port,
-        default=53,
-        metavar="N",
-        help="of the server (default: %(default)s)",
-    )
+    servers.add_port(parser, "of the server")
     parser.add_argument("--json", action="store_true", help="the same as a JSON document")
     configured.add_arguments(parser)
 
@@ -134,8 +127,11 @@ def _deriving(generation: Generation) -> Ask:
         for responder in generation.responders.values():
             if responder.find(query)[0] is not None:
                 answer = await responder.resolve(query)
+                if not answer.answer:
+                    why = "; ".join(error.text for error in answer.errors)
+                    raise ConfigError(f"this configuration does not explain: {why}")
                 return _steps(answer.answer)
-        raise ConfigError("the Corefile has the explanations turned off")
+        raise ConfigError("this configuration has no server block that explains")
 
     return ask
 

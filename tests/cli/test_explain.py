@@ -129,3 +129,16 @@ def test_fixed_reasons(reason: Reason) -> None:
     text = explain._FIXED[reason].replace("{service}", "a/b")
     text = text.replace("{asked.namespace}", "a").replace("{asked.service}", "10-0-0-1")
     assert bool(advice([text])) is (reason not in SAYS_IT_ALL)
+
+
+def test_a_configuration_that_does_not_explain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "Corefile"
+    path.write_text(
+        f".:53 {{\nexplain off\nkubernetes cluster.local {{\nmanifests {CLUSTER[1]}\n}}\n}}\n"
+    )
+    assert main.main(["explain", "db.default.svc.cluster.local", "--conf", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("kdns: this configuration does not explain: explanations are for ")
