@@ -103,7 +103,10 @@ class SnapshotFile:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
         try:
-            with open(new, "wb", opener=_private) as file:
+            new.unlink(
+                missing_ok=True
+            )  # else its owner, its mode, or where a link leads would stay
+            with open(new, "xb", opener=_private) as file:
                 for line in encode(snapshot):
                     file.write(line)
                     time.sleep(breath)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import stat
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,8 +18,10 @@ import pytest
 from msgspec.structs import replace
 
 from kdns.config import corefile
+from kdns.config.access import ApiAccess
 from kdns.records.snapshot import Snapshot, decode, encode
 from kdns.server.lifecycle import Server
+from kdns.sources.snapshots import SnapshotFile
 from tests.cluster.processes import free_dns_port, free_port
 from tests.fakes.apiserver import NAMESPACES, SERVICES, SLICES, FakeApi, Stall
 from tests.server.test_lifecycle import page
@@ -248,3 +251,15 @@ async def test_the_file_is_private_and_alone(site: Site) -> None:
     await saved(site)
     assert site.file.stat().st_mode & 0o777 == 0o600
     assert os.listdir(site.file.parent) == [site.file.name]
+
+
+def test_what_lies_where_it_is_written_is_not_written_to(tmp_path: Path) -> None:
+    """A link there might lead anywhere."""
+    other = tmp_path / "other"
+    other.write_text("somebody's")
+    (tmp_path / f"snapshot.{os.getpid()}.new").symlink_to(other)
+    file = SnapshotFile(ApiAccess(snapshot=str(tmp_path / "snapshot")))
+    file.write(Snapshot(file.header(0.0, ""), {}), 0.0)
+    assert other.read_text() == "somebody's"
+    assert stat.S_IMODE((tmp_path / "snapshot").stat().st_mode) == 0o600
+    assert file.read("") is not None
