@@ -181,15 +181,16 @@ def _remove(path: str) -> None:
 
 def _bind(path: str) -> socket.socket:
     """A socket that only this user can open. One whose server is gone is in nobody's way."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # one that does not accept must not hold this server up
+        with suppress(FileNotFoundError, ConnectionRefusedError):
+            with suppress(BlockingIOError):
+                probe.connect(path)
+            raise OSError("a server listens there already")
+    if Path(path).is_socket():
+        Path(path).unlink()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with suppress(FileNotFoundError, ConnectionRefusedError):
-            sock.connect(path)
-            raise OSError("a server listens there already")
-        if Path(path).is_socket():
-            Path(path).unlink()
-        sock.close()
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(0o177)
         try:
             sock.bind(path)

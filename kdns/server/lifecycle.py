@@ -178,6 +178,8 @@ class Server:
             await self.http.serve(self.pages.endpoints(prepared.generation))
         except ConfigError:
             await self.core.discard(prepared)
+            with suppress(ConfigError):
+                await self.debug.serve(*_debug(self.core.generation))
             raise
         # Nothing can fail from here on.
         self._digest = digest(blocks)
@@ -277,9 +279,9 @@ def digest(blocks: Iterable[ServerBlock]) -> str:
     return hashlib.sha512(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _debug(generation: Generation) -> tuple[str, Location]:
+def _debug(generation: Generation | None) -> tuple[str, Location]:
     """Where the debug socket is to be, and who says so."""
-    for planned in generation.plans:
+    for planned in generation.plans if generation else ():
         settings = planned.first("debug")
         if isinstance(settings, debug.Settings) and settings.socket:
             return settings.socket, settings.directive.location

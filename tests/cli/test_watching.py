@@ -312,3 +312,29 @@ def test_default_path(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_debug_refused(text: str, reason: str) -> None:
     assert refusal(text).startswith(reason)
+
+
+def test_a_socket_that_nobody_accepts_at_holds_no_start_up(tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text(MANIFEST)
+    corefile = tmp_path / "Corefile"
+    corefile.write_text(COREFILE.format(port=free_dns_port(), folder=tmp_path, upstream=1))
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as waiting:
+        busy.bind(str(tmp_path / "socket"))
+        busy.listen(0)
+        waiting.connect(str(tmp_path / "socket"))
+        line = [sys.executable, "-m", "kdns", "-conf", str(corefile)]
+        ran = subprocess.run(line, capture_output=True, text=True, check=False, timeout=15)
+    assert "a server listens there already" in ran.stderr
+
+
+def test_a_start_that_fails_later_leaves_no_socket(tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text(MANIFEST)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        health = f"    health 127.0.0.1:{taken.getsockname()[1]}\n"
+        text = COREFILE.format(port=free_dns_port(), folder=tmp_path, upstream=1)
+        corefile = tmp_path / "Corefile"
+        corefile.write_text(text.replace("    debug", f"{health}    debug"))
+        line = [sys.executable, "-m", "kdns", "-conf", str(corefile)]
+        ran = subprocess.run(line, capture_output=True, text=True, check=False, timeout=15)
+    assert (ran.returncode, "Address already in use" in ran.stderr) == (1, True)
+    assert not (tmp_path / "socket").exists()
