@@ -29,7 +29,9 @@ from kdns.system.steps import (
     shell_lines,
 )
 
-STATE: Final = {"win32": "/ProgramData/kdns/split-dns.json"}
+STATE: Final = {"win32": "/Program Files/kdns/split-dns.json"}
+"""Its commands are run to undo an installation, so it is where only administrators may write: not in
+ProgramData, where anybody may make a folder."""
 STATE_ELSEWHERE: Final = "/var/lib/kdns/split-dns.json"
 
 _NEW: Final = ".kdns-new"
