@@ -19,6 +19,7 @@ PATIENCE: Final = 10.0
 """Seconds for the connection, and for each message of the transfer."""
 
 MAX_RECORDS: Final = 2_000_000
+MAX_OCTETS: Final = 256 * 1024 * 1024
 """More than any zone that is served here, and less than would end the process."""
 
 
@@ -49,7 +50,7 @@ async def _records(
 ) -> AsyncIterator[Record]:
     """RFC 5936 section 2.2: the SOA comes first and, for the end, last."""
     first: Record | None = None
-    count = 0
+    count = octets = 0
     while True:
         for record in (await _message(reader, query, message_id)).answer:
             if first is None:
@@ -60,8 +61,11 @@ async def _records(
                 return
             yield record
             count += 1
-            if count > MAX_RECORDS:
-                raise UpstreamError(f"the transfer has more than {MAX_RECORDS} records")
+            octets += len(record.owner) + len(record.rdata)
+            if count > MAX_RECORDS or octets > MAX_OCTETS:
+                raise UpstreamError(
+                    f"the transfer is too large: {count} records with {octets} octets came so far"
+                )
         if first is None:
             raise UpstreamError("the transfer has no records")
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,11 @@ import dns.zone
 import pytest
 
 from kdns.config import corefile
+from kdns.config.addresses import Address
 from kdns.server.lifecycle import Server
+from kdns.upstream import transfer
+from kdns.upstream.client import UpstreamError
+from kdns.wire.names import to_wire
 from tests.cluster import programs
 from tests.cluster.processes import Process, free_dns_port
 
@@ -422,3 +427,29 @@ async def test_coredns_as_secondary(tmp_path: Path) -> None:
 
 async def transferred(port: int) -> bool:
     return bool(await dig(port, "cluster.local", "AXFR", "+tries=1"))
+
+
+async def test_a_transfer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "MAX_OCTETS", 100_000)
+    soa = dns.rrset.from_text(f"{ORIGIN}.", 60, "IN", "SOA", "ns1. hostmaster. 1 60 1 600 60")
+    text = dns.rrset.from_text(f"a.{ORIGIN}.", 60, "IN", "TXT", *['"' + 250 * "x" + '"'] * 3)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+        query = dns.message.from_wire(await reader.readexactly(size))
+        reply = dns.message.make_response(query)
+        reply.answer = [soa, text]
+        writer.write(reply.to_wire(prepend_length=True))
+        reply.answer = [text]
+        with suppress(OSError):
+            while True:
+                writer.write(reply.to_wire(prepend_length=True))
+                await writer.drain()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        address = Address("127.0.0.1", server.sockets[0].getsockname()[1])
+        records = transfer.transfer(address, to_wire(tuple(ORIGIN.split("."))))
+        with pytest.raises(UpstreamError, match="too large"):
+            async for _ in records:
+                pass
