@@ -60,14 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIDE",
         help="whose names are asked for (default: those of both sides, of a server by AXFR)",
     )
-    parser.add_argument(
-        "-p",
-        "--port",
-        type=servers.port,
-        default=53,
-        metavar="N",
-        help="of servers (default: %(default)s)",
-    )
+    servers.add_port(parser, "of servers")
     parser.add_argument("--with-ttl", action="store_true", help="compare TTLs too")
     configured.add_arguments(parser)
 

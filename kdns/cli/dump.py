@@ -37,14 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ZONE|all [@SERVER]",
         help="a zone, or all of them; a server to ask for it (AXFR)",
     )
-    parser.add_argument(
-        "-p",
-        "--port",
-        type=servers.port,
-        default=53,
-        metavar="N",
-        help="of the server (default: %(default)s)",
-    )
+    servers.add_port(parser, "of the server")
     parser.add_argument(
         "-o", "--output", default="", metavar="DIR", help="write a file db.ZONE for each zone"
     )

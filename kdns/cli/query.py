@@ -76,14 +76,7 @@ def add_question(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     parser.add_argument(
         "-x", dest="address", metavar="ADDRESS", help="the name of an address (PTR)"
     )
-    parser.add_argument(
-        "-p",
-        "--port",
-        type=servers.port,
-        default=53,
-        metavar="N",
-        help="of the servers (default: %(default)s)",
-    )
+    servers.add_port(parser, "of the servers")
     _add_place(parser.add_argument_group("whose resolver (one of these)"))
     changes = parser.add_argument_group("what that resolver does")
     _add_changes(changes)

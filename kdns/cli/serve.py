@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command's options; what is not given here has the default of ``ServeFlags``."""
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add_sources(parser.add_argument_group("where the objects come from (one of these)"))
+    sources = parser.add_argument_group("where the objects come from (one of these)")
+    add_sources(sources)
+    add_files(sources)
     add_answers(parser.add_argument_group("what is answered"))
     _add_operation(parser.add_argument_group("operation"))
 
@@ -55,6 +57,9 @@ def add_sources(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--context", default="", metavar="NAME", help="of the kubeconfig (default: its current one)"
     )
+
+
+def add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--snapshot",
         default="",

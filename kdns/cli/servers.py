@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from kdns.config.addresses import Address, parse_address
 from kdns.config.tree import ConfigError
 
@@ -29,7 +31,19 @@ def read(word: str, port: int) -> Address:
         raise ConfigError(f"@{text}: {error}") from None
 
 
-def port(text: str) -> int:
+def add_port(parser: argparse.ArgumentParser, whose: str) -> None:
+    """The option that ``dig`` has."""
+    parser.add_argument(
+        "-p",
+        "--port",
+        type=_port,
+        default=53,
+        metavar="N",
+        help=f"{whose} (default: %(default)s)",
+    )
+
+
+def _port(text: str) -> int:
     """A port of 1 to 65535, for argparse."""
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 65535:
         raise ValueError(f"expected a port of 1 to 65535, found {text!r}")

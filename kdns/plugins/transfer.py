@@ -15,10 +15,11 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.config.addresses import Address, parse_address
+from kdns.config.addresses import Address
 from kdns.config.tree import Option
 from kdns.plugins.file import parse_zones, served_zones
 from kdns.plugins.interface import Context, Handler
+from kdns.plugins.name_servers import read_address
 from kdns.plugins.zones import longest_match
 from kdns.upstream.notify import notify
 from kdns.upstream.resolv import is_address
@@ -76,19 +77,6 @@ def _to(settings: Settings, option: Option) -> Settings:
         to=(*settings.to, *found),
         anyone=settings.anyone or ANYONE in option.args,
     )
-
-
-def read_address(option: Option, text: str) -> Address:
-    """A name server: an IP address, maybe with a port. Raises ``ConfigError``."""
-    if is_address(text):
-        return Address(text, 53)
-    try:
-        address = parse_address(text)
-    except ValueError:
-        address = None
-    if address is None or not is_address(address.host):
-        option.fail(f"expected IP or IP:PORT, got {text!r}")
-    return address
 
 
 def _source(option: Option) -> str:

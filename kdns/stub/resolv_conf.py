@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.config.addresses import Address
-from kdns.upstream.resolv import is_address
+from kdns.upstream.resolv import is_address, lines
 
 MAX_SERVERS: Final = 3
 """``MAXNS`` of glibc and musl; Go has the same."""
@@ -43,9 +43,8 @@ class ResolvConf(Struct, frozen=True):
 def parse(text: str, port: int = 53) -> ResolvConf:
     """What is no known line or value is passed over, as libraries do; the last ``search`` counts."""
     conf = ResolvConf()
-    for line in text.splitlines():
-        words = line.split("#")[0].split(";")[0].split()
-        if words and words[0] in _LINES:
+    for words in lines(text):
+        if words[0] in _LINES:
             conf = _LINES[words[0]](conf, words[1:], port)
     return conf
 

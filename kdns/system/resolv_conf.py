@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from kdns.config.addresses import Address
 from kdns.system.addresses import PORT, domain, servers
+from kdns.upstream.resolv import lines
 
 PATH: Final = "/etc/resolv.conf"
 
@@ -31,8 +32,7 @@ def parse(text: str) -> ResolvConf:
     named: list[str] = []
     search: list[str] = []
     options: list[str] = []
-    for line in text.splitlines():
-        words = line.split("#")[0].split(";")[0].split()
+    for words in lines(text):
         match words:
             case ["nameserver", name, *_]:
                 named.append(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Final
 
@@ -35,9 +36,15 @@ def nameservers(path: str) -> list[str]:
         raise ResolvError(
             f"{path!r} is no address and cannot be read as a file: {reason}"
         ) from error
-    words = [line.split("#")[0].split(";")[0].split() for line in text.splitlines()]
-    found = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
+    found = [line[1] for line in lines(text) if len(line) > 1 and line[0] == "nameserver"]
     return [server for server in found if is_address(server)]
+
+
+def lines(text: str) -> Iterator[list[str]]:
+    """The words of each line of a ``resolv.conf`` that says something, without comments."""
+    for line in text.splitlines():
+        if words := line.split("#")[0].split(";")[0].split():
+            yield words
 
 
 def is_address(text: str) -> bool:

@@ -9,10 +9,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.config import durations
-from kdns.config.addresses import Address, parse_address
+from kdns.config.addresses import Address
 from kdns.config.keys import expand_zone
 from kdns.config.tree import Location, Option
 from kdns.plugins.forward.targets import MAX_TARGETS, check_target
+from kdns.plugins.name_servers import read_address
 from kdns.upstream.probes import Check
 from kdns.upstream.resolv import is_address
 from kdns.upstream.upstream import Options, Policy
@@ -175,20 +176,8 @@ def _source_address(settings: Settings, option: Option) -> Settings:
 def _resolver(settings: Settings, option: Option) -> Settings:
     if not option.args:
         option.fail("expected at least one IP[:PORT]")
-    resolvers = tuple(_resolver_address(option, text) for text in option.args)
+    resolvers = tuple(read_address(option, text) for text in option.args)
     return replace(settings, resolvers=resolvers)
-
-
-def _resolver_address(option: Option, text: str) -> Address:
-    if is_address(text):
-        return Address(text, 53)
-    try:
-        address = parse_address(text)
-    except ValueError:
-        address = None
-    if address is None or not is_address(address.host):
-        option.fail(f"expected IP or IP:PORT, got {text!r}")
-    return address
 
 
 def _doh_method(settings: Settings, option: Option) -> Settings:
