@@ -1,8 +1,8 @@
 """The Kubernetes API server as a source: connections by the ``kubernetes`` package, one watcher each.
 
-The only importer of ``kubernetes``, and that only when a connection is made: the import takes half a
-second and 36 MB. It is used for what it does well (kubeconfig, exec plugins, tokens, TLS, proxies);
-bodies are read as raw bytes, never through its models.
+The only importer of ``kubernetes``, and that only when a connection is made, and no more of it than
+what it does well: kubeconfig, exec plugins, tokens, TLS, proxies. Not its ``ApiClient``, which comes with
+pydantic; bodies are read as raw bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from kdns.sources.watcher import Context, Liveness, Timing, Watcher
 from kdns.status import ResourceStatus, SourceStatus
 
 if TYPE_CHECKING:
-    from kubernetes.aio.client import ApiClient, Configuration
+    from kubernetes.aio.client.configuration import Configuration
+    from kubernetes.aio.client.rest import RESTClientObject
 
 CREDENTIAL_SECONDS: Final = 60.0
 """How long an exec plugin or an identity provider may take; browser logins take longer and fail."""
@@ -134,14 +135,14 @@ async def fetch(
 
 
 def _leave_out_unused() -> None:
-    """Have ``kubernetes.aio.client`` imported without what the packages around it import besides.
+    """Have modules of ``kubernetes`` imported without what the packages around them import besides.
 
-    That is the blocking client, and the dynamic one with its dependencies: a third of the time to start
-    and 9 MB, unused. It has to come before any import of ``kubernetes``.
+    That is the blocking client, the dynamic one, and what reads a kubeconfig, with pydantic: a tenth of
+    the CPU time of a start and 8 MB, unused. It has to come before any import of ``kubernetes``.
     """
     if "kubernetes" in sys.modules:
         return
-    for name in ("kubernetes", "kubernetes.aio"):
+    for name in ("kubernetes", "kubernetes.aio", "kubernetes.aio.config", "kubernetes.aio.utils"):
         spec = find_spec(name)
         if spec is not None:
             sys.modules[name] = module_from_spec(spec)
@@ -152,9 +153,11 @@ async def _configuration(access: ApiAccess) -> Configuration:
     """Load the settings. Raises ``AccessError``, or ``TransportError`` when a plugin fails."""
     # It logs what is raised here as well; without any handler that would go to standard error.
     logging.getLogger("kubernetes").addHandler(_SILENT)
-    from kubernetes.aio import client, config  # noqa: PLC0415 - see the module's docstring
+    from kubernetes.aio.client.configuration import Configuration  # noqa: PLC0415 - see the docstring
+    from kubernetes.aio.config.config_exception import ConfigException  # noqa: PLC0415
+    from kubernetes.aio.config.incluster_config import load_incluster_config  # noqa: PLC0415
 
-    configuration = client.Configuration(host="")
+    configuration = Configuration(host="")
     try:
         async with asyncio.timeout(CREDENTIAL_SECONDS):
             if access.endpoint:
@@ -162,12 +165,12 @@ async def _configuration(access: ApiAccess) -> Configuration:
             elif access.kubeconfig:
                 await _use_kubeconfig(configuration, access)
             else:
-                config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+                load_incluster_config(configuration)  # type: ignore[no-untyped-call]
     except (AccessError, TransportError):
         raise
     except TimeoutError as error:
         raise TransportError(f"no credentials within {CREDENTIAL_SECONDS:g} s") from error
-    except config.ConfigException as error:
+    except ConfigException as error:
         raise AccessError(f"{_place(access)}: {error}") from error
     except Exception as error:  # the package's loader trips over odd files in many ways
         raise AccessError(f"{_place(access)}: {type(error).__name__}: {error}") from error
@@ -196,11 +199,11 @@ def _use_endpoint(configuration: Configuration, access: ApiAccess) -> None:
 
 
 async def _use_kubeconfig(configuration: Configuration, access: ApiAccess) -> None:
-    from kubernetes.aio import config  # noqa: PLC0415
     from kubernetes.aio.config.exec_provider import ExecProvider  # noqa: PLC0415
+    from kubernetes.aio.config.kube_config import load_kube_config  # noqa: PLC0415
 
     plugin = kubeconfig.check(access.kubeconfig, access.context)
-    loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
+    loader = await load_kube_config(  # type: ignore[no-untyped-call]
         config_file=access.kubeconfig,
         context=access.context or None,
         client_configuration=configuration,
@@ -215,14 +218,14 @@ async def _use_kubeconfig(configuration: Configuration, access: ApiAccess) -> No
         raise TransportError(f"exec plugin {plugin}: no token and no certificate in its answer")
 
 
-async def _client(access: ApiAccess) -> ApiClient:
+async def _client(access: ApiAccess) -> RESTClientObject:
     """Make a client. Raises ``AccessError``, or ``TransportError`` when a plugin fails."""
     _leave_out_unused()
-    from kubernetes.aio.client import ApiClient  # noqa: PLC0415
+    from kubernetes.aio.client.rest import RESTClientObject  # noqa: PLC0415
 
     configuration = await _configuration(access)
     try:
-        return ApiClient(configuration)
+        return RESTClientObject(configuration)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         files = [configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file]
         named = ", ".join(file for file in files if file)

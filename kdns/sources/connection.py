@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any, Final, Protocol, TypeAlias
+from urllib.parse import quote, urlencode
 
 import aiohttp
 
@@ -29,22 +30,12 @@ _FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
 
 class Client(Protocol):
-    """The part of ``kubernetes.aio.client.ApiClient`` that is used."""
+    """The part of ``kubernetes.aio.client.rest.RESTClientObject`` that is used."""
 
     configuration: Any
 
-    async def param_serialize(
-        self,
-        method: str,
-        resource_path: str,
-        *,
-        query_params: Any,
-        header_params: Any,
-        auth_settings: Any,
-    ) -> Any: ...
-
-    async def call_api(
-        self, method: str, url: str, header_params: Any, *, _request_timeout: Any
+    async def request(
+        self, method: str, url: str, headers: Any, *, _request_timeout: Any
     ) -> Any: ...
 
     async def close(self) -> None: ...
@@ -251,19 +242,17 @@ class AiohttpReply:
 async def _send(
     client: Client, path: str, parameters: Mapping[str, str], patience: float
 ) -> aiohttp.ClientResponse:
-    method, url, headers, *_ = await client.param_serialize(
-        "GET",
-        path,
-        query_params=list(parameters.items()),
-        header_params=dict(_HEADERS),
-        auth_settings=["BearerToken"],
-    )
-    # Token files often end with a newline, which no header may contain.
-    headers = {name: str(value).strip() for name, value in headers.items()}
+    url = f"{client.configuration.host}{path}"
+    if parameters:
+        url += f"?{urlencode(parameters, quote_via=quote)}"
+    headers = dict(_HEADERS)
+    for credential in (await client.configuration.auth_settings()).values():
+        # Token files often end with a newline, which no header may contain.
+        headers[credential["key"]] = str(credential["value"] or "").strip()
     # ``patience`` covers connecting and the answer's head; the body may take as long as a watch.
     unbounded = aiohttp.ClientTimeout(total=None, sock_connect=min(patience, 3.0))
     async with asyncio.timeout(patience):
-        answer = await client.call_api(method, url, headers, _request_timeout=unbounded)
+        answer = await client.request("GET", url, headers, _request_timeout=unbounded)
     response: aiohttp.ClientResponse = answer.response
     return response
 
