@@ -33,7 +33,7 @@ def test_children_end_with_the_run_however_it_ends(tmp_path: Path, how: signal.S
         os.kill(child, 0)  # it lives
         run.send_signal(how)
         run.wait(10)
-    wait_until(lambda: not _alive(child), 5, "the child's end")
+    wait_until(lambda: not _alive(child), 20, "the child's end")
 
 
 def _alive(pid: int) -> bool:
