@@ -177,5 +177,7 @@ class ShortNames:
             return last
         tried = ", ".join(to_text(suffix) for suffix in self._suffixes(query))
         text = f"neither {to_text(query.name)} nor, in the cluster, with {tried} appended"
-        errors = (ExtendedError(ErrorCode.OTHER, text[:200]),) if query.wants_reason else ()
+        nowhere = (ExtendedError(ErrorCode.OTHER, text[:200]),) if query.wants_reason else ()
+        telling = last.errors if len(query.name) <= TELLING else ()
+        errors = (*telling, *nowhere)
         return Answer(Rcode.NXDOMAIN, errors=errors, plugin=NAME)
