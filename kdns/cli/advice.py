@@ -83,6 +83,13 @@ _ADVICE: Final = [
         ["kubectl get --raw /readyz", "kubectl logs -n kube-system -l k8s-app=kube-dns --tail 20"],
     ),
     (
+        re.compile(r"no directive of this server block answers"),
+        [
+            "names of the cluster end in its zone; -n NAMESPACE completes a short one as in a Pod there",
+            "for all others the Corefile needs a directive that has them, such as forward",
+        ],
+    ),
+    (
         re.compile(r"not of the form SERVICE\.NAMESPACE\.svc"),
         [
             "a Service's name is SERVICE.NAMESPACE.svc and the zone; in a Pod SERVICE.NAMESPACE will do"

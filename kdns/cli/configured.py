@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from kdns.cli import coredns, logs, serve
 from kdns.config import flags
+from kdns.config.addresses import Address
 from kdns.config.tree import ServerBlock
 
 if TYPE_CHECKING:
@@ -35,6 +36,16 @@ async def loaded(blocks: tuple[ServerBlock, ...]) -> AsyncIterator[Generation]:
     with logs.silent():
         async with offline.loaded(blocks, PATIENCE) as generation:
             yield generation
+
+
+@asynccontextmanager
+async def serving(options: argparse.Namespace) -> AsyncIterator[Address]:
+    """A server by these options, as ``server.offline`` makes it. Raises ``ConfigError``."""
+    from kdns.server import offline
+
+    with logs.silent():
+        async with offline.serving(blocks(options)) as address:
+            yield address
 
 
 def blocks(options: argparse.Namespace) -> tuple[ServerBlock, ...]:

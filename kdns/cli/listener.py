@@ -9,11 +9,10 @@ from typing import Final
 
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError
+from kdns.system.doctor import PLACES
 
-CANDIDATES: Final = (
-    Address("127.0.0.1", 53),
-    *([Address("127.0.0.153", 53)] if sys.platform.startswith("linux") else []),
-    Address("127.0.0.1", 1053),
+CANDIDATES: Final = tuple(
+    place for place in PLACES if place.host == "127.0.0.1" or sys.platform.startswith("linux")
 )
 """A resolver of the system may be at the first; all of 127.0.0.0/8 is loopback on Linux alone."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -17,12 +19,13 @@ from msgspec.structs import replace
 
 from kdns.cli import serve, servers
 from kdns.cli.telling import Teller, conclude, ignore, to_json
+from kdns.config import flags
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError
 from kdns.stub import resolv_conf
 from kdns.stub.flavours import FLAVOURS
 from kdns.stub.resolv_conf import ResolvConf
-from kdns.stub.walk import ADDRESSES, walk
+from kdns.stub.walk import ADDRESSES, Result, walk
 from kdns.wire.constants import Type
 from kdns.wire.names import BadNameError, reverse, to_text, wire_from_text
 from kdns.wire.presentation import rdata_text
@@ -33,6 +36,7 @@ examples:
   kdns query web.shop                                    as this machine's resolv.conf says
   kdns query web --namespace shop @10.96.0.10            as in a Pod of the namespace
   kdns query web --pod shop/web-0                        as in this Pod, whatever its dnsConfig says
+  kdns query web --namespace shop --manifests deploy.yaml    what a server would say that has these
   kdns query web --namespace shop --resolver musl @::1 -p 1053
   kdns query _http._tcp.web.shop.svc.cluster.local. SRV @127.0.0.1 +short
   kubectl exec -n shop web-0 -- cat /etc/resolv.conf | kdns query web --resolv-conf -
@@ -40,6 +44,8 @@ examples:
 
 DEFAULT_FILE: Final = "/etc/resolv.conf"
 _NUMBERS: Final = ("ndots", "timeout", "attempts")
+OURS: Final = Address("127.0.0.1", 0)
+"""A server of our own, made from manifests; its port is known when it runs."""
 MAX_BYTES: Final = 64 * 1024
 """Of a resolv.conf; the C library takes far less."""
 
@@ -80,7 +86,9 @@ def add_question(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     _add_place(parser.add_argument_group("whose resolver (one of these)"))
     changes = parser.add_argument_group("what that resolver does")
     _add_changes(changes)
-    serve.add_sources(parser.add_argument_group("where --pod is looked up (one of these)"))
+    serve.add_sources(
+        parser.add_argument_group("where --pod is looked up; without @SERVER, manifests are asked")
+    )
     return changes
 
 
@@ -122,12 +130,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{asked.name} is an address: no question is asked")
         return 0
     conf = resolver(options, asked)
-    quiet = asked.short or options.json
-    if not quiet:
-        print(f"; as {options.resolver} does: {conf.told()}")
-    flavour = FLAVOURS[options.resolver]
-    report = ignore if quiet else Teller().show
-    result = asyncio.run(walk(asked.name, asked.qtypes, conf, flavour, report))
+    conf, result = asyncio.run(_walk(options, asked, conf))
     if options.json:
         print(to_json(result, conf, options.resolver))
     elif asked.short:
@@ -135,6 +138,34 @@ def run(options: argparse.Namespace) -> int:
     else:
         conclude(result)
     return 0 if result.records else 1
+
+
+async def _walk(
+    options: argparse.Namespace, asked: Question, conf: ResolvConf
+) -> tuple[ResolvConf, Result]:
+    """Also who was asked in the end."""
+    quiet = asked.short or options.json
+    report = ignore if quiet else Teller().show
+    async with asking(options, conf) as known:
+        if not quiet:
+            made = f", made from {options.manifests}" if known is not conf else ""
+            print(f"; as {options.resolver} does: {known.told()}{made}")
+        flavour = FLAVOURS[options.resolver]
+        return known, await walk(asked.name, asked.qtypes, known, flavour, report)
+
+
+@asynccontextmanager
+async def asking(options: argparse.Namespace, conf: ResolvConf) -> AsyncIterator[ResolvConf]:
+    """With a server of our own in it for as long as this lasts, where manifests are to be asked."""
+    if conf.servers != (OURS,):
+        yield conf
+        return
+    from kdns.cli import configured
+
+    zones = [options.zone, *flags.REVERSE_ZONES]
+    given = {**vars(options), "zone": zones, "listen": [str(OURS)], "conf": ""}
+    async with configured.serving(argparse.Namespace(**given)) as address:
+        yield replace(conf, servers=(address,))
 
 
 # ---- the question
@@ -167,7 +198,7 @@ def _name_and_types(words: list[str]) -> tuple[str, tuple[int, ...]]:
     names = [word for word in words if not _is_type(word) and class_number(word) is None]
     names = names or words[:1]
     if len(names) != 1:
-        problem = "which name?" if not names else f"{names[1]!r}: one name at a time"
+        problem = "which name?" if not names else f"{names[1]!r}: one name at a time."
         raise ConfigError(f"{problem} Expected NAME [TYPE] [@SERVER]")
     rest = list(words)
     rest.remove(names[0])
@@ -199,7 +230,11 @@ def _is_literal(text: str) -> bool:
 
 def resolver(options: argparse.Namespace, asked: Question) -> ResolvConf:
     """Raises ``ConfigError`` where nobody is to be asked."""
-    server = (servers.read(asked.server, options.port),) if asked.server else ()
+    if not options.pod and (options.kubeconfig or options.context or options.in_cluster):
+        raise ConfigError("an API server is only asked for a Pod: name it by --pod NS/NAME")
+    server = (OURS,) if options.manifests else ()
+    if asked.server:
+        server = (servers.read(asked.server, options.port),)
     conf = _given(options, server)
     conf = replace(conf, servers=server or conf.servers)
     if options.search is not None:

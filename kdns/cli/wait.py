@@ -17,6 +17,7 @@ from kdns.cli.telling import ignore
 from kdns.config.durations import parse_duration
 from kdns.config.tree import ConfigError
 from kdns.stub.flavours import FLAVOURS
+from kdns.stub.resolv_conf import ResolvConf
 from kdns.stub.walk import Result, walk
 from kdns.wire.constants import Rcode, rcode_name, type_name
 from kdns.wire.presentation import rdata_text
@@ -63,7 +64,8 @@ def run(options: argparse.Namespace) -> int:
     asked = query.question(options)
     test, seconds = condition(options.condition), _seconds(options.patience)
     started = monotonic()
-    met, last = asyncio.run(_until(asked, options, test, seconds))
+    conf = replace(query.resolver(options, asked), timeout=ATTEMPT, attempts=1)
+    met, last = asyncio.run(_until(asked, options, conf, test, seconds))
     spent = f"after {monotonic() - started:.1f} s"
     if not asked.short:
         print(
@@ -107,19 +109,19 @@ def _absent(result: Result) -> bool:
 
 
 async def _until(
-    asked: Question, options: argparse.Namespace, test: Test, seconds: float
+    asked: Question, options: argparse.Namespace, conf: ResolvConf, test: Test, seconds: float
 ) -> tuple[bool, Result]:
     """Look until the test is met or the time is over; at least once."""
-    conf = replace(query.resolver(options, asked), timeout=ATTEMPT, attempts=1)
     flavour = FLAVOURS[options.resolver]
-    end, pause = monotonic() + seconds, FIRST_PAUSE
-    while True:
-        result = await walk(asked.name, asked.qtypes, conf, flavour, ignore)
-        left = end - monotonic()
-        if test(result) or left <= 0:
-            return test(result), result
-        await asyncio.sleep(min(pause, left))
-        pause = min(2 * pause, LONGEST_PAUSE)
+    async with query.asking(options, conf) as known:
+        end, pause = monotonic() + seconds, FIRST_PAUSE
+        while True:
+            result = await walk(asked.name, asked.qtypes, known, flavour, ignore)
+            left = end - monotonic()
+            if test(result) or left <= 0:
+                return test(result), result
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def said(result: Result) -> str:

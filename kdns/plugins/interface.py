@@ -67,9 +67,9 @@ class Offer(Protocol):
         """Those that there are data of."""
 
     def records(self, zone: Name) -> Iterator[Record] | None:
-        """All of one of them at this moment, the SOA first; None for no zone of it.
+        """All of one of them, the SOA first; None for no zone of it.
 
-        What changes while they are read does not show.
+        What changes after the second was read does not show.
         """
 
 

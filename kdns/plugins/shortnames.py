@@ -139,7 +139,8 @@ class ShortNames:
         keys: frozenset[Key] = frozenset()
         kept, last, found = FOREVER, Answer(Rcode.NXDOMAIN), False
         reasons: tuple[ExtendedError, ...] = ()
-        for at, suffix in enumerate(self._suffixes(query), 1):
+        suffixes = self._suffixes(query)
+        for at, suffix in enumerate(suffixes, 1):
             ending = to_wire(suffix)
             if len(query.qname) - 1 + len(ending) > MAX_NAME:
                 continue
@@ -152,11 +153,20 @@ class ShortNames:
                 last, found = self._lead_to(query, qname, last), True
             if found or last.rcode == Rcode.SERVFAIL:
                 break
-            if at == len(query.name):  # ``redis`` is a Service, ``redis.shop`` has a namespace
+            if at == self._telling(query.name, suffixes[0][0]):
                 reasons = last.errors
         if reasons and not found:
             last = replace(last, errors=reasons)
         return replace(last, keys=keys, keep_until=kept), found
+
+    def _telling(self, name: Name, namespace: str) -> int:
+        """Whose reason says most: ``redis`` is a Service, ``redis.shop`` has a namespace.
+
+        But ``db-0.db`` is an endpoint where there is a Service ``db``.
+        """
+        if len(name) == 2 and self.cluster.index.service(namespace, name[1]):
+            return 1
+        return len(name)
 
     def _suffixes(self, query: Query) -> tuple[Name, ...]:
         """The search list of a Pod in the asker's namespace."""
@@ -177,5 +187,7 @@ class ShortNames:
             return last
         tried = ", ".join(to_text(suffix) for suffix in self._suffixes(query))
         text = f"neither {to_text(query.name)} nor, in the cluster, with {tried} appended"
-        errors = (ExtendedError(ErrorCode.OTHER, text[:200]),) if query.wants_reason else ()
+        nowhere = (ExtendedError(ErrorCode.OTHER, text[:200]),) if query.wants_reason else ()
+        telling = last.errors if len(query.name) <= TELLING else ()
+        errors = (*telling, *nowhere)
         return Answer(Rcode.NXDOMAIN, errors=errors, plugin=NAME)

@@ -7,16 +7,17 @@ question adds keys, so that a kept answer never tells of something that has chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from itertools import islice
 from typing import Final, TypeAlias
 
 from kdns.records.index import Index
 from kdns.records.lookup import is_exposed
-from kdns.records.objects import Kind, Port
+from kdns.records.objects import Endpoint, Kind, Port
 from kdns.records.outcome import Asked, Outcome, Reason, View
 from kdns.records.search import artefact
+from kdns.records.services import endpoint_label
 from kdns.wire.message import Key
 from kdns.wire.names import Name
 
@@ -189,7 +190,23 @@ def _no_form(index: Index, view: View, asked: Asked) -> _Explained:
 
 
 def _no_endpoint(index: Index, view: View, asked: Asked) -> _Explained:
-    return f"{asked.title} {_full(asked)} has no ready endpoint called {asked.endpoint or 'so'}", ()
+    text = f"{asked.title} {_full(asked)} has no ready endpoint called {asked.endpoint or 'so'}"
+    if not asked.endpoint or asked.cluster:
+        return text, ()
+    ready: list[str] = []
+    for label, endpoint in islice(_labelled(index, view, asked), _LOOKED_AT):
+        if label == asked.endpoint:
+            return text + f"; it is {'terminating' if endpoint.terminating else 'not ready'}", ()
+        if endpoint.ready:
+            ready.append(label)
+    return text + (f"; ready: {_list(ready)}" if ready else ""), ()
+
+
+def _labelled(index: Index, view: View, asked: Asked) -> Iterator[tuple[str, Endpoint]]:
+    for piece in index.slices(asked.namespace, asked.service):
+        for endpoint in piece.endpoints:
+            for address in endpoint.addresses:
+                yield endpoint_label(endpoint, address, view.endpoint_pod_names).lower(), endpoint
 
 
 def _none_ready(index: Index, view: View, asked: Asked) -> _Explained:

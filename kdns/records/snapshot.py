@@ -95,7 +95,7 @@ def decode(lines: Iterable[bytes]) -> Snapshot:
                 objects.setdefault(kind, []).extend(
                     msgspec.json.decode(read.objects, type=LISTS[kind])
                 )
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise SnapshotError(f"damaged: {error}") from error
         digest.update(line)
     raise SnapshotError("damaged: its end is missing")
@@ -112,7 +112,7 @@ def _read_header(line: bytes) -> Header:
         if version > FORMAT:
             raise SnapshotError(f"format {version} is of a newer kdns; this one reads {FORMAT}")
         return _header.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SnapshotError("not a snapshot of kdns") from error
 
 

@@ -1,4 +1,4 @@
-"""What a configuration answers, without listening: for commands that look at it once."""
+"""What a configuration answers, for the length of a command: without listening, or on a port of its own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 
-from kdns.config.access import ApiAccess
+from kdns.config.access import Access, ApiAccess
+from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, ServerBlock
 from kdns.metrics import Metrics
 from kdns.server.clusters import Cluster, WatchedCluster, merge
+from kdns.server.core import Core
 from kdns.server.errors import UNUSABLE, as_config_error
 from kdns.server.generation import Generation, plan, wanted_clusters
 from kdns.wire.message import Record
@@ -34,15 +36,34 @@ async def loaded(blocks: Iterable[ServerBlock], patience: float) -> AsyncIterato
             await cluster.stop()
 
 
+@asynccontextmanager
+async def serving(blocks: Iterable[ServerBlock]) -> AsyncIterator[Address]:
+    """A server that follows its files, at the first of the addresses of ``blocks``; port 0 is any.
+
+    Raises ``ConfigError``.
+    """
+    core = Core(_unobserved)
+    try:
+        try:
+            await core.commit(await core.prepare(blocks))
+        except UNUSABLE as error:
+            raise as_config_error(error) from error
+        site = next(iter(core.sockets)).address
+        yield Address(site.host, site.port)
+    finally:
+        await core.stop(0)
+
+
+def _unobserved(access: Access) -> WatchedCluster:
+    return WatchedCluster(access, lambda *_: None, lambda *_: None)
+
+
 async def _load(
     blocks: Iterable[ServerBlock], patience: float, clusters: list[Cluster]
 ) -> Generation:
     plans = plan(blocks)
     accesses = merge(wanted_clusters(plans))
-    found = {
-        base: WatchedCluster(access, lambda *_: None, lambda *_: None)
-        for base, access in accesses.items()
-    }
+    found = {base: _unobserved(access) for base, access in accesses.items()}
     clusters += found.values()
     generation = Generation(plans, found, Metrics(), lambda _: None)
     await asyncio.to_thread(generation.load_zones)

@@ -2,6 +2,7 @@
 
 ``client``   one exchange over UDP;
 ``streams``  TCP and TLS connections, kept for the next question;
+``deadlines`` time-outs of many waiting questions;
 ``health``   what is known of how an upstream does;
 ``upstream`` one of them, over the right transport;
 ``race``     when another one is asked;

@@ -11,24 +11,17 @@ import asyncio
 import errno
 import os
 import secrets
+import socket
 import sys
-from ipaddress import ip_address
 from math import inf
 from typing import Final
 
-import asyncio_dgram
 from msgspec import Struct
 
 from kdns.config.addresses import Address
 from kdns.wire.message import Query
 from kdns.wire.requests import encode
 from kdns.wire.responses import Response, Unreadable, decode
-
-FIRST_LOOK: Final = 0.01
-LONGER: Final = 5
-"""Seconds until the first look whether the kernel was told that nobody listens there (ICMP), and how
-many times longer until each further one. The library tells only who asks again, and nobody is to wait two
-seconds for a closed port; but where a thousand wait for a silent upstream, looks are what that costs."""
 
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -90,72 +83,79 @@ def reply_to(query: Query, message_id: int, data: bytes) -> Response | None:
 
 async def ask(address: Address, query: Query, source: str = "") -> Response:
     """Ask and wait for the reply, however long that takes. Raises ``UpstreamError``."""
+    global _open_sockets  # noqa: PLW0603 (the limit is the process's)
+    if _open_sockets * SHARE >= _file_limit():
+        raise LocalError(f"{_open_sockets} sockets to upstreams are open; more are not to be had")
+    _open_sockets += 1
     try:
-        message_id = secrets.randbits(16)
-        async with _Socket(address, source) as socket:
-            await socket.send(encode(query, message_id))
-            while True:
-                data = await socket.receive()
-                if (response := reply_to(query, message_id, data)) is not None:
-                    return response
-    except (OSError, asyncio_dgram.TransportClosed) as error:
-        raise broken(error) from error
-
-
-class _Socket:
-    """A socket that talks to one address: connected, or bound where the source is prescribed."""
-
-    def __init__(self, address: Address, source: str) -> None:
-        self.peer, self.source = (address.host, address.port), source
-        self.client: asyncio_dgram.DatagramClient | None = None
-        self.server: asyncio_dgram.DatagramServer | None = None
-
-    async def __aenter__(self) -> _Socket:
-        global _open_sockets  # noqa: PLW0603 (the limit is the process's)
-        if _open_sockets * SHARE >= _file_limit():
-            raise LocalError(
-                f"{_open_sockets} sockets to upstreams are open; more are not to be had"
-            )
-        _open_sockets += 1
-        try:
-            if self.source:
-                self.server = await asyncio_dgram.bind((self.source, 0))
-            else:
-                self.client = await asyncio_dgram.connect(self.peer)
-        except BaseException:
-            _open_sockets -= 1
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        global _open_sockets  # noqa: PLW0603
+        outcome = await _exchange(address, query, source)
+    except OSError as error:
+        outcome = broken(error)
+    finally:
         _open_sockets -= 1
-        for stream in (self.client, self.server):
-            if stream is not None:
-                stream.close()
+    if isinstance(outcome, UpstreamError):
+        raise outcome
+    return outcome
 
-    async def send(self, data: bytes) -> None:
-        if self.client is not None:
-            await self.client.send(data)
-        elif self.server is not None:
-            await self.server.send(data, self.peer)
 
-    async def receive(self) -> bytes:
-        stream, patience = self.client or self.server, FIRST_LOOK
-        assert stream is not None, "opened"
-        while True:
-            try:
-                async with asyncio.timeout(patience):
-                    data, sender = await stream.recv()
-                if stream is self.client or (
-                    isinstance(sender, tuple) and self._is_peer(sender[0], sender[1])
-                ):
-                    return bytes(data)
-            except TimeoutError:
-                patience *= LONGER
+async def _exchange(address: Address, query: Query, source: str) -> Response | UpstreamError:
+    message_id = secrets.randbits(16)
+    loop = asyncio.get_running_loop()
+    waiting = _Waiting(query, message_id, loop.create_future())
+    sock = _connected((address.host, address.port), source)
+    try:
+        sock.send(encode(query, message_id))
+        transport, _ = await loop.create_datagram_endpoint(lambda: waiting, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        return await waiting.outcome
+    finally:
+        transport.close()
 
-    def _is_peer(self, host: str, port: int) -> bool:
-        return port == self.peer[1] and _plain(host) == _plain(self.peer[0])
+
+def _connected(peer: tuple[str, int], source: str) -> socket.socket:
+    """A socket that takes datagrams from nobody else, and is told (ICMP) that nobody listens there."""
+    sock = socket.socket(socket.AF_INET6 if ":" in peer[0] else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if source:
+            sock.bind((source, 0))
+        sock.connect(peer)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+class _Waiting(asyncio.DatagramProtocol):
+    """Who waits for the reply to one question. Thousands may: it is as little as can be."""
+
+    def __init__(
+        self, query: Query, message_id: int, outcome: asyncio.Future[Response | UpstreamError]
+    ) -> None:
+        self.query, self.message_id, self.outcome = query, message_id, outcome
+
+    def datagram_received(self, data: bytes, _: object) -> None:
+        try:
+            response = reply_to(self.query, self.message_id, data)
+        except UpstreamError as error:
+            self._ends(error)
+        else:
+            if response is not None:
+                self._ends(response)
+
+    def error_received(self, exc: Exception) -> None:
+        self._ends(broken(exc))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._ends(broken(exc))
+
+    def _ends(self, outcome: Response | UpstreamError) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
 
 
 def _file_limit() -> float:
@@ -165,7 +165,3 @@ def _file_limit() -> float:
 
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return inf if soft == resource.RLIM_INFINITY else soft
-
-
-def _plain(host: str) -> object:
-    return ip_address(host.partition("%")[0])

@@ -11,10 +11,11 @@ import random
 import ssl
 from collections.abc import Iterable
 from time import monotonic
-from typing import Final
+from typing import Final, TypeAlias
 
 from kdns.metrics import Metrics, families
 from kdns.upstream.client import Target, UpstreamError
+from kdns.upstream.deadlines import Deadlines
 from kdns.upstream.race import Race
 from kdns.upstream.upstream import Options, Upstream
 from kdns.wire.constants import Flag
@@ -29,6 +30,11 @@ MAX_IN_FLIGHT: Final = 4096
 """Exchanges at one time without ``max_concurrent``: memory and sockets must not grow with what is asked."""
 
 
+Outcome: TypeAlias = Response | str
+"""A reply, or why there is none: an exception of a task would hold the frames that hold the task, garbage
+that only a full collection finds, during which nothing is answered."""
+
+
 class OverloadError(UpstreamError):
     """More questions are under way than may be."""
 
@@ -39,7 +45,8 @@ class Pool:
     def __init__(self, options: Options, metrics: Metrics) -> None:
         self.options, self.metrics = options, metrics
         self.upstreams: list[Upstream] = []
-        self.in_flight: dict[object, asyncio.Task[Response]] = {}
+        self.in_flight: dict[object, asyncio.Task[Outcome]] = {}
+        self._deadlines = Deadlines(DEADLINE)
         self._turn = 0
 
     async def ask(self, query: Query) -> Response:
@@ -52,9 +59,12 @@ class Pool:
         if running is None:
             running = self._start(key, query)
         # Others may wait for the same: who gives up leaves it running.
-        return await asyncio.shield(running)
+        outcome = await asyncio.shield(running)
+        if isinstance(outcome, str):
+            raise UpstreamError(outcome)
+        return outcome
 
-    def _start(self, key: object, query: Query) -> asyncio.Task[Response]:
+    def _start(self, key: object, query: Query) -> asyncio.Task[Outcome]:
         most = self.options.max_concurrent or MAX_IN_FLIGHT
         if len(self.in_flight) >= most:
             self.metrics.count(families.FORWARD_REJECTS)
@@ -64,17 +74,19 @@ class Pool:
         task.add_done_callback(lambda done: self._ended(key, done))
         return task
 
-    def _ended(self, key: object, task: asyncio.Task[Response]) -> None:
+    def _ended(self, key: object, task: asyncio.Task[Outcome]) -> None:
         del self.in_flight[key]
         if not task.cancelled():
             task.exception()  # taken note of, also where nobody waits any more
 
-    async def _ask(self, query: Query) -> Response:
+    async def _ask(self, query: Query) -> Outcome:
         try:
-            async with asyncio.timeout(DEADLINE):
-                return await Race(query, self.order(), self.options, self.metrics).run()
+            race = Race(query, self.order(), self.options, self.metrics)
+            return await self._deadlines.within(race.run())
         except TimeoutError:
-            raise UpstreamError(f"no upstream replied in {DEADLINE:g}s") from None
+            return f"no upstream replied in {DEADLINE:g}s"
+        except UpstreamError as error:
+            return str(error)
 
     def order(self) -> list[Upstream]:
         """Who is to be asked, first to last. Raises ``UpstreamError`` when nobody is."""

@@ -41,13 +41,35 @@ class Race:
         self.refused: Response | None = None
         """The last reply with an rcode to fail over at."""
         self.failovers = 0
-        self.error = UpstreamError("no upstream was asked")
+        self.error = "no upstream was asked"
+        """Words, for an exception that is kept keeps all that it came through."""
 
     async def run(self) -> Response:
         """The first answer. Raises ``UpstreamError`` when all attempts failed."""
+        patience = self._patience()
+        response = await (self._alone() if patience is None else self._hedged(patience))
+        if response is not None:
+            return response
+        if self.refused is not None:
+            return self.refused
+        raise UpstreamError(self.error)
+
+    async def _alone(self) -> Response | None:
+        """One attempt after the other, which needs no tasks."""
+        for upstream in self.next:
+            try:
+                response = self._judged(await upstream.ask(self.query))
+            except UpstreamError as error:
+                self.error = str(error)
+            else:
+                if response is not None:
+                    return response
+        return None
+
+    async def _hedged(self, patience: float | None) -> Response | None:
+        """The same, with a second one beside the first if that takes longer than usual."""
         try:
             self._start()
-            patience = self._patience()
             while self.running:
                 done, _ = await asyncio.wait(
                     self.running, timeout=patience, return_when=asyncio.FIRST_COMPLETED
@@ -62,9 +84,7 @@ class Race:
         finally:
             for task in self.running:
                 task.cancel()
-        if self.refused is not None:
-            return self.refused
-        raise self.error
+        return None
 
     def _start(self) -> None:
         upstream = next(self.next, None)
@@ -82,15 +102,18 @@ class Race:
         """The answer, if this is it; else the next upstream has been asked."""
         self.running.discard(task)
         try:
-            response = task.result()
+            response = self._judged(task.result())
         except UpstreamError as error:
-            self.error = error
-        else:
-            self.failovers += 1
-            last = self.failovers == len(self.order)
-            if response.rcode not in self.options.failover or last:
-                return response
-            self.refused = response
-        if not self.running:
+            self.error, response = str(error), None
+        if response is None and not self.running:
             self._start()
+        return response
+
+    def _judged(self, response: Response) -> Response | None:
+        """The reply, unless its rcode is one to fail over at."""
+        self.failovers += 1
+        last = self.failovers == len(self.order)
+        if response.rcode not in self.options.failover or last:
+            return response
+        self.refused = response
         return None

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from kdns.metrics import Metrics, families
 from kdns.upstream import client
 from kdns.upstream.client import LocalError, Target, UpstreamError
+from kdns.upstream.deadlines import Deadlines
 from kdns.upstream.health import Health
 from kdns.upstream.probes import Check, Probe
 from kdns.upstream.streams import Connections, Limits
@@ -60,6 +61,7 @@ class Upstream:
         self.target, self.options, self.metrics = target, options, metrics
         self.name = str(target)
         self.health = Health()
+        self.deadlines = Deadlines(options.read_timeout)
         self._protocol = "tcp-tls" if target.tls else "tcp"
         self.streams = Connections(
             target, options.limits, options.source, tls if target.tls else None, self._stream_used
@@ -70,8 +72,7 @@ class Upstream:
         """One attempt, within ``read_timeout``. Raises ``UpstreamError``."""
         started = monotonic()
         try:
-            async with asyncio.timeout(self.options.read_timeout):
-                response = await self.exchange(query)
+            response = await self.deadlines.within(self.exchange(query))
         except TimeoutError:
             self._failed()
             raise UpstreamError(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from kdns.wire.constants import Type
 from tests.fakes.nameserver import NameServer
 
 ROOT = Path(__file__).parents[2]
+CLUSTER = str(ROOT / "examples/cluster")
 WEB = "web.shop.svc.cluster.local."
 
 
@@ -139,23 +141,36 @@ def test_a_pod_of_manifests(
     (tmp_path / "pod.yaml").write_text(
         "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop}\n"
         "spec: {dnsConfig: {options: [{name: ndots, value: '1'}]}}\n"
-        "---\napiVersion: v1\nkind: Service\nmetadata: {name: kube-dns, namespace: kube-system}\n"
-        "spec: {clusterIP: 127.0.0.1, ports: [{port: 53}]}\n"
     )
-    words = [
-        "query",
-        "web",
-        "--pod",
-        "shop/p",
-        "--manifests",
-        str(tmp_path),
-        "-p",
-        str(server.port),
-    ]
-    assert main.main(words) == 0
-    assert "ndots 1; asking 127.0.0.1:" in capsys.readouterr().out
-    assert main.main([*words, "--pod", "shop/q"]) == 1
+    words = ["--pod", "shop/p", "--manifests", str(tmp_path)]
+    assert run(server, "web", *words) == 0
+    assert f"ndots 1; asking 127.0.0.1:{server.port}\n" in capsys.readouterr().out
+    assert run(server, "web", *words, "--pod", "shop/q") == 1
     assert "there is no Pod shop/q" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["redis-master", "-n", "my-ns"], "172.17.0.6\n"),
+        (["redis-master", "--pod", "my-ns/redis-master"], "172.17.0.6\n"),
+        (["-x", "172.17.0.6"], "redis-master.my-ns.svc.cluster.local.\n"),
+        (["web.example.test", "AAAA", "--zones", str(ROOT / "zones")], "2001:db8::80\n"),
+    ],
+)
+def test_manifests_are_asked_where_no_server_is_named(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["query", *words, "--manifests", CLUSTER, "+short"]) == 0
+    assert capsys.readouterr().out == expected
+
+
+def test_who_made_the_answer_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["nope", "-n", "my-ns", "--manifests", CLUSTER]
+    assert main.main(["query", *words]) == 1
+    out = capsys.readouterr().out
+    assert re.search(rf"asking 127\.0\.0\.1:[1-9]\d+, made from {CLUSTER}\n", out)
+    assert "no Service nope in namespace my-ns" in out
 
 
 @pytest.mark.parametrize(
@@ -168,6 +183,9 @@ def test_a_pod_of_manifests(
         (["web", "@::1", "--ndots", "many"], "--ndots: expected a number, found 'many'"),
         (["web", "@::1", "--search", "a..b"], "search: 'a..b.' has an empty label"),
         (["web", "--resolv-conf", "/nowhere"], "cannot read '/nowhere': No such file or directory"),
+        (["web", "-n", "a", "--context", "b"], "name it by --pod NS/NAME"),
+        (["web", "-n", "a", "--manifests", "/nowhere"], "/nowhere: No such file or directory"),
+        (["web", "shop"], "one name at a time. Expected"),
         (["web", "--pod", "web-0"], "--pod: expected NAMESPACE/NAME, found 'web-0'"),
     ],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +60,30 @@ def test_silence_is_no_proof_of_absence(
     server.rcode = 2
     assert run(server, "web.test.", "--for", "absent", "--timeout", "100ms") == 1
     assert capsys.readouterr().out.endswith("web.test. A SERVFAIL\n")
+
+
+def test_manifests_are_followed(tmp_path: Path) -> None:
+    file = tmp_path / "web.yaml"
+    text = "apiVersion: v1\nkind: Service\nmetadata: {{name: {}}}\nspec: {{clusterIP: 10.0.0.9}}\n"
+    file.write_text(text.format("other"))
+    later = threading.Timer(0.3, lambda: file.write_text(text.format("web")))
+    later.start()
+    words = ["web", "-n", "default", "--manifests", str(tmp_path), "--timeout", "10s"]
+    assert main.main(["wait", *words, "--for", "address=10.0.0.9"]) == 0
+    later.join()
+
+
+def test_a_pod_at_an_api_server_that_is_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "current-context: c\n"
+        "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n"
+        "contexts: [{name: c, context: {cluster: c}}]\n"
+    )
+    assert main.main(["wait", "web", "--pod", "shop/web-0", "--kubeconfig", str(config)]) == 1
+    assert "cannot connect to 127.0.0.1:1" in capsys.readouterr().err
 
 
 def test_the_time_is_kept(server: NameServer) -> None:

@@ -249,11 +249,19 @@ def test_the_address_counts_only_where_that_is_wished() -> None:
 
 def test_why_nothing_was_found() -> None:
     answer = Short().ask("nope. A")
-    (error,) = answer.errors
+    first, error = answer.errors
+    assert first.text == "no Service nope in namespace default"
     assert error.text == (
         "neither nope. nor, in the cluster, with default.svc.cluster.local., svc.cluster.local.,"
         " cluster.local. appended"
     )
+    first, _ = Short().ask("redis-master. A").errors
+    assert first.text == "no Service redis-master in namespace default; there is one in my-ns"
+    first, _ = Short().ask("redis-master.nowhere. A").errors
+    assert first.text == "no namespace nowhere"
+    first, _ = Short().ask("db-7.web. A").errors
+    assert first.text == "Service default/web has no ready endpoint called db-7"
+    assert len(Short().ask("www.example.com. A").errors) == 1, "never meant for the cluster"
     assert Short().ask("nope. A", edns=None).errors == ()
     assert Short().ask("nope. A", edns=Edns()).plugin == "shortnames"
 

@@ -36,6 +36,17 @@ OBJECTS: tuple[Object, ...] = (
     Service("shop", "manual", headless=True, selects=False),
     Service("shop", "up", headless=True),
     Slice("shop", "up-1", "up", (Endpoint(("172.0.0.9",), zone="a"),), (HTTP,)),
+    Service("shop", "some", headless=True),
+    Slice(
+        "shop",
+        "some-1",
+        "some",
+        (
+            replace(DOWN, hostname="Some-0"),
+            replace(DOWN, hostname="some-1", terminating=True),
+            Endpoint(("172.0.0.3",), hostname="some-2"),
+        ),
+    ),
     Service("shop", "out", external_name="example.org"),
     Service("shop", "address", external_name="192.0.2.1"),
     Service("prod", "redis", cluster_ips=("10.0.0.3",)),
@@ -166,6 +177,21 @@ TEXTS: list[tuple[View, str, str]] = [
         "Service shop/web exists, 0 of 0 endpoints ready; its selector matches no Pod",
     ),
     (VIEW, "ep.web.shop.svc A", "Service shop/web has no ready endpoint called ep"),
+    (
+        VIEW,
+        "some-0.some.shop.svc A",
+        "Service shop/some has no ready endpoint called some-0; it is not ready",
+    ),
+    (
+        VIEW,
+        "some-1.some.shop.svc A",
+        "Service shop/some has no ready endpoint called some-1; it is terminating",
+    ),
+    (
+        VIEW,
+        "some-3.some.shop.svc A",
+        "Service shop/some has no ready endpoint called some-3; ready: some-2",
+    ),
     (
         VIEW,
         "_x._tcp.web.shop.svc SRV",

@@ -64,6 +64,10 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str]] = {
         lambda: _signed([LINES[0], _line({"kind": "services", "objects": [{"name": 7}]})]),
         "damaged: Expected `str`",
     ),
+    "nested without end": (
+        lambda: [LINES[0], b'{"kind": "services", "more": ' + b"[" * 100_000],
+        "damaged: maximum recursion depth",
+    ),
     "a newer format": (
         lambda: _signed([_line({"kdns_snapshot": 2, "when": "now"})]),
         "format 2 is of a newer kdns; this one reads 1",

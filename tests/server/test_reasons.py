@@ -137,7 +137,7 @@ REASONS: Final = {
     f"idle.shop.svc.{D}": (
         "Service shop/idle exists, 0 of 1 endpoints ready: db-0; nobody answers at its ClusterIP"
     ),
-    f"db-7.web.shop.svc.{D}": "Service shop/web has no ready endpoint called db-7",
+    f"db-7.web.shop.svc.{D}": "Service shop/web has no ready endpoint called db-7; ready: 10-244-0-1",
     f"_https._tcp.web.shop.svc.{D}": (
         "Service shop/web has no port _https._tcp; it has _http._tcp"
     ),

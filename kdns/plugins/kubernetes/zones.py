@@ -27,7 +27,12 @@ class ClusterZones(Struct, frozen=True):
         return self.view.zones if self.status.synced else ()
 
     def records(self, zone: Name) -> Iterator[Record] | None:
-        if zone not in self.zones():
-            return None
+        return self._records(zone) if zone in self.zones() else None
+
+    def _records(self, zone: Name) -> Iterator[Record]:
+        """The SOA alone, which is asked for after each change, is not worth a copy of all objects."""
         local = self.context.local_addresses()
-        return cluster_records(self.index.copy(), self.view, local, zone)
+        yield next(cluster_records(self.index, self.view, local, zone))
+        rest = cluster_records(self.index.copy(), self.view, local, zone)
+        next(rest)
+        yield from rest
