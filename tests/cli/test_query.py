@@ -155,7 +155,6 @@ def test_a_pod_of_manifests(
         (["redis-master", "-n", "my-ns"], "172.17.0.6\n"),
         (["redis-master", "--pod", "my-ns/redis-master"], "172.17.0.6\n"),
         (["-x", "172.17.0.6"], "redis-master.my-ns.svc.cluster.local.\n"),
-        (["web.example.test", "AAAA", "--zones", str(ROOT / "zones")], "2001:db8::80\n"),
     ],
 )
 def test_manifests_are_asked_where_no_server_is_named(
