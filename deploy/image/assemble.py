@@ -53,7 +53,9 @@ kdns asks the API for JSON, and decodes it by itself.
 
 IMPORTED: Final = """
 import asyncio, kdns.cli.coredns, kdns.server.lifecycle
+from importlib import import_module
 from kdns.config.access import ApiAccess
+from kdns.plugins.chain import SUPPORTED
 from kdns.sources.apiserver import ApiServer
 from kdns.status import SourceStatus
 
@@ -63,7 +65,9 @@ async def main():
     await source.close()
 
 asyncio.run(main())
-from kubernetes.aio.config import openid
+for module in SUPPORTED.values():
+    import_module(module)
+from kubernetes.aio.config import kube_config, openid
 from kubernetes.aio.config.exec_provider import ExecProvider
 """
 """Tried at the end, so that an image that lacks something is not built."""

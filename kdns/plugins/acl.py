@@ -14,9 +14,8 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.metrics import families
-from kdns.plugins.file import parse_zones, served_zones
 from kdns.plugins.interface import Context, Handler
-from kdns.plugins.zones import longest_match
+from kdns.plugins.zones import longest_match, parse_zones, served_zones
 from kdns.wire.constants import ErrorCode, Rcode
 from kdns.wire.message import Answer, ExtendedError, Query
 from kdns.wire.names import Name, to_text

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.plugins.authority import Authority
-from kdns.plugins.file import DEFAULT_RELOAD, ignored, parse_reload, parse_zones, served_zones
+from kdns.plugins.file import DEFAULT_RELOAD, ignored, parse_reload
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.root import rooted
-from kdns.plugins.zones import longest_match
+from kdns.plugins.zones import longest_match, parse_zones, served_zones
 from kdns.wire.message import Answer, Key, Query
 from kdns.wire.names import Name
 

@@ -19,9 +19,8 @@ from kdns.config.tree import Option
 from kdns.metrics import families
 from kdns.plugins import kubernetes
 from kdns.plugins.acl import address_of
-from kdns.plugins.file import parse_zones, served_zones
 from kdns.plugins.interface import Context, Handler
-from kdns.plugins.zones import longest_match
+from kdns.plugins.zones import longest_match, parse_zones, served_zones
 from kdns.records.outcome import PodMode
 from kdns.wire.constants import Class, Rcode, Type
 from kdns.wire.message import Answer, Query, Record

@@ -7,62 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from kdns.config.tree import ConfigError, Option, ServerBlock
-from kdns.plugins import (
-    acl,
-    any,  # noqa: A004 - the directive's name
-    auto,
-    autopath,
-    bind,
-    bufsize,
-    cache,
-    chaos,
-    debug,
-    dns64,
-    errors,
-    explain,
-    fault,
-    file,
-    forward,
-    header,
-    health,
-    hosts,
-    ignored,
-    k8s_external,
-    kubernetes,
-    loadbalance,
-    local,
-    log,
-    loop,
-    metadata,
-    minimal,
-    no_aaaa,
-    nsid,
-    prometheus,
-    proxy,
-    ready,
-    reload,
-    rewrite,
-    root,
-    secondary,
-    shortnames,
-    template,
-    third_party,
-    tls,
-    transfer,
-    view,
-    whoami,
-)
-from kdns.plugins.file import served_zones
+from kdns.plugins import ignored, third_party
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.third_party import Plugin
+from kdns.plugins.zones import served_zones
 from kdns.wire.constants import ErrorCode, Rcode
 from kdns.wire.message import Answer, ExtendedError, Query
+
+if TYPE_CHECKING:
+    from kdns.plugins.metadata import Reader
 
 ORDER: Final = (
     "root",
@@ -137,50 +97,19 @@ ORDER: Final = (
 ``shortnames``, which completes names before autopath would, ``fault``, in front of all that answers,
 ``no_aaaa``, and ``explain``, which takes no part in answering."""
 
-SUPPORTED: Final[dict[str, ModuleType]] = {
-    "acl": acl,
-    "any": any,
-    "auto": auto,
-    "autopath": autopath,
-    "bind": bind,
-    "bufsize": bufsize,
-    "cache": cache,
-    "chaos": chaos,
-    "debug": debug,
-    "dns64": dns64,
-    "errors": errors,
-    "explain": explain,
-    "fault": fault,
-    "file": file,
-    "forward": forward,
-    "header": header,
-    "health": health,
-    "hosts": hosts,
-    "k8s_external": k8s_external,
-    "kubernetes": kubernetes,
-    "loadbalance": loadbalance,
-    "local": local,
-    "log": log,
-    "loop": loop,
-    "metadata": metadata,
-    "minimal": minimal,
-    "no_aaaa": no_aaaa,
-    "nsid": nsid,
-    "prometheus": prometheus,
-    "proxy": proxy,
-    "ready": ready,
-    "reload": reload,
-    "rewrite": rewrite,
-    "root": root,
-    "secondary": secondary,
-    "shortnames": shortnames,
-    "template": template,
-    "tls": tls,
-    "transfer": transfer,
-    "view": view,
-    "whoami": whoami,
-    **dict.fromkeys(ignored.DIRECTIVES, ignored),
+_OWN: Final = (
+    "acl any auto autopath bind bufsize cache chaos debug dns64 errors explain fault file forward "
+    "header health hosts k8s_external kubernetes loadbalance local log loop metadata minimal "
+    "no_aaaa nsid prometheus proxy ready reload rewrite root secondary shortnames template tls "
+    "transfer view whoami"
+)
+
+SUPPORTED: Final = {
+    **{name: f"kdns.plugins.{name}" for name in _OWN.split()},
+    **dict.fromkeys(ignored.DIRECTIVES, "kdns.plugins.ignored"),
 }
+"""The module of each directive that there is. It is imported when a Corefile first names one: all of them
+would be a fifth of the time to start."""
 
 _GONE: Final = {"federation": "", "kubernetai": "kubernetes", "upstream": ""}
 _REPEATABLE: Final = frozenset(
@@ -227,7 +156,9 @@ def plan(block: ServerBlock) -> Plan:
 
 
 def _module(name: str) -> ModuleType | Plugin:
-    found = SUPPORTED.get(name) or third_party.find(name)
+    if name in SUPPORTED:
+        return import_module(SUPPORTED[name])
+    found = third_party.find(name)
     assert found is not None, "the plan was made of known ones"
     return found
 
@@ -272,11 +203,14 @@ def build(planned: Plan, context: Context) -> Handler:
     return handler
 
 
-def published(planned: Plan, context: Context) -> metadata.Reader | None:
+def published(planned: Plan, context: Context) -> Reader | None:
     """What the block's directives publish about questions; None without ``metadata``."""
     settings = planned.first("metadata")
-    if not isinstance(settings, metadata.Settings):
+    if settings is None:
         return None
+    from kdns.plugins import metadata  # noqa: PLC0415 - see SUPPORTED
+
+    assert isinstance(settings, metadata.Settings)
     publishers = {
         name: publish(group[0], context)
         for name, group in planned.settings.items()

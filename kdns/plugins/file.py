@@ -12,12 +12,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.config import durations
-from kdns.config.keys import expand_zone
 from kdns.config.tree import Option
 from kdns.plugins.authority import Authority
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.root import rooted
-from kdns.plugins.zones import Fallthrough, longest_match, parse_fallthrough
+from kdns.plugins.zones import (
+    Fallthrough,
+    longest_match,
+    parse_fallthrough,
+    parse_zones,
+    served_zones,
+)
 from kdns.wire.message import Answer, Query
 from kdns.wire.names import Name
 
@@ -71,12 +76,6 @@ _OPTIONS: Final[dict[str, Callable[[Settings, Option], Settings]]] = {
 }
 
 
-def parse_zones(directive: Option, texts: tuple[str, ...]) -> tuple[Name, ...]:
-    """The zones named, networks expanded. Raises ``ConfigError``."""
-    zones = [zone for text in texts for zone in expand_zone(text, directive.location)]
-    return tuple(dict.fromkeys(zones))
-
-
 def parse_reload(option: Option) -> float:
     """Seconds, 0 for never. Raises ``ConfigError``."""
     return durations.read_positive_or_zero(option, option.one())
@@ -109,11 +108,6 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
         return answer
 
     return handle
-
-
-def served_zones(zones: tuple[Name, ...], context: Context) -> tuple[Name, ...]:
-    """The zones of a directive, or else those of its server block."""
-    return zones or tuple(dict.fromkeys(key.zone for key in context.block.keys))
 
 
 def _zones_of(option: Option, context: Context) -> tuple[Name, ...]:

@@ -12,9 +12,14 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.plugins import kubernetes
-from kdns.plugins.file import parse_zones, served_zones
 from kdns.plugins.interface import Context, Handler
-from kdns.plugins.zones import Fallthrough, longest_match, parse_fallthrough
+from kdns.plugins.zones import (
+    Fallthrough,
+    longest_match,
+    parse_fallthrough,
+    parse_zones,
+    served_zones,
+)
 from kdns.records.external import External, Found
 from kdns.records.lookup import zone_wire
 from kdns.records.reachable import Shown

@@ -12,8 +12,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from kdns.config.tree import Option
-from kdns.plugins.file import parse_zones
-from kdns.plugins.zones import longest_match
+from kdns.plugins.zones import longest_match, parse_zones
 from kdns.wire.message import Answer, Query
 from kdns.wire.names import Name
 

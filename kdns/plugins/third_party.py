@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from kdns.config.tree import ConfigError, Option
 from kdns.plugins.interface import Context, Handler
 from kdns.wire.message import Answer, Query
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP: Final = "kdns.plugins"
 
@@ -85,6 +87,8 @@ class Plugin(Struct, frozen=True):
 
 @cache
 def _installed() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - see above
+
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 

@@ -17,10 +17,9 @@ from msgspec.structs import replace
 
 from kdns.config.addresses import Address
 from kdns.config.tree import Option
-from kdns.plugins.file import parse_zones, served_zones
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.name_servers import read_address
-from kdns.plugins.zones import longest_match
+from kdns.plugins.zones import longest_match, parse_zones, served_zones
 from kdns.upstream.notify import notify
 from kdns.upstream.resolv import is_address
 from kdns.wire.constants import ErrorCode, Rcode, Type

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from kdns.config.keys import expand_zone
 from kdns.config.tree import Option, ServerBlock
+from kdns.plugins.interface import Context
 from kdns.wire.names import Name, is_below
 
 
@@ -16,8 +17,19 @@ def zones_of(option: Option, texts: Iterable[str], block: ServerBlock) -> tuple[
 
     Raises ``ConfigError`` at the directive for what is no zone.
     """
-    zones = [zone for text in texts for zone in expand_zone(text, option.location)]
-    return tuple(dict.fromkeys(zones or [key.zone for key in block.keys]))
+    named = parse_zones(option, tuple(texts))
+    return named or tuple(dict.fromkeys(key.zone for key in block.keys))
+
+
+def parse_zones(directive: Option, texts: tuple[str, ...]) -> tuple[Name, ...]:
+    """The zones named, networks expanded. Raises ``ConfigError``."""
+    zones = [zone for text in texts for zone in expand_zone(text, directive.location)]
+    return tuple(dict.fromkeys(zones))
+
+
+def served_zones(zones: tuple[Name, ...], context: Context) -> tuple[Name, ...]:
+    """The zones of a directive, or else those of its server block."""
+    return zones or tuple(dict.fromkeys(key.zone for key in context.block.keys))
 
 
 def longest_match(zones: Iterable[Name], name: Name) -> Name | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from time import time
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct
 
@@ -20,18 +20,7 @@ from kdns.derivation.described import describe
 from kdns.derivation.messages import Batch
 from kdns.derivation.steps import Block
 from kdns.metrics import Metrics
-from kdns.plugins import (
-    bind,
-    chain,
-    forward,
-    header,
-    k8s_external,
-    kubernetes,
-    log,
-    shortnames,
-    tls,
-    view,
-)
+from kdns.plugins import bind, chain, forward, header, kubernetes, log, tls
 from kdns.plugins.blocks import Served
 from kdns.plugins.chain import Plan
 from kdns.plugins.interface import Handler, Observer, Offer
@@ -50,6 +39,9 @@ from kdns.upstream.pool import Pool
 from kdns.wire.message import Answer, Query
 from kdns.wire.message import Key as DependencyKey
 from kdns.wire.names import Name, to_text
+
+if TYPE_CHECKING:
+    from kdns.plugins.view import View
 
 logger: Final = logging.getLogger("kdns.server")
 
@@ -72,10 +64,9 @@ def wanted_clusters(plans: Iterable[Plan]) -> Iterator[Access]:
     for planned in plans:
         settings = planned.first("kubernetes")
         if isinstance(settings, kubernetes.Settings):
-            short, outside = planned.first("shortnames"), planned.first("k8s_external")
             yield settings.access(
-                pods=isinstance(short, shortnames.Settings) and short.pods,
-                nodes=isinstance(outside, k8s_external.Settings) and outside.node_ports,
+                pods=getattr(planned.first("shortnames"), "pods", False),
+                nodes=getattr(planned.first("k8s_external"), "node_ports", False),
             )
 
 
@@ -182,7 +173,7 @@ class Built(Struct, frozen=True):
     handler: Handler
     observers: tuple[Observer, ...]
     hosts: tuple[str, ...]
-    view: view.View | None = None
+    view: View | None = None
 
 
 class Generation:
@@ -259,9 +250,7 @@ class Generation:
         handler = chain.build(planned, context)
         logs = [s for s in planned.settings.get("log", ()) if isinstance(s, log.Settings)]
         observers = (log.observe(context, *logs),) if logs else ()
-        condition = planned.first("view")
-        chosen = view.View(condition, context) if isinstance(condition, view.Settings) else None
-        return Built(planned, context, handler, observers, hosts, chosen)
+        return Built(planned, context, handler, observers, hosts, _view(planned, context))
 
     def add_zones(self, listing: Listing, reload: float) -> ZoneFiles:
         store = ZoneFiles(listing, reload, self.changed)
@@ -310,6 +299,15 @@ class Generation:
         known = self.certificates.setdefault(site, Certificate(found, directive))
         if known.settings != found:
             directive.fail(f"differs from that at {known.directive.location}, also for {site}")
+
+
+def _view(planned: Plan, context: BlockContext) -> View | None:
+    if planned.first("view") is None:
+        return None
+    from kdns.plugins import view  # noqa: PLC0415 - as chain.SUPPORTED has it
+
+    settings = planned.first("view")
+    return view.View(settings, context) if isinstance(settings, view.Settings) else None
 
 
 def _offers_recursion(planned: Plan) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import ip_address
 
-import ifaddr
-
 
 def addresses_by_interface() -> Mapping[str, tuple[str, ...]]:
     """Every address of every interface, IPv6 ones without their scope."""
+    import ifaddr  # noqa: PLC0415 - most start without being asked
+
     return {
         adapter.name: tuple(
             address.ip if isinstance(address.ip, str) else address.ip[0] for address in adapter.ips

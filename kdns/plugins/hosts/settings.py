@@ -10,9 +10,8 @@ from msgspec.structs import replace
 
 from kdns.config import durations
 from kdns.config.tree import Option
-from kdns.plugins.file import parse_zones
 from kdns.plugins.hosts.table import address_of
-from kdns.plugins.zones import Fallthrough, parse_fallthrough
+from kdns.plugins.zones import Fallthrough, parse_fallthrough, parse_zones
 from kdns.wire.names import Name
 
 DEFAULT_PATH: Final = "/etc/hosts"

@@ -8,12 +8,11 @@ from functools import partial
 from msgspec.structs import replace
 
 from kdns.metrics import Samples, families
-from kdns.plugins.file import served_zones
 from kdns.plugins.hosts.settings import Settings
 from kdns.plugins.hosts.table import Table, read
 from kdns.plugins.interface import Context, Followed, Handler, file_key
 from kdns.plugins.root import rooted
-from kdns.plugins.zones import longest_match
+from kdns.plugins.zones import longest_match, served_zones
 from kdns.wire.constants import ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Query, Record
 from kdns.wire.names import Name, address_of, to_text

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.plugins import go_regex
-from kdns.plugins.file import parse_zones
 from kdns.plugins.rcodes import rcode_number
 from kdns.plugins.template.definitions import (
     Definitions,
@@ -20,7 +19,7 @@ from kdns.plugins.template.definitions import (
     read_variable,
 )
 from kdns.plugins.template.go_template import TemplateError, compile_template
-from kdns.plugins.zones import Fallthrough, parse_fallthrough
+from kdns.plugins.zones import Fallthrough, parse_fallthrough, parse_zones
 from kdns.wire.constants import Class, Rcode
 from kdns.wire.message import ExtendedError
 from kdns.wire.names import Name

@@ -10,13 +10,12 @@ from msgspec.structs import replace
 
 from kdns.metrics import families
 from kdns.plugins.expressions import Env, ExpressionError
-from kdns.plugins.file import served_zones
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.template.go_template import Template, compile_template
 from kdns.plugins.template.records import record
 from kdns.plugins.template.settings import SECTIONS, Settings, compiled, definitions
 from kdns.plugins.template.values import Fields
-from kdns.plugins.zones import longest_match
+from kdns.plugins.zones import longest_match, served_zones
 from kdns.wire.constants import Class, ErrorCode, Flag, Rcode, Type, class_name, type_name
 from kdns.wire.message import FOREVER, Answer, ExtendedError, Query, Record
 from kdns.wire.names import Name, from_wire, to_text
