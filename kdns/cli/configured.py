@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``kdns serve`` that say what is answered, or a Corefile."""
     sources = parser.add_argument_group("where the objects come from (one of these)")
     serve.add_sources(sources)
-    serve.add_files(sources)
+    serve.add_snapshot(sources)
     serve.add_answers(parser.add_argument_group("what is answered"))
     parser.add_argument("--conf", default="", metavar="FILE", help="all this from a Corefile")
 

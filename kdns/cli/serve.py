@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     sources = parser.add_argument_group("where the objects come from (one of these)")
     add_sources(sources)
-    add_files(sources)
+    add_snapshot(sources)
     add_answers(parser.add_argument_group("what is answered"))
     _add_operation(parser.add_argument_group("operation"))
 
@@ -57,21 +57,21 @@ def add_sources(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--context", default="", metavar="NAME", help="of the kubeconfig (default: its current one)"
     )
-
-
-def add_files(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--snapshot",
-        default="",
-        metavar="FILE",
-        help="save what is known there, and answer from it when the API server is away at start",
-    )
     group.add_argument(
         "--zones",
         action="append",
         default=[],
         metavar="DIR",
         help="also serve the zone files db.ORIGIN of a folder; repeatable",
+    )
+
+
+def add_snapshot(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--snapshot",
+        default="",
+        metavar="FILE",
+        help="save what is known there, and answer from it when the API server is away at start",
     )
 
 

@@ -150,6 +150,8 @@ async def test_a_start_without_the_api_server(
         if (await page(site.ready, "/ready"))[0] == 200:
             break
         await asyncio.sleep(0.05)
+    else:
+        pytest.fail("still not ready")
     assert await site.metric("kdns_snapshot_served") == "0.0"
     assert "services: synced, 2 objects, in place of the snapshot" in caplog.text
 
