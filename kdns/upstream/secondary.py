@@ -24,7 +24,8 @@ FIRST_RETRY: Final = 10.0
 """Seconds between two attempts while there are no data at all; the peer's."""
 
 SHORTEST: Final = 1.0
-"""Seconds between two looks at least, whatever the SOA says."""
+"""Seconds between two looks at least, whatever the SOA says and however many notices come: their
+senders' addresses can be forged."""
 
 PATIENCE: Final = 5.0
 """Seconds for the question for the serial."""
@@ -61,8 +62,9 @@ class Fetched:
         while True:
             self._noticed.clear()
             seconds = await self._look()
+            await asyncio.sleep(SHORTEST)
             try:
-                async with asyncio.timeout(max(seconds, SHORTEST)):
+                async with asyncio.timeout(max(seconds - SHORTEST, 0.0)):
                     await self._noticed.wait()
             except TimeoutError:
                 pass
