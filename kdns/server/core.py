@@ -9,6 +9,7 @@ import asyncio
 import gc
 from collections.abc import Callable, Iterable, Mapping
 from time import time
+from typing import Final
 
 from msgspec import Struct
 
@@ -23,6 +24,10 @@ from kdns.server.clusters import Cluster, Clusters
 from kdns.server.generation import Generation, plan, wanted_clusters
 from kdns.server.sockets import Endpoint, Sockets
 from kdns.wire.message import Key
+
+
+YOUNG_COLLECTIONS: Final = 60
+"""Collections of what is young before one of everything: some 400,000 new objects."""
 
 
 class Prepared(Struct):
@@ -119,8 +124,10 @@ class Core:
         """Let the garbage collector pass over what is there once all is loaded: it stays.
 
         Else it would look at all of it now and then, tens of milliseconds in which nothing is answered.
+        So long would it take too for thousands of questions that wait: full collections become rarer.
         """
         gc.freeze()
+        gc.set_threshold(*gc.get_threshold()[:2], YOUNG_COLLECTIONS)
         self._frozen = True
 
     def _thaw(self) -> None:
