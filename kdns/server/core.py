@@ -25,7 +25,6 @@ from kdns.server.generation import Generation, plan, wanted_clusters
 from kdns.server.sockets import Endpoint, Sockets
 from kdns.wire.message import Key
 
-
 YOUNG_COLLECTIONS: Final = 60
 """Collections of what is young before one of everything: some 400,000 new objects."""
 
