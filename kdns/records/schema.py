@@ -16,6 +16,7 @@ from msgspec.json import Decoder
 from kdns.records.objects import Kind, Object
 from kdns.records.repair import BROKEN, repair
 from kdns.records.shapes import (
+    BookmarkShape,
     EventShape,
     ImportShape,
     ListMetadata,
@@ -59,6 +60,8 @@ class Event(Struct, frozen=True):
     """Of an ERROR: the HTTP status that it stands for."""
     message: str = ""
     rejected: tuple[str, ...] = ()
+    ends_list: bool = False
+    """Of a BOOKMARK: what came before it is the whole collection."""
 
 
 class Decoded(Struct, frozen=True):
@@ -98,6 +101,7 @@ _EVENTS: Final[dict[Kind, Decoder[EventShape[Shape]]]] = {
     Kind.IMPORT: Decoder(EventShape[ImportShape]),
 }
 _OBJECTS: Final = {kind: Decoder(shape) for kind, shape in _SHAPES.items()}
+_BOOKMARK: Final = Decoder(EventShape[BookmarkShape])
 _RAW_PAGE: Final = Decoder(_Page[Raw])
 _RAW_EVENT: Final = Decoder(EventShape[Raw])
 _ANYTHING: Final = Decoder(object)
@@ -135,7 +139,20 @@ def decode_event(kind: Kind, line: bytes) -> Event:
         return _unusual_event(kind, line)
     if event.type == "ERROR":  # with a Status in the object's place
         return _unusual_event(kind, line)
+    if event.type == "BOOKMARK":
+        return _bookmark(event.object, line)
     return _event(kind, event.type, event.object, [])
+
+
+def _bookmark(shape: Shape, line: bytes) -> Event:
+    """An object of the kind with nothing but metadata: a version, and what that is the end of."""
+    version = (shape.metadata and shape.metadata.resource_version) or ""
+    try:
+        metadata = _BOOKMARK.decode(line).object.metadata
+    except BROKEN:  # a strange mark is none
+        return Event("BOOKMARK", resource_version=version)
+    ends_list = metadata.annotations.initial_events_end == "true"
+    return Event("BOOKMARK", resource_version=version, ends_list=ends_list)
 
 
 def _unusual_event(kind: Kind, line: bytes) -> Event:

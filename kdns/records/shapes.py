@@ -218,6 +218,24 @@ class EventShape(Struct, Generic[T], gc=False):
     object: T
 
 
+class BookmarkAnnotations(Struct, frozen=True, gc=False):
+    """Of a BOOKMARK."""
+
+    initial_events_end: str | None = field(default=None, name="k8s.io/initial-events-end")
+
+
+class BookmarkMetadata(Struct, frozen=True, gc=False):
+    """ObjectMeta of a BOOKMARK."""
+
+    annotations: BookmarkAnnotations = BookmarkAnnotations()
+
+
+class BookmarkShape(Struct, frozen=True, gc=False):
+    """The object of a BOOKMARK, beside its version."""
+
+    metadata: BookmarkMetadata = BookmarkMetadata()
+
+
 class StatusShape(Struct, gc=False):
     """v1 Status: what the API answers instead of an object."""
 

@@ -22,10 +22,11 @@ from kdns.records.objects import Change
 from kdns.records.schema import status_message
 from kdns.sources import kubeconfig
 from kdns.sources.connection import Connection, ObserveRequest
+from kdns.sources.liveness import Liveness
 from kdns.sources.resources import watched
 from kdns.sources.transport import AccessError, TransportError
 from kdns.sources.watch import Limits
-from kdns.sources.watcher import Context, Liveness, Timing, Watcher
+from kdns.sources.watcher import Context, Timing, Watcher
 from kdns.status import ResourceStatus, SourceStatus
 
 if TYPE_CHECKING:

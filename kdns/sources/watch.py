@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 from msgspec import Struct
 
@@ -21,6 +22,8 @@ from kdns.sources.transport import Reply, Transport, TransportError
 
 GONE = 410
 """The version asked for is no longer kept, or a page's continue token has expired."""
+
+_INITIAL_EVENTS: Final = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
 
 
 class Limits(Struct, frozen=True):
@@ -35,6 +38,8 @@ class Limits(Struct, frozen=True):
     """Until the head of a small answer: version, liveness, start of a watch."""
     list_answer: float = 30.0
     """Until the head of a page, which a busy server prepares for long; and between its pieces."""
+    initial: float = 30.0
+    """For a list at the start of a watch, as a whole; then it is asked for by pages."""
     quiet: float = 5.0
     """Without a byte for so long, a watch is looked after."""
     version_check: float = 30.0
@@ -56,6 +61,16 @@ class RequestError(Exception):
         self.status = status
         self.retry_after = retry_after
         """Seconds that the server asks to wait; 0 when it does not say."""
+
+
+def explain(error: RequestError, resource: Resource) -> str:
+    """Put a refusal into words for people."""
+    what = f"cannot {error.verb} {resource.title} at the cluster scope"
+    if error.status == 403:
+        return f"forbidden: {what} (RBAC: list, watch)"
+    if error.status == 401:
+        return f"unauthorized: {what} (the credentials are not accepted)"
+    return f"{what}: HTTP {error.status} {error}".rstrip()
 
 
 class StreamError(Exception):
@@ -144,6 +159,8 @@ async def stream(
 ) -> AsyncGenerator[Opened | Silence]:
     """Watch from ``version`` until the server ends it, or ``watching.take`` has enough.
 
+    Without a version it begins with a list ("Streaming lists" in the API concepts): an ADDED for each
+    object, then a BOOKMARK that says so, where the server offers that.
     Events are taken within the callback that brings them. Raises ``TransportError``, ``RequestError``,
     ``StreamError`` for a line that is too long or cut off, and what ``take`` raises. What a line says
     is up to who takes it; an event without type is garbage.
@@ -152,8 +169,8 @@ async def stream(
         **resource.selection(),
         "watch": "1",
         "allowWatchBookmarks": "true",
-        "resourceVersion": version,
         "timeoutSeconds": str(int(watching.lifetime)),
+        **({"resourceVersion": version} if version else _INITIAL_EVENTS),
     }
     async with _request(transport, resource, "watch", parameters, limits.answer) as reply:
         yield Opened()

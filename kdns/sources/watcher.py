@@ -1,7 +1,8 @@
 """Keeps one collection right: lists it, watches it, and decides what to do when something is wrong.
 
 The rule behind all cases: what was last known goes on being served until a whole new list replaces it
-at once. A watch resumes where it stopped while that is certain to miss nothing, and else there is a new
+at once. Such a list comes at the start of a watch, or by pages where the API server does not offer that
+or it failed. A watch resumes where it stopped while that is certain to miss nothing, and else there is a new
 list:
 
 * the server says so (410 Gone, or its version is lower than one it gave before);
@@ -25,18 +26,18 @@ from kdns.records.objects import Change, Gone, Put, Replaced
 from kdns.records.schema import Event
 from kdns.sources import watch
 from kdns.sources.backoff import ANSWERED, REFUSED, UNREACHABLE, Backoff, Policy
+from kdns.sources.initial import REFUSALS, Initial, NotOffered
+from kdns.sources.liveness import Liveness
 from kdns.sources.resources import Resource
 from kdns.sources.transport import Transport, TransportError
-from kdns.sources.watch import GONE, Limits, Opened, RequestError, StreamError, Watching
+from kdns.sources.versions import is_lower
+from kdns.sources.watch import GONE, Limits, Listing, Opened, RequestError, StreamError, Watching
 from kdns.status import ResourceStatus
 
 log = logging.getLogger("kdns.sources.apiserver")
 
 SHOWN_REASONS = 20
 """Of one list, so many rejected parts are logged at debug level; the others are counted."""
-
-MAX_DIGITS = 100
-"""Of two versions; real ones have 64 bits, and ``int`` refuses thousands of digits."""
 
 
 class Timing(Struct, frozen=True):
@@ -46,34 +47,6 @@ class Timing(Struct, frozen=True):
     """Unix seconds."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     uniform: Callable[[float, float], float] = random.uniform
-
-
-class Liveness:
-    """A sign of life from the API server, asked for once on behalf of all watches that are quiet."""
-
-    def __init__(self, transport: Transport, limits: Limits) -> None:
-        self._transport = transport
-        self._limits = limits
-        self._one_at_a_time = asyncio.Lock()
-        self._asked = 0.0
-        self._problem = ""
-
-    async def check(self) -> None:
-        """Return when the server showed life within the last seconds; else ``TransportError``."""
-        async with self._one_at_a_time:
-            if time.monotonic() - self._asked > self._limits.quiet / 2:
-                self._problem = await self._ask()
-                self._asked = time.monotonic()
-        if self._problem:
-            raise TransportError(self._problem)
-
-    async def _ask(self) -> str:
-        """Return what is wrong; "" when there is life."""
-        try:
-            await watch.alive(self._transport, self._limits)
-        except TransportError as error:
-            return str(error)
-        return ""
 
 
 class Context(Struct, frozen=True):
@@ -96,6 +69,12 @@ class Watcher:
         self._version = ""
         self._list_because = "start"
         """Why the next turn begins with a list; "" when it resumes the watch."""
+        self._by_pages = False
+        """How the next list is asked for: what failed one way is tried the other way."""
+        self._offered = True
+        """Whether lists may come as streams from this API server."""
+        self._initial: Initial | None = None
+        """What the watch has brought of the list that it begins with."""
         self._connected = False
         self._fruitful = False
         self._fruitless = 0
@@ -110,11 +89,15 @@ class Watcher:
 
     async def turn(self) -> float:
         """Make one connection and stay with it to its end; return the seconds to wait then."""
-        self._connected = False
+        self._connected, self._initial = False, None
         try:
             await self._catch_up()
             return await self._follow()
+        except NotOffered as error:
+            return self._resort_to_pages(str(error))
         except TransportError as error:
+            if error.refused:  # what will be there may be another one
+                self._offered, self._by_pages = True, False
             self._doubt_history()
             return self._lost(str(error), REFUSED if error.refused else UNREACHABLE)
         except RequestError as error:
@@ -135,7 +118,13 @@ class Watcher:
         """See to it that ``_version`` is one to watch from."""
         if not self._list_because:
             await self._compare_versions()
-        if self._list_because:
+        if not self._list_because:
+            return
+        if self._offered and not self._by_pages:
+            self._by_pages = True  # unless this list is completed
+            self._initial = Initial(self._context.limits)
+        else:
+            self._by_pages = False
             await self._list()
 
     async def _compare_versions(self) -> bool:
@@ -144,7 +133,7 @@ class Watcher:
         current = await watch.current_version(
             self._context.transport, self._resource, self._context.limits
         )
-        if _is_lower(current, known):
+        if is_lower(current, known):
             self._list_because = f"its version went back from {known} to {current}"
         else:
             self._confirm()
@@ -153,8 +142,12 @@ class Watcher:
     async def _list(self) -> None:
         context = self._context
         listing = await watch.fetch(context.transport, self._resource, context.limits)
+        log.debug("%s: the list came in pages", self._resource.name)
+        self._replace(listing)
+
+    def _replace(self, listing: Listing) -> None:
         self._report_rejected(listing.rejected)
-        context.emit(Replaced(self._resource.kind, listing.objects))
+        self._context.emit(Replaced(self._resource.kind, listing.objects))
         self._version = self._status.version = listing.version
         self._confirm()
         self._report_list(len(listing.objects))
@@ -162,21 +155,26 @@ class Watcher:
         self._list_because = ""
 
     async def _follow(self) -> float:
-        """Watch from ``_version`` to the end of the connection, or until a list is due."""
+        """Watch from the list or ``_version`` to the connection's end, or until a list is due."""
         context = self._context
         limits = context.limits
         lifetime = context.timing.uniform(limits.watch_at_least, limits.watch_at_most)
         self._fruitful = False
+        version = "" if self._initial else self._version
         watching = Watching(lifetime, self._take)
-        signs = watch.stream(context.transport, self._resource, self._version, watching, limits)
+        signs = watch.stream(context.transport, self._resource, version, watching, limits)
         async with aclosing(signs):
             async for sign in signs:
                 if isinstance(sign, Opened):
                     self._found()
+                elif self._initial is not None:
+                    self._initial.be_patient(sign.seconds)
                 elif await self._look_after(sign.seconds):
                     self._bear_fruit()
                 else:
                     break
+        if self._initial is not None:
+            raise NotOffered("it ended before the list was complete")
         if self._list_because:
             return self._backoff.after(ANSWERED)
         return 0.0 if self._fruitful else self._ended_at_once()
@@ -187,7 +185,10 @@ class Watcher:
             return self._take_error(event)
         if not event.type:
             raise StreamError(event.message)
-        if _is_lower(event.resource_version, self._version):
+        if self._initial is not None:
+            self._take_initial(event, self._initial)
+            return True
+        if is_lower(event.resource_version, self._version):
             self._list_because = f"an event went back to version {event.resource_version}"
             return False
         self._apply(event)
@@ -195,6 +196,15 @@ class Watcher:
         self._confirm()
         self._bear_fruit()
         return True
+
+    def _take_initial(self, event: Event, initial: Initial) -> None:
+        """Collect the list that the watch begins with; at its end it takes the old one's place."""
+        listing = initial.take(event)
+        if listing is not None:
+            self._initial, self._by_pages = None, False
+            log.debug("%s: the list came as a stream", self._resource.name)
+            self._replace(listing)
+            self._bear_fruit()
 
     def _bear_fruit(self) -> None:
         """Note that the watch is good for something."""
@@ -238,7 +248,7 @@ class Watcher:
         """Note that the watch stands; after one that broke at once, only when it bears fruit."""
         self._connected = True
         status = self._status
-        if self._fruitless:
+        if self._fruitless or self._initial is not None:
             return
         status.problem = ""
         if status.lost_at:
@@ -272,10 +282,12 @@ class Watcher:
     def _denied(self, error: RequestError) -> float:
         if error.status == 404 and self._resource.optional:
             return self._not_installed()
+        if self._initial is not None and error.status in REFUSALS:
+            return self._resort_to_pages(f"HTTP {error.status} {error}")
         if error.status == GONE or "too large resource version" in str(error).lower():
             self._list_because = f"{error.status}: {error}"
             return self._backoff.after(ANSWERED)
-        return self._lost(_explain(error, self._resource), ANSWERED, error.retry_after)
+        return self._lost(watch.explain(error, self._resource), ANSWERED, error.retry_after)
 
     def _not_installed(self) -> float:
         """Without its CustomResourceDefinition there is none of them, as certainly as in an empty list."""
@@ -288,6 +300,12 @@ class Watcher:
         self._list_because = "it was not installed"
         self._confirm()
         return self._backoff.after(ANSWERED)
+
+    def _resort_to_pages(self, because: str) -> float:
+        """Remember that a list is not to be had as a stream, and ask for it otherwise at once."""
+        log.debug("%s: no list as a stream (%s), so by pages", self._resource.name, because)
+        self._offered = False
+        return 0.0
 
     def _ended_at_once(self) -> float:
         """Slow down, for such a server would be asked in a tight loop; once is no reason to worry."""
@@ -308,19 +326,3 @@ class Watcher:
             log.debug("left out: %s", reason)
         if len(rejected) > SHOWN_REASONS:
             log.debug("left out: %d more of %s", len(rejected), self._resource.name)
-
-
-def _explain(error: RequestError, resource: Resource) -> str:
-    what = f"cannot {error.verb} {resource.title} at the cluster scope"
-    if error.status == 403:
-        return f"forbidden: {what} (RBAC: list, watch)"
-    if error.status == 401:
-        return f"unauthorized: {what} (the credentials are not accepted)"
-    return f"{what}: HTTP {error.status} {error}".rstrip()
-
-
-def _is_lower(version: str, than: str) -> bool:
-    """Compare versions as numbers, which they are in practice and, since 1.35, by definition."""
-    if not (version.isdecimal() and than.isdecimal()) or len(version + than) > MAX_DIGITS:
-        return False
-    return int(version) < int(than)

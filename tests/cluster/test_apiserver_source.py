@@ -7,6 +7,7 @@ names it knows with those that the API server lists.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -167,6 +168,17 @@ async def test_changes_arrive(plane: ControlPlane, source: Following) -> None:
     await until(lambda: source.services[NAMESPACE, "web"].external_name == "a.test")
     plane.api.delete("Service", NAMESPACE, "web")
     await until(lambda: "web" not in source.names)
+
+
+async def test_lists_come_as_streams(plane: ControlPlane, caplog: pytest.LogCaptureFixture) -> None:
+    create(plane, "kept")
+    caplog.set_level(logging.DEBUG)
+    async with follow(plane.kubeconfig.reader) as source:
+        await until(lambda: source.calm)
+        assert source.names == {"kept"}
+    for name in source.status.resources:
+        assert f"{name}: the list came as a stream" in caplog.text
+    assert "in pages" not in caplog.text
 
 
 async def test_readiness_arrives(plane: ControlPlane, source: Following) -> None:

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from aiohttp import web
 
@@ -84,6 +84,12 @@ def line(type_: str, item: object) -> bytes:
     return json.dumps({"type": type_, "object": item}).encode() + b"\n"
 
 
+def list_end(version: int) -> bytes:
+    """The line after the last object of a list that a watch begins with."""
+    mark = {"k8s.io/initial-events-end": "true"}
+    return line("BOOKMARK", {"metadata": {"resourceVersion": str(version), "annotations": mark}})
+
+
 def failure(code: int, message: str = "") -> bytes:
     """An ERROR line of a watch."""
     return line("ERROR", json.loads(status(code, message)))
@@ -98,6 +104,8 @@ class FakeApi:
         """By (verb, path): what the next requests get, one each; None is the proper answer."""
         self.always: dict[tuple[str, str], Fault] = {}
         """By (verb, path): what every request gets."""
+        self.streams: Literal["refused", "ignored", "offered"] = "refused"
+        """What becomes of lists at the start of a watch (verb ``stream``); 1.34 and later offer them."""
         self.requests: list[Request] = []
         self.tokens: set[str] | None = None
         """Accepted values of ``Authorization``; None accepts all."""
@@ -211,6 +219,8 @@ class FakeApi:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         verb = "watch" if "watch" in request.query else "list"
+        if "sendInitialEvents" in request.query:
+            verb = "stream"
         self.requests.append(
             Request(verb, request.path, dict(request.query), dict(request.headers))
         )
@@ -223,7 +233,10 @@ class FakeApi:
             return await self._misbehave(request, fault)
         if request.path == "/livez":
             return web.Response(text="ok")
-        return await self._watch(request) if verb == "watch" else self._list(request)
+        if verb == "stream" and self.streams == "refused":
+            message = "sendInitialEvents: Forbidden: unless the WatchList feature gate is enabled"
+            return web.Response(status=422, body=status(422, message, "Invalid"))
+        return self._list(request) if verb == "list" else await self._watch(request)
 
     async def _misbehave(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         if isinstance(fault, Answer):
@@ -252,16 +265,23 @@ class FakeApi:
             metadata["continue"] = f"{start + limit}@{version}"
         return web.json_response({"metadata": metadata, "items": items[start : start + limit]})
 
+    def _missed(self, request: web.Request, since: int) -> list[bytes]:
+        """What a watch begins with: the changes since its version; without one, all objects."""
+        if "resourceVersion" in request.query:
+            history = self.state.history
+            return [data for at, path, data in history if at > since and path == request.path]
+        objects = [line("ADDED", item) for item in self.state.objects[request.path].values()]
+        return [*objects, list_end(since)] if self.streams == "offered" else objects
+
     async def _watch(self, request: web.Request) -> web.StreamResponse:
-        since = int(request.query["resourceVersion"])
+        since = int(request.query.get("resourceVersion", self.state.version))
         if since < self.state.compacted:
             return web.Response(body=failure(410, "too old resource version"))
         response = web.StreamResponse()
         response.enable_chunked_encoding()
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-        for version, path, missed in self.state.history:
-            if version > since and path == request.path:
-                queue.put_nowait(missed)
+        for data in self._missed(request, since):
+            queue.put_nowait(data)
         await response.prepare(request)
         self._watches[queue] = (request.path, request)
         try:

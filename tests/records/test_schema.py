@@ -425,6 +425,31 @@ def test_bookmark_carries_only_its_version() -> None:
     assert schema.decode_event(Kind.POD, line) == schema.Event("BOOKMARK", resource_version="12")
 
 
+END_MARK = "k8s.io/initial-events-end"
+
+
+@pytest.mark.parametrize(
+    ("annotations", "ends_list"),
+    [
+        ({END_MARK: "true", "other": 7}, True),
+        ({END_MARK: "false"}, False),
+        ({END_MARK: True}, False),
+        ({}, False),
+        (None, False),
+        ([], False),
+    ],
+)
+def test_a_bookmark_may_end_a_list(annotations: object, ends_list: bool) -> None:
+    metadata = {"resourceVersion": "12", "annotations": annotations}
+    found = schema.decode_event(Kind.POD, event("BOOKMARK", {"metadata": metadata}))
+    assert found == schema.Event("BOOKMARK", resource_version="12", ends_list=ends_list)
+
+
+def test_an_object_ends_no_list() -> None:
+    item = {"metadata": {"name": "a", "namespace": "b", "annotations": {END_MARK: "true"}}}
+    assert not schema.decode_event(Kind.POD, event("ADDED", item)).ends_list
+
+
 @pytest.mark.parametrize(
     ("status", "code", "message"),
     [

@@ -342,6 +342,7 @@ async def test_a_kubeconfig_that_is_edited_is_read_again(api: FakeApi, tmp_path:
 
 async def test_proxy_url_is_honoured(api: FakeApi, tmp_path: Path) -> None:
     asked: list[bytes] = []
+    api.streams = "offered"  # so that each connection has one request
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
