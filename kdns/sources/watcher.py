@@ -1,9 +1,9 @@
 """Keeps one collection right: lists it, watches it, and decides what to do when something is wrong.
 
 The rule behind all cases: what was last known goes on being served until a whole new list replaces it
-at once. Such a list comes at the start of a watch, or by pages where the API server does not offer that
-or it failed. A watch resumes where it stopped while that is certain to miss nothing, and else there is a new
-list:
+at once. It comes as a stream at the start of a watch, or by pages where the API server does not offer
+that, or it failed. A watch resumes where it stopped while that is certain to miss nothing, and else there
+is a new list:
 
 * the server says so (410 Gone, or its version is lower than one it gave before);
 * the API could not be reached for a while. etcd may have been put back to an older state meanwhile and
@@ -302,7 +302,7 @@ class Watcher:
         return self._backoff.after(ANSWERED)
 
     def _resort_to_pages(self, because: str) -> float:
-        """Remember that a list is not to be had as a stream, and ask for it otherwise at once."""
+        """Remember that that no list comes as a stream, and ask for pages at once."""
         log.debug("%s: no list as a stream (%s), so by pages", self._resource.name, because)
         self._offered = False
         return 0.0

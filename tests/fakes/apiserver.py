@@ -280,8 +280,8 @@ class FakeApi:
         response = web.StreamResponse()
         response.enable_chunked_encoding()
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-        for data in self._missed(request, since):
-            queue.put_nowait(data)
+        for missed in self._missed(request, since):
+            queue.put_nowait(missed)
         await response.prepare(request)
         self._watches[queue] = (request.path, request)
         try:
