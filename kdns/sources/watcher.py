@@ -302,7 +302,7 @@ class Watcher:
         return self._backoff.after(ANSWERED)
 
     def _resort_to_pages(self, because: str) -> float:
-        """Remember that that no list comes as a stream, and ask for pages at once."""
+        """Remember that no list comes as a stream, and ask for pages at once."""
         log.debug("%s: no list as a stream (%s), so by pages", self._resource.name, because)
         self._offered = False
         return 0.0
