@@ -26,8 +26,12 @@ The server must have the directive debug { socket }; see kdns serve --debug.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
-    parser.add_argument("action", choices=["set", "list", "clear"], help="what to do")
-    parser.add_argument("words", nargs="*", metavar="NAME WHAT…", help="see the examples")
+    parser.add_argument(
+        "action", metavar="{set,list,clear}", choices=["set", "list", "clear"], help="what to do"
+    )
+    parser.add_argument(
+        "words", nargs="*", default=[], metavar="NAME WHAT…", help="see the examples"
+    )
     add_socket(parser)
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
+from kdns.cli import logs
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError
 from kdns.records.manifest_shapes import Pod, Service
@@ -92,7 +93,8 @@ def _fetched(access: ApiAccess, kind: type[M], namespace: str, name: str) -> M |
     path = f"/api/v1/namespaces/{quote(namespace)}/{_PLURAL[kind]}"
     one = {"fieldSelector": f"metadata.name={name}"}
     try:
-        body = asyncio.run(fetch(access, path, one, PATIENCE))
+        with logs.silent():
+            body = asyncio.run(fetch(access, path, one, PATIENCE))
         listed = msgspec.json.decode(body, type=_List)
         return msgspec.json.decode(listed.items[0], type=kind) if listed.items else None
     except (AccessError, TransportError, msgspec.MsgspecError) as error:

@@ -160,7 +160,7 @@ def kubeconfig(options: argparse.Namespace) -> str:
     found = find_kubeconfig(options.kubeconfig)
     if not found:
         raise ConfigError(
-            "no cluster to serve: name one by --manifests PATH, --kubeconfig FILE or --in-cluster"
+            "no cluster: name one by --manifests PATH, --kubeconfig FILE or --in-cluster"
         )
     return found
 

@@ -13,6 +13,8 @@ from typing import Final
 import msgspec
 
 from kdns.cli.watching import Connection, Exchange, add_socket, exchanges
+from kdns.wire.constants import type_name
+from kdns.wire.scalars import type_number
 
 EXAMPLES: Final = """\
 examples:
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--client", default="", metavar="WHO", help="only of this address or Pod (NAMESPACE/NAME)"
     )
-    parser.add_argument("--type", default="", metavar="TYPE", help="only of this type")
+    parser.add_argument("--type", type=_type, default="", metavar="TYPE", help="only of this type")
     parser.add_argument("--failed", action="store_true", help="only without a usable answer")
     parser.add_argument(
         "--slower", type=float, default=0.0, metavar="MS", help="only those that took so long"
@@ -42,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=0, metavar="N", help="end after so many")
     parser.add_argument("--json", action="store_true", help="a JSON object for each")
     add_socket(parser)
+
+
+def _type(text: str) -> str:
+    try:
+        return type_name(type_number(text)) if text else ""
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,7 +75,7 @@ def matches(options: argparse.Namespace, exchange: Exchange) -> bool:
     return (
         (fnmatchcase(exchange.name, pattern) or fnmatchcase(exchange.name[:-1], pattern))
         and options.client in {"", exchange.client, exchange.pod}
-        and options.type.upper() in {"", exchange.type}
+        and options.type in {"", exchange.type}
         and (exchange.failed or not options.failed)
         and exchange.seconds * 1000 >= options.slower
     )

@@ -146,6 +146,8 @@ class Sockets:
             hint = ""
             if error.errno == errno.EACCES and site.port < 1024:
                 hint = " (ports below 1024 need root or CAP_NET_BIND_SERVICE)"
+            if error.errno == errno.EADDRINUSE:
+                hint = " (another program listens there: end it, or choose another port)"
             reason = f"cannot listen on {site}: {error.strerror or error}{hint}"
             raise ConfigError(reason) from error
         return True

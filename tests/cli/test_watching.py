@@ -257,6 +257,19 @@ def test_nobody_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "No such file or directory; does the Corefile say debug { socket }" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["tail", "--type", "FOO"], "a record type expected, not 'FOO'"),
+        (["fault"], "required: {set,list,clear}\n"),
+    ],
+)
+def test_wrong_usage(words: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.main(words)
+    assert expected in capsys.readouterr().err
+
+
 def test_a_second_server_does_not_take_the_socket(site: Site, tmp_path: Path) -> None:
     text = (site.folder / "Corefile").read_text().replace(str(site.port), str(free_dns_port()))
     (tmp_path / "Corefile").write_text(text)

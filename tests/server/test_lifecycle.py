@@ -473,7 +473,10 @@ def test_a_taken_port(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         port = str(taken.getsockname()[1])
         found = run("-conf", str(path), "-dns.port", port, "-pidfile", str(pidfile))
-    message = f"kdns: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    message = (
+        f"kdns: cannot listen on 127.0.0.1:{port}: Address already in use"
+        " (another program listens there: end it, or choose another port)\n"
+    )
     assert found == (1, "", message)
     assert not pidfile.exists()
 
