@@ -1,7 +1,8 @@
 """Every Prometheus series, and the text that ``/metrics`` answers with.
 
-``families`` names the series, ``meters`` counts questions where it is hot; here they are added up when
-somebody scrapes. Nothing is ever sent from here, and nothing below knows who counts.
+``families`` names the series, ``meters`` counts questions where it is hot; here they are kept, and
+``exposition`` adds them up when somebody scrapes. Nothing is ever sent from here, and nothing below knows
+who counts.
 """
 
 from __future__ import annotations
@@ -11,27 +12,16 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, Protocol, TypeAlias
-
-from prometheus_client import (
-    CollectorRegistry,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from kdns import __version__
-from kdns.metrics import exported, families, former
+from kdns.metrics import exported, families
 from kdns.metrics.exported import Exported
 from kdns.metrics.families import Family
-from kdns.metrics.meters import Cell, Histogram, Meter
+from kdns.metrics.meters import Histogram, Meter
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -76,11 +66,7 @@ class Metrics:
         self._before: list[Callable[[], None]] = []
         self._processes: dict[int, Exported] = {}
         self._ended: Exported = {}
-        self._registry = CollectorRegistry()
-        self._registry.register(_Collector(self))
-        ProcessCollector(registry=self._registry)
-        PlatformCollector(registry=self._registry)
-        GCCollector(registry=self._registry)
+        self._expose: Callable[[], bytes] | None = None
         self._init_families()
 
     def _init_families(self) -> None:
@@ -169,24 +155,21 @@ class Metrics:
         """The text exposition format, version 0.0.4."""
         for fold in self._before:
             fold()
-        return generate_latest(self._registry)
+        from kdns.metrics import exposition  # noqa: PLC0415 - see there
+
+        if self._expose is None:
+            self._expose = exposition.exposer(self.collect)
+        return self._expose()
 
     def collect(self) -> Iterator[Metric]:
         """What is counted, as values. A family without any series is left out."""
+        from kdns.metrics import exposition  # noqa: PLC0415 - see there
+
         others = self._ended
         for figures in self._processes.values():
             others = exported.add(others, figures)
-        return exported.combine(self._collect_own(), others) if others else self._collect_own()
-
-    def _collect_own(self) -> Iterator[Metric]:
-        yield from _from_meters(self._meters.values())
-        for family in families.FAMILIES:
-            if family.kind == "histogram":
-                found = self._histograms.get(family)
-                if found:
-                    yield _histogram_metric(family, found)
-            elif samples := self._samples(family):
-                yield _plain_metric(family, samples)
+        own = exposition.collect(self._meters.values(), self._histograms, self._samples)
+        return exported.combine(own, others) if others else own
 
     def _samples(self, family: Family) -> Mapping[Labels, float]:
         """What was counted here, and what ``read`` finds on top of it."""
@@ -197,89 +180,3 @@ class Metrics:
         for labels, value in counted.items():
             samples[labels] = samples.get(labels, 0.0) + value
         return samples
-
-
-class _Collector:
-    """What prometheus_client wants to be given; it must be able to ask before there are values."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def describe(self) -> list[Metric]:
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        return former.with_former(self._metrics.collect())
-
-
-def _from_meters(meters: Iterable[Meter]) -> Iterator[Metric]:
-    counters: defaultdict[Family, defaultdict[Labels, float]] = defaultdict(
-        lambda: defaultdict(float)
-    )
-    sizes: defaultdict[Family, dict[Labels, Histogram]] = defaultdict(dict)
-    durations: dict[Labels, Histogram] = {}
-    for meter in meters:
-        used = [cell for cell in meter.cells.values() if cell.count]
-        if used:
-            durations[meter.labels] = meter.durations
-        for cell in used:
-            _add_counts(counters, meter.labels, cell)
-            _add_sizes(sizes, meter.labels, cell)
-    for family in families.FROM_METERS:
-        if family in counters:
-            yield _plain_metric(family, counters[family])
-        elif family in sizes:
-            yield _histogram_metric(family, sizes[family])
-    if durations:
-        yield _histogram_metric(families.REQUEST_DURATION, durations)
-
-
-def _add_counts(
-    counters: Mapping[Family, defaultdict[Labels, float]], block: Labels, cell: Cell
-) -> None:
-    proto, family, rtype, rcode, plugin, dnssec_ok, *_ = cell.key
-    counters[families.REQUESTS][*block, proto, family, rtype] += cell.count
-    counters[families.RESPONSES][*block, rcode, plugin] += cell.count
-    if dnssec_ok:
-        counters[families.DO_REQUESTS][block] += cell.count
-
-
-def _add_sizes(sizes: Mapping[Family, dict[Labels, Histogram]], block: Labels, cell: Cell) -> None:
-    labels = (*block, cell.key[0])
-    for family, bucket, octets in (
-        (families.REQUEST_SIZE, cell.key[6], cell.request_bytes),
-        (families.RESPONSE_SIZE, cell.key[7], cell.response_bytes),
-    ):
-        histogram = sizes[family].setdefault(labels, Histogram(family.buckets))
-        histogram.counts[bucket] += cell.count
-        histogram.sum += octets
-
-
-def _plain_metric(family: Family, samples: Mapping[Labels, float]) -> Metric:
-    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-    metric = kind(family.name, family.help, labels=family.labels)
-    for labels, value in samples.items():
-        metric.add_metric(labels, value)
-    return metric
-
-
-def _histogram_metric(family: Family, samples: Mapping[Labels, Histogram]) -> Metric:
-    metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
-    for labels, histogram in samples.items():
-        metric.add_metric(labels, _cumulative(histogram), histogram.sum)
-    return metric
-
-
-def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
-    bounds = [*(_bound(value) for value in histogram.bounds), "+Inf"]
-    total = 0
-    buckets: list[tuple[str, float]] = []
-    for bound, count in zip(bounds, histogram.counts, strict=True):
-        total += count
-        buckets.append((bound, total))
-    return buckets
-
-
-def _bound(value: float) -> str:
-    """As Go writes it: dashboards select on ``le="511"``, not ``le="511.0"``."""
-    return f"{value:.15g}"

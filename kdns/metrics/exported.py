@@ -6,11 +6,12 @@ Counters and histograms add up sample by sample, and so do gauges that count wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, TypeAlias
-
-from prometheus_client.core import Metric
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kdns.metrics import families
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 Exported: TypeAlias = dict[str, list[tuple[str, Labels, float]]]
@@ -47,6 +48,8 @@ def ended(exported: Exported) -> Exported:
 
 def combine(own: Iterable[Metric], others: Exported) -> Iterator[Metric]:
     """Our own metrics with the others' samples added."""
+    from prometheus_client.core import Metric  # noqa: PLC0415 - as ``exposition``
+
     rest = dict(others)
     for metric in own:
         samples = rest.pop(metric.name, None)

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
+from importlib import import_module
 from time import time
 from typing import Final
 
@@ -113,6 +114,7 @@ class Server:
                 raise as_config_error(error) from error
             self._tasks.append(asyncio.create_task(self._watch_sources()))
             self._tasks.append(asyncio.create_task(self._watch_configuration()))
+            self._tasks.append(asyncio.create_task(self._prepare_scrapes()))
             self._announce()
             self.started.set()
         await stopping
@@ -205,6 +207,12 @@ class Server:
             self.core.look_at_sources()
             self.workers.send_status()
             self._warn_of_late_clusters()
+
+    async def _prepare_scrapes(self) -> None:
+        """Import what the first scrape takes, after the start and in a thread: questions must not wait."""
+        await asyncio.sleep(TICK)
+        if self.generation and any("prometheus" in p.settings for p in self.generation.plans):
+            await asyncio.to_thread(import_module, "kdns.metrics.exposition")
 
     def _warn_of_late_clusters(self) -> None:
         """``startup_timeout``: the peer waits so long before it listens; we say so and go on."""

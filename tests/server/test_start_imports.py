@@ -41,7 +41,7 @@ KUBEADM = """.:53 {
 """
 
 LATER = {
-    *("ifaddr", "importlib.metadata", "kubernetes", "pydantic"),
+    *("ifaddr", "importlib.metadata", "kubernetes", "prometheus_client", "pydantic"),
     *(f"kdns.plugins.{name}" for name in ("auto", "autopath", "dns64", "hosts", "k8s_external")),
     *(f"kdns.plugins.{name}" for name in ("rewrite", "secondary", "template", "transfer", "view")),
     "kdns.plugins.expressions",
