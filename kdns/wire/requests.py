@@ -9,7 +9,7 @@ from __future__ import annotations
 from struct import Struct as Layout
 from typing import Final
 
-from kdns.wire.constants import EdnsOption, Flag, Type
+from kdns.wire.constants import EdnsOption, Flag, Opcode, Type
 from kdns.wire.message import Query
 
 PAYLOAD_SIZE: Final = 1232
@@ -37,8 +37,7 @@ def encode(query: Query, message_id: int) -> bytes:
     """The request. It has an OPT record where the asker's had one: some old servers know none."""
     # AD asks to be told whether the answer was validated (RFC 6840 section 5.7); who is told on is
     # decided for each asker.
-    # A NOTIFY is our own, and goes as it is.
-    flags = query.flags if query.opcode else query.flags & _PASSED_FLAGS | Flag.AD
+    flags = query.flags & _PASSED_FLAGS | Flag.AD
     header = _HEADER.pack(message_id, flags, 1, 0, 0, query.edns is not None)
     question = query.qname + _QUESTION.pack(query.qtype, query.qclass)
     if query.edns is None:
@@ -49,3 +48,9 @@ def encode(query: Query, message_id: int) -> bytes:
     dnssec_ok = 0x8000 if query.edns.dnssec_ok else 0
     opt = _OPT.pack(0, Type.OPT, PAYLOAD_SIZE, dnssec_ok, len(options))
     return header + question + opt + options
+
+
+def encode_notify(query: Query, message_id: int) -> bytes:
+    """A NOTIFY of the zone that is asked for (RFC 1996 section 3.7)."""
+    header = _HEADER.pack(message_id, Opcode.NOTIFY << 11 | Flag.AA, 1, 0, 0, 0)
+    return header + query.qname + _QUESTION.pack(query.qtype, query.qclass)
