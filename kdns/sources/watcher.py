@@ -121,6 +121,8 @@ class Watcher:
         if not self._list_because:
             return
         if self._offered and not self._by_pages:
+            if not self._status.synced:
+                await self._compare_versions()  # who may only watch is told at once
             self._by_pages = True  # unless this list is completed
             self._initial = Initial(self._context.limits)
         else:

@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 from tests.cluster import programs
 from tests.cluster.certificates import Authority
-from tests.cluster.processes import Process, free_port
+from tests.cluster.processes import Process, free_port, wait_until
 from tests.cluster.rest import NODE, Api, Json
 
 SERVICE_RANGES: Final = ("10.96.0.0/12", "fd00:10:96::/112")
@@ -129,6 +129,23 @@ class ControlPlane:
         """Wait for the API server's ``/readyz``; seconds it took."""
         process = _running(self._apiserver, "kube-apiserver")
         return process.wait_ready(self.api.ready, _START_SECONDS)
+
+    def wait_controllers(self, namespace: str) -> float:
+        """Wait until EndpointSlices are made; after the API server was away, controllers take their time."""
+        name = "controllers-are-there"
+        ports, selector = [{"port": 1}], {"app": name}
+        spec = {"ports": ports, "selector": selector, "clusterIP": "None"}
+        metadata = {"name": name, "namespace": namespace}
+        self.api.create({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+        label = f"kubernetes.io/service-name={name}"
+        try:
+            return wait_until(
+                lambda: bool(self.api.list("EndpointSlice", namespace, label)),
+                _START_SECONDS,
+                "an EndpointSlice",
+            )
+        finally:
+            self.api.delete("Service", namespace, name)
 
     def pause_apiserver(self) -> None:
         """SIGSTOP: connections stay open, nothing comes."""

@@ -61,6 +61,7 @@ class Live(Server):
 @pytest.fixture(scope="module")
 def plane(control_plane: ControlPlane) -> Iterator[ControlPlane]:
     control_plane.api.ensure_namespace(NAMESPACE)
+    control_plane.wait_controllers(NAMESPACE)
     yield control_plane
     control_plane.api.delete("Namespace", "", NAMESPACE)
 

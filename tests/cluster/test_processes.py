@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -30,7 +29,8 @@ def test_children_end_with_the_run_however_it_ends(tmp_path: Path, how: signal.S
     ) as run:
         assert run.stdout is not None
         child = int(run.stdout.readline())
-        os.kill(child, 0)  # it lives
+        comm = Path(f"/proc/{child}/comm")
+        wait_until(lambda: comm.read_text() == "sleep\n", 10, "sleep")  # setpriv has done its part
         run.send_signal(how)
         run.wait(10)
     wait_until(lambda: not _alive(child), 20, "the child's end")
