@@ -131,21 +131,31 @@ class ControlPlane:
         return process.wait_ready(self.api.ready, _START_SECONDS)
 
     def wait_controllers(self, namespace: str) -> float:
-        """Wait until EndpointSlices are made; after the API server was away, controllers take their time."""
+        """Wait until a Pod comes into an EndpointSlice: after the API server was away, that takes a while."""
         name = "controllers-are-there"
-        ports, selector = [{"port": 1}], {"app": name}
-        spec = {"ports": ports, "selector": selector, "clusterIP": "None"}
-        metadata = {"name": name, "namespace": namespace}
-        self.api.create({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+        metadata = {"name": name, "namespace": namespace, "labels": {"app": name}}
+        spec = {"ports": [{"port": 1}], "selector": {"app": name}, "clusterIP": "None"}
+        status = {
+            "phase": "Running",
+            "podIP": "10.244.255.1",
+            "podIPs": [{"ip": "10.244.255.1"}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }
+        made = {"apiVersion": "v1", "metadata": metadata}
+        self.api.create({**made, "kind": "Service", "spec": spec})
+        self.api.create({**made, "kind": "Pod", "spec": {}, "status": status})
         label = f"kubernetes.io/service-name={name}"
         try:
             return wait_until(
-                lambda: bool(self.api.list("EndpointSlice", namespace, label)),
+                lambda: any(
+                    s.get("endpoints") for s in self.api.list("EndpointSlice", namespace, label)
+                ),
                 _START_SECONDS,
-                "an EndpointSlice",
+                "an endpoint in a slice",
             )
         finally:
             self.api.delete("Service", namespace, name)
+            self.api.delete("Pod", namespace, name)
 
     def pause_apiserver(self) -> None:
         """SIGSTOP: connections stay open, nothing comes."""
