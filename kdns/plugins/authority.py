@@ -1,4 +1,4 @@
-"""What ``file`` and ``auto`` share: a zone's answer to a question, aliases followed out of the zone."""
+"""What ``file``, ``auto`` and ``secondary`` share: a zone's answer, aliases followed out of the zone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.plugins.interface import ZoneStore
+from kdns.plugins.interface import Handler, ZoneStore
+from kdns.plugins.zones import Fallthrough
 from kdns.records.zone import Zone, ZoneAnswer
 from kdns.wire import names
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
@@ -63,6 +64,20 @@ class Authority(Struct, frozen=True):
         if found.chase is not None and query.hops < MAX_HOPS:
             answer = await self._chase(query, answer, found.chase)
         return answer, found.missing
+
+    async def answer_or_pass(
+        self,
+        query: Query,
+        found: tuple[Name, Zone | None],
+        fallthrough: Fallthrough,
+        next_handler: Handler,
+    ) -> Answer:
+        """The answer, or the next directive's for names that the zone has not and ``fallthrough`` covers."""
+        answer, missing = await self.answer(query, *found)
+        if missing and not answer.answer and fallthrough.covers(query.name):
+            passed = await next_handler(query)
+            return replace(passed, keys=passed.keys | answer.keys)
+        return answer
 
     async def _chase(self, query: Query, answer: Answer, target: bytes) -> Answer:
         """Follow an alias out of the zone, through the whole server."""

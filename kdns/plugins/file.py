@@ -22,6 +22,7 @@ from kdns.plugins.zones import (
     parse_fallthrough,
     parse_zones,
     served_zones,
+    zones_of,
 )
 from kdns.wire.message import Answer, Query
 from kdns.wire.names import Name
@@ -94,21 +95,14 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
     store = context.zone_files([(zone, path) for zone in own], settings.reload)
     authority = Authority(store, NAME, context.resolve)
     context.offers.append(authority)
-    others = {zone for option in context.block.named(NAME) for zone in _zones_of(option, context)}
+    block = context.block
+    others = {zone for each in block.named(NAME) for zone in zones_of(each, each.args[1:], block)}
     longer = others - set(own)
 
     async def handle(query: Query) -> Answer:
         found = authority.match(query)
         if found is None or len(longest_match(longer, query.name) or ()) > len(found[0]):
             return await next_handler(query)
-        answer, missing = await authority.answer(query, *found)
-        if missing and not answer.answer and settings.fallthrough.covers(query.name):
-            passed = await next_handler(query)
-            return replace(passed, keys=passed.keys | answer.keys)
-        return answer
+        return await authority.answer_or_pass(query, found, settings.fallthrough, next_handler)
 
     return handle
-
-
-def _zones_of(option: Option, context: Context) -> tuple[Name, ...]:
-    return served_zones(parse_zones(option, option.args[1:]), context)

@@ -1,4 +1,4 @@
-"""Name servers as directives name them: ``IP`` or ``IP:PORT``."""
+"""Name servers as directives name them, ``IP`` or ``IP:PORT``, and the address to ask them from."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ def read_address(option: Option, text: str) -> Address:
     if address is None or not is_address(address.host):
         option.fail(f"expected IP or IP:PORT, got {text!r}")
     return address
+
+
+def read_source(option: Option) -> str:
+    """The option's only argument, an address of ours. Raises ``ConfigError``."""
+    text = option.one()
+    if not is_address(text):
+        option.fail(f"expected an IP address, got {text!r}")
+    return text

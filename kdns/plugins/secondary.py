@@ -99,10 +99,6 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
         found = authority.match(query)
         if found is None:
             return await next_handler(query)
-        answer, missing = await authority.answer(query, *found)
-        if missing and not answer.answer and settings.fallthrough.covers(query.name):
-            passed = await next_handler(query)
-            return replace(passed, keys=passed.keys | answer.keys)
-        return answer
+        return await authority.answer_or_pass(query, found, settings.fallthrough, next_handler)
 
     return handle

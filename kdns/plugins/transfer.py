@@ -18,10 +18,9 @@ from msgspec.structs import replace
 from kdns.config.addresses import Address
 from kdns.config.tree import Option
 from kdns.plugins.interface import Context, Handler
-from kdns.plugins.name_servers import read_address
-from kdns.plugins.zones import longest_match, parse_zones, served_zones
+from kdns.plugins.name_servers import read_address, read_source
+from kdns.plugins.zones import longest_match, parse_zones, served_zones, zones_of
 from kdns.upstream.notify import notify
-from kdns.upstream.resolv import is_address
 from kdns.wire.constants import ErrorCode, Rcode, Type
 from kdns.wire.encode import encode_following
 from kdns.wire.message import Answer, ExtendedError, Query, Record
@@ -59,7 +58,7 @@ def parse(directive: Option) -> Settings:
         if option.name == "to":
             settings = _to(settings, option)
         elif option.name == "source":
-            settings = replace(settings, source=_source(option))
+            settings = replace(settings, source=read_source(option))
         else:
             option.fail(f"unknown option of transfer; known are {', '.join(_OPTIONS)}")
     if not (settings.to or settings.anyone):
@@ -76,13 +75,6 @@ def _to(settings: Settings, option: Option) -> Settings:
         to=(*settings.to, *found),
         anyone=settings.anyone or ANYONE in option.args,
     )
-
-
-def _source(option: Option) -> str:
-    text = option.one()
-    if not is_address(text):
-        option.fail(f"expected an IP address, got {text!r}")
-    return text
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
@@ -106,8 +98,9 @@ class Stage:
     def __init__(self, settings: Settings, next_handler: Handler, context: Context) -> None:
         self.settings, self.next, self.context = settings, next_handler, context
         self.zones = served_zones(settings.zones, context)
-        others = [parse_zones(each, each.args) for each in context.block.named(NAME)]
-        self.others = {zone for zones in others for zone in served_zones(zones, context)}
+        block = context.block
+        granted = [zones_of(each, each.args, block) for each in block.named(NAME)]
+        self.granted = {zone for zones in granted for zone in zones}
         self.allowed = {address.host for address in settings.to}
         self._made: dict[Name, Zone] = {}
         self._changes = 0
@@ -135,37 +128,34 @@ class Stage:
 
     def _is_mine(self, name: Name) -> bool:
         """Whether no other ``transfer`` of the block has a longer zone for it."""
-        return longest_match(self.others, name) in self.zones
+        return longest_match(self.granted, name) in self.zones
 
     async def _made_zone(self, name: Name) -> Zone | None:
-        async with (
-            self._making
-        ):  # one at a time: it takes a while, and mostly the next one is the same
-            if name in self._made:
-                return self._made[name]
-            await self._wait_for_serial(name)
-            changes, found = self._changes, self._records(name)
-            if found is None:
-                return None
-            soa, records = found
-            messages = []
-            for message in encode_following(chain(records, (soa,))):  # the SOA ends it
-                messages.append(message)
-                await asyncio.sleep(0)  # others have their turn
-            made = Zone(soa, tuple(messages))
-            if changes == self._changes:
-                self._made[name] = made
-            return made
+        # One at a time: it takes a while, and mostly the next one is the same.
+        async with self._making:
+            return self._made.get(name) or await self._make(name)
+
+    async def _make(self, name: Name) -> Zone | None:
+        await self._wait_for_serial(name)
+        changes, found = self._changes, self._records(name)
+        if found is None:
+            return None
+        soa, records = found
+        messages = []
+        for message in encode_following(chain(records, (soa,))):  # the SOA ends it
+            messages.append(message)
+            await asyncio.sleep(0)  # others have their turn
+        made = Zone(soa, tuple(messages))
+        if changes == self._changes:
+            self._made[name] = made
+        return made
 
     async def _wait_for_serial(self, name: Name) -> None:
         """A cluster's serial is the second of its last change; until that is over, more may happen in it."""
         for _ in range(_TRIES):
             found = self._records(name)
-            if (
-                found is None
-                or (left := serial_of(found[0]) + 1 - self.context.now()) <= 0
-                or left > 1
-            ):
+            left = serial_of(found[0]) + 1 - self.context.now() if found else 0
+            if not 0 < left <= 1:
                 return
             await asyncio.sleep(left)
 

@@ -17,8 +17,7 @@ def zones_of(option: Option, texts: Iterable[str], block: ServerBlock) -> tuple[
 
     Raises ``ConfigError`` at the directive for what is no zone.
     """
-    named = parse_zones(option, tuple(texts))
-    return named or tuple(dict.fromkeys(key.zone for key in block.keys))
+    return parse_zones(option, tuple(texts)) or _block_zones(block)
 
 
 def parse_zones(directive: Option, texts: tuple[str, ...]) -> tuple[Name, ...]:
@@ -29,7 +28,11 @@ def parse_zones(directive: Option, texts: tuple[str, ...]) -> tuple[Name, ...]:
 
 def served_zones(zones: tuple[Name, ...], context: Context) -> tuple[Name, ...]:
     """The zones of a directive, or else those of its server block."""
-    return zones or tuple(dict.fromkeys(key.zone for key in context.block.keys))
+    return zones or _block_zones(context.block)
+
+
+def _block_zones(block: ServerBlock) -> tuple[Name, ...]:
+    return tuple(dict.fromkeys(key.zone for key in block.keys))
 
 
 def longest_match(zones: Iterable[Name], name: Name) -> Name | None:

@@ -13,9 +13,8 @@ from kdns.config.addresses import Address
 from kdns.config.keys import expand_zone
 from kdns.config.tree import Location, Option
 from kdns.plugins.forward.targets import MAX_TARGETS, check_target
-from kdns.plugins.name_servers import read_address
+from kdns.plugins.name_servers import read_address, read_source
 from kdns.upstream.probes import Check
-from kdns.upstream.resolv import is_address
 from kdns.upstream.upstream import Options, Policy
 from kdns.wire import names
 from kdns.wire.constants import Rcode
@@ -167,10 +166,7 @@ def _failover(settings: Settings, option: Option) -> Settings:
 
 
 def _source_address(settings: Settings, option: Option) -> Settings:
-    text = option.one()
-    if not is_address(text):
-        option.fail(f"expected an IP address, got {text!r}")
-    return _set(settings, source=text)
+    return _set(settings, source=read_source(option))
 
 
 def _resolver(settings: Settings, option: Option) -> Settings:
