@@ -16,6 +16,7 @@ from kdns.server.lifecycle import Server
 from tests.cluster.processes import free_dns_port
 from tests.plugins.chains import refusal
 from tests.plugins.peers import Peers, check
+from tests.server.running import start_server
 
 
 def block(answer: str, view: str = "", zone: str = "test") -> str:
@@ -66,12 +67,7 @@ class Running:
         self.task: asyncio.Task[int] | None = None
 
     async def start(self) -> None:
-        self.task = asyncio.create_task(self.server.run())
-        started = asyncio.create_task(self.server.started.wait())
-        await asyncio.wait((self.task, started), return_when=asyncio.FIRST_COMPLETED)
-        started.cancel()
-        if self.task.done():
-            self.task.result()
+        self.task = await start_server(self.server)
 
     async def ask(self, name: str, source: str = "127.0.0.1", kind: str = "TXT") -> str:
         (endpoint,) = self.server.core.sockets

@@ -29,6 +29,7 @@ from kdns.config.tree import ConfigError
 from kdns.plugins.chain import SUPPORTED
 from kdns.server.lifecycle import Server
 from tests.cluster.processes import Process, free_dns_port, free_port, wait_until
+from tests.server.running import start_server
 
 SERVICE: Final = """\
 apiVersion: v1
@@ -116,12 +117,7 @@ class Running(Site):
 
     async def start(self) -> None:
         """Raises what the start raises."""
-        self.task = asyncio.create_task(self.server.run())
-        started = asyncio.create_task(self.server.started.wait())
-        await asyncio.wait((self.task, started), return_when=asyncio.FIRST_COMPLETED)
-        started.cancel()
-        if self.task.done():
-            self.task.result()
+        self.task = await start_server(self.server)
 
     async def stop(self) -> int:
         self.server.stop()

@@ -24,6 +24,7 @@ from kdns.server.lifecycle import Server
 from kdns.sources.snapshots import SnapshotFile
 from tests.cluster.processes import free_dns_port, free_port
 from tests.fakes.apiserver import NAMESPACES, SERVICES, SLICES, FakeApi, Stall
+from tests.server.running import start_server
 from tests.server.test_lifecycle import page
 
 WEB = "web.shop.svc.cluster.local."
@@ -54,8 +55,7 @@ class Site:
 }}
 """
         self.server = Server(lambda: corefile.parse(text, "Corefile"), quiet=True, workers=workers)
-        self._task = asyncio.create_task(self.server.run())
-        await asyncio.wait_for(self.server.started.wait(), 15)
+        self._task = await asyncio.wait_for(start_server(self.server), 15)
 
     async def stop(self) -> None:
         if self.server is not None and self._task is not None:

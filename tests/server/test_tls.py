@@ -17,6 +17,7 @@ from kdns.config.tree import ConfigError, ServerBlock
 from kdns.server.lifecycle import Server
 from kdns.sources import certificates
 from tests.cluster.certificates import Authority
+from tests.server.running import start_server
 
 COREFILE = """\
 tls://.:0 {{
@@ -50,12 +51,7 @@ class Running:
 
     async def start(self) -> None:
         """Raises what the start raises."""
-        self.task = asyncio.create_task(self.server.run())
-        started = asyncio.create_task(self.server.started.wait())
-        await asyncio.wait((self.task, started), return_when=asyncio.FIRST_COMPLETED)
-        started.cancel()
-        if self.task.done():
-            self.task.result()
+        self.task = await start_server(self.server)
 
     async def stop(self) -> None:
         if self.task and not self.task.done():

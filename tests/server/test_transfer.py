@@ -28,6 +28,7 @@ from kdns.upstream.client import UpstreamError
 from kdns.wire.names import to_wire
 from tests.cluster import programs
 from tests.cluster.processes import Process, free_dns_port
+from tests.server.running import start_server
 
 ORIGIN: Final = "example.test"
 MANIFESTS: Final = Path("examples/cluster").absolute()
@@ -53,12 +54,7 @@ class Running:
         self._task: asyncio.Task[int] | None = None
 
     async def __aenter__(self) -> Running:
-        self._task = asyncio.create_task(self._server.run())
-        started = asyncio.create_task(self._server.started.wait())
-        await asyncio.wait((self._task, started), return_when=asyncio.FIRST_COMPLETED)
-        started.cancel()
-        if self._task.done():
-            self._task.result()
+        self._task = await start_server(self._server)
         return self
 
     async def __aexit__(self, *_: object) -> None:
