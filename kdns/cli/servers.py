@@ -46,5 +46,5 @@ def add_port(parser: argparse.ArgumentParser, whose: str) -> None:
 def _port(text: str) -> int:
     """A port of 1 to 65535, for argparse."""
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 65535:
-        raise ValueError(f"expected a port of 1 to 65535, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a port of 1 to 65535, found {text!r}")
     return int(text)
