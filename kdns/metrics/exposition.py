@@ -1,6 +1,6 @@
 """What was counted, as prometheus_client's values and as text: imported by the first scrape.
 
-The package is a tenth of the CPU time of a start, and no question waits for it.
+Importing the package takes a part of the time to start, and no question waits for it.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ SUPPORTED: Final = {
     **dict.fromkeys(ignored.DIRECTIVES, "kdns.plugins.ignored"),
 }
 """The module of each directive that there is. It is imported when a Corefile first names one: all of them
-would be a fifth of the time to start."""
+would take a part of the time to start."""
 
 _GONE: Final = {"federation": "", "kubernetai": "kubernetes", "upstream": ""}
 _REPEATABLE: Final = frozenset(

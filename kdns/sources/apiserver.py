@@ -138,8 +138,8 @@ async def fetch(
 def _leave_out_unused() -> None:
     """Have modules of ``kubernetes`` imported without what the packages around them import besides.
 
-    That is the blocking client, the dynamic one, and what reads a kubeconfig, with pydantic: a tenth of
-    the CPU time of a start and 8 MB, unused. It has to come before any import of ``kubernetes``.
+    That is the blocking client, the dynamic one, and what reads a kubeconfig, with pydantic: time and
+    memory of each start, unused. It has to come before any import of ``kubernetes``.
     """
     if "kubernetes" in sys.modules:
         return
