@@ -10,7 +10,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import monotonic
 from typing import Final
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from msgspec import Struct
 
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Location
+from kdns.listeners.backlog import listen
 from kdns.metrics import CONTENT_TYPE, Metrics
 from kdns.plugins.ready import Problem
 
@@ -30,6 +32,9 @@ _protocol_logger.setLevel(logging.CRITICAL)
 
 KEEPALIVE: Final = 5.0  # seconds, as the peer
 SHUTDOWN: Final = 5.0  # seconds that a request under way is given, as the peer
+PATIENCE: Final = 1.0  # seconds: the time that Kubernetes gives a probe by default
+LOOK: Final = 0.01  # seconds
+UNAVAILABLE: Final = 503
 PLAIN: Final = "text/plain; charset=utf-8"
 
 
@@ -67,7 +72,7 @@ def ready_page(problems: Iterable[Problem]) -> Page:
         return Page(b"OK")
     names = ",".join(dict.fromkeys(problem.plugin for problem in missing))
     reasons = [f"\n{problem.plugin}: {problem.reason}" for problem in missing if problem.reason]
-    return Page("".join([names, *reasons]).encode(), 503)
+    return Page("".join([names, *reasons]).encode(), UNAVAILABLE)
 
 
 def metrics_page(metrics: Metrics) -> Page:
@@ -76,10 +81,14 @@ def metrics_page(metrics: Metrics) -> Page:
 
 
 class Site:
-    """An address that is listened on, and its pages by path."""
+    """An address that is listened on, and its pages by path.
 
-    def __init__(self) -> None:
-        self.pages: dict[str, Callable[[], Page]] = {}
+    For its first ``patience`` seconds, who would be told 503 waits whether that changes.
+    """
+
+    def __init__(self, pages: dict[str, Callable[[], Page]], patience: float) -> None:
+        self.pages = pages
+        self._patient_until = monotonic() + patience
         server = web.Server(
             self._respond, access_log=None, logger=_protocol_logger, keepalive_timeout=KEEPALIVE
         )
@@ -94,6 +103,9 @@ class Site:
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         page = self._page(request.path)
+        while page.status == UNAVAILABLE and monotonic() < self._patient_until:
+            await asyncio.sleep(LOOK)
+            page = self._page(request.path)
         headers = {"Content-Type": page.content_type}
         response = web.Response(body=page.body, status=page.status, headers=headers)
         if page.content_type == CONTENT_TYPE:
@@ -112,10 +124,11 @@ class Site:
 
 
 class HttpListener:
-    """All addresses that serve pages."""
+    """All addresses that serve pages; ``held`` are sockets of those where somebody may wait already."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: Mapping[Address, socket.socket] | None = None) -> None:
         self.sites: dict[Address, Site] = {}
+        self._held = dict(held or {})
 
     async def serve(self, endpoints: Iterable[Endpoint]) -> None:
         """Serve these, and nothing else from before; of two for one address and path, the first.
@@ -129,15 +142,17 @@ class HttpListener:
         try:
             for address, group in wanted.items():
                 if address not in self.sites:
-                    opened[address] = await _open(group[0])
+                    opened[address] = await _open(group, self._held.pop(address, None))
         except ConfigError:
             await _stop(opened.values())
             raise
         closing = [site for address, site in self.sites.items() if address not in wanted]
         self.sites = {a: opened.get(a) or self.sites[a] for a in wanted}
         for address, group in wanted.items():
-            self.sites[address].pages = {e.path: e.page for e in reversed(group)}
+            self.sites[address].pages = _by_path(group)
         await _stop(closing)
+        while self._held:
+            self._held.popitem()[1].close()
 
     async def close(self) -> None:
         """Stop serving; requests under way are finished."""
@@ -149,26 +164,19 @@ async def _stop(sites: Iterable[Site]) -> None:
     await asyncio.gather(*(site.runner.cleanup() for site in sites))
 
 
-async def _open(endpoint: Endpoint) -> Site:
-    site = Site()
+def _by_path(endpoints: Sequence[Endpoint]) -> dict[str, Callable[[], Page]]:
+    return {e.path: e.page for e in reversed(endpoints)}
+
+
+async def _open(group: Sequence[Endpoint], held: socket.socket | None) -> Site:
+    endpoint, site = group[0], Site(_by_path(group), PATIENCE if held else 0.0)
     try:
-        await site.start([await _bind(endpoint.address)])
+        if held is None:
+            held = await asyncio.to_thread(listen, endpoint.address)
+        await site.start([held])
     except OSError as error:
         await site.runner.cleanup()
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         what = f"{endpoint.directive}: cannot listen on {endpoint.address}: {reason}"
         raise ConfigError(what, endpoint.location) from error
     return site
-
-
-async def _bind(address: Address) -> socket.socket:
-    """Every interface in both families for "", else the first address of the host, IPv4 before 6."""
-    if not address.host:
-        both = socket.has_dualstack_ipv6()
-        family = socket.AF_INET6 if both else socket.AF_INET
-        return socket.create_server(("", address.port), family=family, dualstack_ipv6=both)
-    found = await asyncio.get_running_loop().getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    family, _, _, _, where = min(found, key=lambda item: item[0] != socket.AF_INET)
-    return socket.create_server(where[:2], family=family)

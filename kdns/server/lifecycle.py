@@ -11,8 +11,9 @@ import asyncio
 import hashlib
 import logging
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from time import time
@@ -23,6 +24,7 @@ from msgspec.structs import replace
 from kdns import __version__
 from kdns.config import printer
 from kdns.config.access import Access
+from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Location, Option, ServerBlock
 from kdns.derivation.messages import Batch
 from kdns.derivation.zone import ZONE as EXPLANATIONS
@@ -58,18 +60,24 @@ class Server:
 
     ``changes`` tells when that may come to something else; with the directive ``reload`` it is read then.
 
-    ``workers`` counts the processes that answer, this one among them.
+    ``workers`` counts the processes that answer, this one among them; ``held`` is for ``HttpListener``.
     """
 
     def __init__(
-        self, load: Load, changes: Changes | None = None, *, quiet: bool = False, workers: int = 1
+        self,
+        load: Load,
+        changes: Changes | None = None,
+        *,
+        quiet: bool = False,
+        workers: int = 1,
+        held: Mapping[Address, socket.socket] | None = None,
     ) -> None:
         self.load, self.changes, self.quiet = load, changes, quiet
         self._digest = ""
         """Of the configuration in use."""
         self.core = Core(self._make_cluster, shared_port=workers > 1)
         self.workers = Workers(workers - 1, self.core)
-        self.http = HttpListener()
+        self.http = HttpListener(held)
         self.debug = DebugSocket(Host(self._watch, self._put_faults))
         self._faults: tuple[Option, ...] = ()
         self.pages = Pages(self.core.metrics)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import http.client
+import select
 import socket
 from collections.abc import AsyncIterator, Callable
 
@@ -14,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Location
-from kdns.listeners import health_probe
+from kdns.listeners import backlog, health_probe
 from kdns.listeners.http import (
     Endpoint,
     HttpListener,
@@ -228,6 +229,44 @@ async def test_a_change_that_fails_changes_nothing() -> None:
                 )
         assert list(listener.sites) == [ANY]
         assert (await client.request("/health"))[2] == b"OK"
+
+
+async def test_who_connects_before_the_start_is_answered_after_it() -> None:
+    held = backlog.hold([ANY, Address("no.such.name.invalid", 1), Address("localhost", 2)])
+    assert list(held) == [ANY]
+    early = Http(held[ANY].getsockname()[1])
+    asked = asyncio.create_task(early.request("/ready"))
+    await asyncio.to_thread(_wait_for_a_connection, held[ANY])
+    listener = HttpListener(held)
+    missing = [Problem("kubernetes", "not synced")]
+    await listener.serve([endpoint("/ready", lambda: ready_page(missing))])
+    await asyncio.sleep(0.05)
+    assert not asked.done()
+    missing.clear()
+    assert await asked == (200, PLAIN, b"OK")
+    await listener.close()
+
+
+async def test_who_waits_at_the_start_is_told_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kdns.listeners.http.PATIENCE", 0.05)
+    listener = HttpListener(backlog.hold([ANY]))
+    await listener.serve([endpoint("/ready", lambda: ready_page([Problem("kubernetes")]))])
+    client = Http(listener.sites[ANY].port)
+    assert await client.request("/ready") == (503, PLAIN, b"kubernetes")
+    await listener.close()
+
+
+async def test_a_socket_that_is_not_wanted_is_closed() -> None:
+    other = Address("127.0.0.2", 0)
+    held = backlog.hold([other])
+    listener = HttpListener(held)
+    await listener.serve([HEALTH])
+    assert held[other].fileno() == -1
+    await listener.close()
+
+
+def _wait_for_a_connection(listening: socket.socket) -> None:
+    assert select.select([listening], [], [], 5)[0]
 
 
 async def test_without_a_host_both_families_are_served() -> None:
