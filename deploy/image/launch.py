@@ -2,6 +2,6 @@
 
 import sys
 
-from kdns.cli.main import main
+from kdns.__main__ import main
 
 sys.exit(main())

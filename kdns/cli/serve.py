@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from kdns.cli import logs
+from kdns.cli import early, logs
 from kdns.config import flags
+from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, ServerBlock
 
 if TYPE_CHECKING:
     from socket import socket
-
-    from kdns.config.addresses import Address
 
 MAX_WORKERS: Final = 64
 """Each holds the whole cluster; more than the cores of a machine serve nothing."""
@@ -188,6 +187,8 @@ def serve(
 
     ``changes`` tells when that may have become another one.
     """
+    from kdns.server.lifecycle import Server
+
     if not 1 <= workers <= MAX_WORKERS:
         raise ConfigError(f"--workers: expected 1 to {MAX_WORKERS}, not {workers}")
     blocks = load()
@@ -195,15 +196,12 @@ def serve(
 
     found = [debug.parse(option) for block in blocks for option in block.named("debug")]
     logs.set_up(debug=any(settings.log for settings in found))
-    held = _await_probes(blocks)  # before what takes the start's time: the import of all else
-    from kdns.server.lifecycle import Server
-
     if pidfile:
         try:
             Path(pidfile).write_text(f"{os.getpid()}\n")
         except OSError as error:
             raise ConfigError(f"cannot write {pidfile!r}: {error.strerror}") from error
-    server = Server(load, changes, quiet=quiet, workers=workers, held=held)
+    server = Server(load, changes, quiet=quiet, workers=workers, held=_held())
     try:
         return server.run_forever()
     finally:
@@ -212,10 +210,11 @@ def serve(
         sys.stdout.flush()
 
 
-def _await_probes(blocks: Iterable[ServerBlock]) -> dict[Address, socket]:
-    """Listen where ``/ready`` will be served."""
-    from kdns.listeners import backlog
-    from kdns.plugins import ready
+def _held() -> dict[Address, socket]:
+    """Where connections are taken already."""
+    from socket import socket
 
-    addresses = (ready.parse(option).address for b in blocks for option in b.named("ready"))
-    return backlog.hold(addresses)
+    return {
+        Address(host, port): socket(fileno=early.held.pop((host, port)).detach())
+        for host, port in tuple(early.held)
+    }

@@ -19,7 +19,6 @@ from msgspec import Struct
 
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Location
-from kdns.listeners.backlog import listen
 from kdns.metrics import CONTENT_TYPE, Metrics
 from kdns.plugins.ready import Problem
 
@@ -172,7 +171,7 @@ async def _open(group: Sequence[Endpoint], held: socket.socket | None) -> Site:
     endpoint, site = group[0], Site(_by_path(group), PATIENCE if held else 0.0)
     try:
         if held is None:
-            held = await asyncio.to_thread(listen, endpoint.address)
+            held = await _bind(endpoint.address)
         await site.start([held])
     except OSError as error:
         await site.runner.cleanup()
@@ -180,3 +179,16 @@ async def _open(group: Sequence[Endpoint], held: socket.socket | None) -> Site:
         what = f"{endpoint.directive}: cannot listen on {endpoint.address}: {reason}"
         raise ConfigError(what, endpoint.location) from error
     return site
+
+
+async def _bind(address: Address) -> socket.socket:
+    """Every interface in both families for "", else the first address of the host, IPv4 before 6."""
+    if not address.host:
+        both = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        return socket.create_server(("", address.port), family=family, dualstack_ipv6=both)
+    found = await asyncio.get_running_loop().getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, _, _, _, where = min(found, key=lambda item: item[0] != socket.AF_INET)
+    return socket.create_server(where[:2], family=family)

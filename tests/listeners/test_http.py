@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Location
-from kdns.listeners import backlog, health_probe
+from kdns.listeners import health_probe
 from kdns.listeners.http import (
     Endpoint,
     HttpListener,
@@ -232,12 +232,10 @@ async def test_a_change_that_fails_changes_nothing() -> None:
 
 
 async def test_who_connects_before_the_start_is_answered_after_it() -> None:
-    held = backlog.hold([ANY, Address("no.such.name.invalid", 1), Address("localhost", 2)])
-    assert list(held) == [ANY]
-    early = Http(held[ANY].getsockname()[1])
-    asked = asyncio.create_task(early.request("/ready"))
-    await asyncio.to_thread(_wait_for_a_connection, held[ANY])
-    listener = HttpListener(held)
+    sock = socket.create_server((ANY.host, 0))
+    asked = asyncio.create_task(Http(sock.getsockname()[1]).request("/ready"))
+    await asyncio.to_thread(_wait_for_a_connection, sock)
+    listener = HttpListener({ANY: sock})
     missing = [Problem("kubernetes", "not synced")]
     await listener.serve([endpoint("/ready", lambda: ready_page(missing))])
     await asyncio.sleep(0.05)
@@ -249,7 +247,7 @@ async def test_who_connects_before_the_start_is_answered_after_it() -> None:
 
 async def test_who_waits_at_the_start_is_told_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kdns.listeners.http.PATIENCE", 0.05)
-    listener = HttpListener(backlog.hold([ANY]))
+    listener = HttpListener({ANY: socket.create_server((ANY.host, 0))})
     await listener.serve([endpoint("/ready", lambda: ready_page([Problem("kubernetes")]))])
     client = Http(listener.sites[ANY].port)
     assert await client.request("/ready") == (503, PLAIN, b"kubernetes")
@@ -257,11 +255,10 @@ async def test_who_waits_at_the_start_is_told_in_the_end(monkeypatch: pytest.Mon
 
 
 async def test_a_socket_that_is_not_wanted_is_closed() -> None:
-    other = Address("127.0.0.2", 0)
-    held = backlog.hold([other])
-    listener = HttpListener(held)
+    sock = socket.create_server((ANY.host, 0))
+    listener = HttpListener({Address("127.0.0.1", sock.getsockname()[1]): sock})
     await listener.serve([HEALTH])
-    assert held[other].fileno() == -1
+    assert sock.fileno() == -1
     await listener.close()
 
 

@@ -1,10 +1,9 @@
-"""What a start does not import, and what it does before: a Pod that was just started is asked at once."""
+"""What a start does not import: CPU time until a Pod that was just started answers."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 SCRIPT = """if True:
     import sys
@@ -49,16 +48,6 @@ LATER = {
 }
 """Dear to import, and not needed by kubeadm's Corefile."""
 
-LISTENING = """if True:
-    import socket, sys
-    from unittest import mock
-
-    from kdns.cli import main
-
-    with mock.patch("socket.socket.listen", lambda _: sys.exit(" ".join(sys.modules))):
-        main.main(["-conf", sys.argv[1]])
-"""
-
 
 def test_a_start_imports_what_its_corefile_needs() -> None:
     """A process of its own, for its modules to be counted."""
@@ -73,18 +62,3 @@ def test_a_start_imports_what_its_corefile_needs() -> None:
     modules = set(done.stdout.split())
     assert "kdns.plugins.loadbalance" in modules
     assert modules & LATER == set()
-
-
-def test_the_ready_port_is_open_before_the_server_is_imported(tmp_path: Path) -> None:
-    corefile = tmp_path / "Corefile"
-    corefile.write_text(KUBEADM.replace("    ready\n", "    ready 127.0.0.1:0\n"))
-    done = subprocess.run(
-        [sys.executable, "-c", LISTENING, str(corefile)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=15,
-    )
-    modules = set(done.stderr.split())
-    assert "kdns.listeners.backlog" in modules
-    assert modules & {"aiohttp", "kdns.server.lifecycle"} == set()
