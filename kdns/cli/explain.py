@@ -19,12 +19,13 @@ from kdns.cli.advice import advice, not_ready
 from kdns.cli.query import Question, question
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError
+from kdns.derivation.zone import EXPLAIN
 from kdns.stub.flavours import FLAVOURS
 from kdns.stub.resolv_conf import ResolvConf, in_namespace
 from kdns.wire.constants import Rcode, Type, rcode_name, type_name
 from kdns.wire.message import Edns, Query, Record
-from kdns.wire.names import BadNameError, from_wire, wire_from_text
-from kdns.wire.presentation import strings
+from kdns.wire.names import BadNameError, from_wire, to_text, wire_from_text
+from kdns.wire.presentation import CONTROL_ESCAPES, strings
 
 if TYPE_CHECKING:
     from kdns.server.generation import Generation
@@ -39,7 +40,6 @@ examples:
 
 PATIENCE: Final = 5.0
 """Seconds for a server's explanation."""
-ZONE: Final = "explain.kdns."
 
 Ask = Callable[[str], Awaitable[tuple[str, ...]]]
 """The steps for a name below ``explain.kdns.``. Raises ``ConfigError``."""
@@ -111,7 +111,7 @@ async def _candidates(options: argparse.Namespace, name: str, kind: int, ask: As
     prefix = "" if kind == Type.A else f"_{type_name(kind).lower()}."
     told: list[Told] = []
     for candidate in names:
-        explained = f"{candidate.removesuffix('.')}.".lstrip(".") + prefix + ZONE
+        explained = f"{candidate.removesuffix('.')}.".lstrip(".") + prefix + to_text(EXPLAIN)
         told.append(Told(candidate, await ask(explained)))
         if told[-1].answers:
             break
@@ -166,10 +166,7 @@ def _steps(records: Sequence[Record]) -> tuple[str, ...]:
     texts = [b"".join(strings(record.rdata)).decode(errors="replace") for record in records]
     numbered = [text.partition(" ") for text in texts]
     ordered = sorted(numbered, key=lambda parts: int(parts[0]) if parts[0].isdigit() else 0)
-    return tuple(text.translate(_CONTROL) for _, _, text in ordered)
-
-
-_CONTROL: Final = {code: f"\\{code:03d}" for code in (*range(32), *range(127, 160))}
+    return tuple(text.translate(CONTROL_ESCAPES) for _, _, text in ordered)
 
 
 # ---- what is told

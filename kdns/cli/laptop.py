@@ -22,6 +22,7 @@ from kdns.config.printer import to_text
 from kdns.config.tree import ConfigError, Location, ServerBlock
 from kdns.sources.configuration import Configuration
 from kdns.sources.files import Reading
+from kdns.stub.resolv_conf import in_namespace
 from kdns.system.addresses import domain
 from kdns.system.installed import installed
 from kdns.system.resolvers import Resolvers, before_us
@@ -164,9 +165,10 @@ def _wanted(options: argparse.Namespace) -> Wanted:
     """What the system is to ask us. Raises ``ConfigError``."""
     listen = _given_listeners(options)
     flags = read(options, ())
+    search = in_namespace(flags.namespace, flags.clusters[0].zone, ()).search
     return Wanted(
         tuple(domain(zone) for zone in laptop.served_zones(flags)),
-        tuple(domain(zone) for zone in laptop.search_list(flags)),
+        tuple(domain(name) for name in search),
         listen[0] if listen else None,
     )
 

@@ -76,12 +76,6 @@ def served_zones(flags: LaptopFlags) -> tuple[str, ...]:
     return tuple(dict.fromkeys(zones))
 
 
-def search_list(flags: LaptopFlags) -> tuple[str, ...]:
-    """What completes short names as in a Pod of the namespace."""
-    zone = flags.clusters[0].zone
-    return (f"{flags.namespace}.svc.{zone}", f"svc.{zone}", zone)
-
-
 def _check_zones(flags: LaptopFlags) -> None:
     seen: set[str] = set()
     for cluster in flags.clusters:

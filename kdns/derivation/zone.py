@@ -22,6 +22,7 @@ from kdns.wire import rdata
 from kdns.wire.constants import ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, Edns, ExtendedError, Query, Record
 from kdns.wire.names import Name, is_below, skip
+from kdns.wire.presentation import CONTROL_ESCAPES
 from kdns.wire.scalars import type_number
 
 ZONE: Final[Name] = ("kdns",)
@@ -30,8 +31,6 @@ WHOAMI: Final[Name] = ("whoami", "kdns")
 PLUGIN: Final = "explain"
 
 MAX_STRING: Final = 255  # octets, RFC 1035 section 3.3
-
-_CONTROL: Final = {code: f"\\{code:03d}" for code in (*range(32), *range(127, 160))}
 
 
 class Zone:
@@ -112,8 +111,8 @@ def _told(query: Query, texts: Iterable[str]) -> Answer:
 
 
 def _strings(text: str) -> list[bytes]:
-    """As many character strings as it takes; control characters must not reach a terminal."""
-    octets = text.translate(_CONTROL).encode(errors="replace")
+    """As many character strings as it takes."""
+    octets = text.translate(CONTROL_ESCAPES).encode(errors="replace")
     return [octets[at : at + MAX_STRING] for at in range(0, len(octets), MAX_STRING)]
 
 

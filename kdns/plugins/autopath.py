@@ -22,6 +22,7 @@ from kdns.plugins.acl import address_of
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match, parse_zones, served_zones
 from kdns.records.outcome import PodMode
+from kdns.records.search import search_list
 from kdns.wire.constants import Class, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import (
@@ -130,7 +131,7 @@ class FromPods:
         pods = tuple(self.index.pods_at(str(address_of(query.client))))
         if len(pods) != 1 or pods[0].host_network:
             return ()
-        return (pods[0].namespace, "svc", *zone), ("svc", *zone), zone, *self.node.value, ()
+        return *search_list(pods[0].namespace, zone), *self.node.value, ()
 
 
 class Walker:

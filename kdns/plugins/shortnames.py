@@ -22,6 +22,7 @@ from kdns.plugins import k8s_external, kubernetes
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes.stage import Cluster
 from kdns.plugins.zones import Fallthrough, longest_match
+from kdns.records.search import NDOTS, search_list
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
 from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import MAX_NAME, Name, to_text, to_wire
@@ -29,10 +30,6 @@ from kdns.wire.names import MAX_NAME, Name, to_text, to_wire
 NAME: Final = "shortnames"
 
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # an RFC 1123 label
-
-NDOTS: Final = 5
-"""Names with fewer dots are completed first: what the kubelet writes into a Pod's resolv.conf."""
-
 
 TELLING: Final = 2
 """Labels of a name that nobody has, at most, for its asker to be told why the cluster has none either:
@@ -174,7 +171,7 @@ class ShortNames:
         if self.pods:
             pods = [pod for pod in self.pods.pods_at(query.client) if not pod.host_network]
             namespace = pods[0].namespace if len(pods) == 1 else namespace
-        return (namespace, "svc", *self.zone), ("svc", *self.zone), self.zone
+        return search_list(namespace, self.zone)
 
     def _lead_to(self, query: Query, qname: bytes, answer: Answer) -> Answer:
         record = Record(query.qname, Type.CNAME, self.cluster.view.ttl, qname)

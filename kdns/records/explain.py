@@ -20,14 +20,12 @@ from kdns.records.search import artefact
 from kdns.records.services import endpoint_label
 from kdns.wire.message import Key
 from kdns.wire.names import Name
+from kdns.wire.presentation import CONTROL_ESCAPES
 
 _Explained: TypeAlias = tuple[str, tuple[Key, ...]]
 
 LIMIT: Final = 200
 """Bytes of text: dig prints it on one line, and a reply without EDNS padding stays below 512."""
-
-_ESCAPED: Final = {code: f"\\{code:03d}" for code in (*range(32), *range(127, 160))}
-"""A label may hold control characters, which must not reach anybody's terminal."""
 
 _LOOKED_AT: Final = 200
 _COMPARED: Final = 32
@@ -111,7 +109,7 @@ def _full(asked: Asked) -> str:
 
 def cut(text: str) -> str:
     """What fits, without control characters."""
-    encoded = text.translate(_ESCAPED).encode(errors="replace")
+    encoded = text.translate(CONTROL_ESCAPES).encode(errors="replace")
     if len(encoded) > LIMIT:
         encoded = encoded[: LIMIT - 3].decode(errors="ignore").encode() + "…".encode()
     return encoded.decode()

@@ -1,4 +1,4 @@
-"""Names that a search list has lengthened: what a Pod's resolver makes of a name with few dots.
+"""The search list of a Pod, and names that it has lengthened.
 
 The kubelet writes ``search NAMESPACE.svc.D svc.D D`` and ``ndots:5`` into a Pod's resolv.conf, so names
 such as ``example.org`` or ``web.shop.svc.cluster.local`` are first asked with each of these appended.
@@ -7,11 +7,20 @@ such as ``example.org`` or ``web.shop.svc.cluster.local`` are first asked with e
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
 
 from kdns.records.outcome import Asked, Reason
 from kdns.wire.names import Name, is_below
+
+NDOTS: Final = 5
+"""Names with fewer dots are completed before they are tried as they are (pkg/kubelet/network/dns)."""
+
+
+def search_list(namespace: str, zone: Name) -> tuple[Name, Name, Name]:
+    """What is appended in turn in a Pod of the namespace, where the zone is the cluster's."""
+    return (namespace, "svc", *zone), ("svc", *zone), zone
 
 
 class Artefact(Struct, frozen=True):

@@ -9,13 +9,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.config.addresses import Address
+from kdns.records.search import NDOTS, search_list
 from kdns.upstream.resolv import is_address, lines
 
 MAX_SERVERS: Final = 3
 """``MAXNS`` of glibc and musl; Go has the same."""
 MAX_NDOTS: Final = 15
-CLUSTER_NDOTS: Final = 5
-"""What the kubelet writes for Pods (pkg/kubelet/network/dns)."""
 
 
 class ResolvConf(Struct, frozen=True):
@@ -51,8 +50,8 @@ def parse(text: str, port: int = 53) -> ResolvConf:
 
 def in_namespace(namespace: str, zone: str, servers: tuple[Address, ...]) -> ResolvConf:
     """What a Pod with the usual dnsPolicy, ClusterFirst, is given."""
-    search = (f"{namespace}.svc.{zone}", f"svc.{zone}", zone)
-    return ResolvConf(servers, search, ndots=CLUSTER_NDOTS)
+    search = tuple(map(".".join, search_list(namespace, tuple(zone.split(".")))))
+    return ResolvConf(servers, search, ndots=NDOTS)
 
 
 def with_option(conf: ResolvConf, option: str) -> ResolvConf:

@@ -18,6 +18,9 @@ _QUOTED: Final = {ord(c): f"\\{c}" for c in '"\\'} | {
     code: f"\\{code:03d}" for code in (*range(32), *range(127, 256))
 }
 
+CONTROL_ESCAPES: Final = {code: f"\\{code:03d}" for code in (*range(32), *range(127, 160))}
+"""For ``str.translate``: labels and texts may hold control characters, which must reach no terminal."""
+
 _NUMBERS: Final[dict[int, int]] = {Type.MX: 1, Type.AFSDB: 1, Type.KX: 1, Type.SRV: 3}
 """16-bit numbers before the one name."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from kdns.config.laptop import Cluster, LaptopFlags, Outside, search_list, served_zones, to_blocks
+from kdns.config.laptop import Cluster, LaptopFlags, Outside, served_zones, to_blocks
 from kdns.config.printer import to_text
 from kdns.config.tree import ConfigError, Option
 
@@ -107,11 +107,6 @@ def test_blocks(changes: dict[str, object], expected: str) -> None:
 def test_what_the_systems_resolver_is_told() -> None:
     flags = replace(FLAGS, clusters=(DEV, PROD), namespace="shop")
     assert served_zones(flags) == ("cluster.local", "cluster.internal", "prod.cluster.internal")
-    assert search_list(flags) == (
-        "shop.svc.cluster.internal",
-        "svc.cluster.internal",
-        "cluster.internal",
-    )
 
 
 @pytest.mark.parametrize(

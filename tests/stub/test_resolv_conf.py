@@ -51,6 +51,10 @@ def test_options(options: str, expected: ResolvConf) -> None:
     assert parse(f"options {options}") == expected
 
 
+def test_in_a_namespace() -> None:
+    assert in_namespace("shop", "c.test", DNS) == ResolvConf(DNS, SEARCH, ndots=5)
+
+
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
