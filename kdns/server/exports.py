@@ -24,7 +24,7 @@ def register(
     generation: Callable[[], Generation | None],
 ) -> None:
     """Tell ``metrics`` where to find everything that is not counted by itself."""
-    metrics.before_scrape(lambda: _report(sockets, generation()))
+    metrics.before_scrape(lambda: _report(metrics, sockets, generation()))
     metrics.read_watches(lambda: [cluster.status for cluster in clusters], time)
     _register_snapshots(metrics, clusters)
     metrics.read(families.INDEX_OBJECTS, lambda: list(_sizes(clusters)))
@@ -48,7 +48,8 @@ def _register_snapshots(metrics: Metrics, clusters: Clusters) -> None:
     metrics.read(families.SNAPSHOT_FAILURES, reader(lambda status: status.save_failures))
 
 
-def _report(sockets: Sockets, generation: Generation | None) -> None:
+def _report(metrics: Metrics, sockets: Sockets, generation: Generation | None) -> None:
+    _count_overflows(metrics, sockets)
     sockets.fold()  # first: it tells the stages of the hits that they did not see
     if generation is not None:
         generation.report()
@@ -114,13 +115,13 @@ def _plugins(generation: Generation | None) -> Iterator[tuple[tuple[str, ...], f
 
 
 def _serials(generation: Generation | None) -> Iterator[tuple[tuple[str, ...], float]]:
-    for store in generation.zone_stores if generation else ():
+    for store in generation.services.zone_stores if generation else ():
         for origin, zone in store.zones.items():
             if zone is not None:
                 yield (to_text(origin),), zone.serial
 
 
 def _failures(generation: Generation | None) -> Iterator[tuple[tuple[str, ...], float]]:
-    for store in generation.zone_stores if generation else ():
+    for store in generation.services.zone_stores if generation else ():
         for path, count in store.failures.items():
             yield (path,), count

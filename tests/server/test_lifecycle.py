@@ -204,6 +204,15 @@ async def test_pages(running: Running) -> None:
     )
 
 
+async def test_questions_dropped_because_too_many_wait_are_counted(running: Running) -> None:
+    (endpoint,) = running.server.core.sockets
+    assert endpoint.udp
+    endpoint.udp.overflows = 3
+    for _ in range(2):
+        _, text = await page(running.metrics, "/metrics")
+        assert 'kdns_dropped_datagrams_total{reason="overflow"} 3.0' in text
+
+
 async def test_a_port_that_the_system_chooses(tmp_path: Path) -> None:
     server = Running(tmp_path)
     server.text = server.corefile(port=0)
