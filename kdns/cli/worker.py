@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 from kdns.cli import logs
-from kdns.server.lifecycle import loop_factory
+from kdns.server.process import loop_factory
 from kdns.server.worker import serve
 
 

@@ -7,13 +7,12 @@ that cannot be used changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from time import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from kdns.config.access import Access, base
+from kdns.config.access import Access
 from kdns.config.tree import ConfigError, Key, ServerBlock
 from kdns.derivation import zone as derivation
 from kdns.derivation.described import describe
@@ -23,29 +22,21 @@ from kdns.metrics import Metrics
 from kdns.plugins import bind, chain, forward, header, kubernetes, log, tls
 from kdns.plugins.blocks import Served
 from kdns.plugins.chain import Plan
-from kdns.plugins.interface import Handler, Observer, Offer
-from kdns.plugins.metadata import Reader
-from kdns.records.index import Index
+from kdns.plugins.interface import Handler, Observer
 from kdns.responder import Responder
+from kdns.server.block_context import BlockContext, Services
 from kdns.server.clusters import Cluster
-from kdns.server.interfaces import addresses_by_interface, local_addresses
+from kdns.server.interfaces import addresses_by_interface
 from kdns.server.sites import ANY_HOSTS, Site, server_label
 from kdns.sources.certificates import Certificate
-from kdns.sources.textfiles import TextFile
-from kdns.sources.zone_folder import Folder, Listing, NamedFiles
-from kdns.sources.zonefiles import OnChange, ZoneFiles
-from kdns.status import SourceStatus
-from kdns.upstream.pool import Pool
-from kdns.wire.message import Answer, Query
+from kdns.sources.zonefiles import OnChange
 from kdns.wire.message import Key as DependencyKey
-from kdns.wire.names import Name, to_text
+from kdns.wire.names import to_text
 
 if TYPE_CHECKING:
     from kdns.plugins.view import View
 
 logger: Final = logging.getLogger("kdns.server")
-
-T = TypeVar("T")
 
 
 def plan(blocks: Iterable[ServerBlock]) -> tuple[Plan, ...]:
@@ -70,101 +61,6 @@ def wanted_clusters(plans: Iterable[Plan]) -> Iterator[Access]:
             )
 
 
-class TextFiles:
-    """The text files that the directives of a generation read."""
-
-    def __init__(self, changed: OnChange) -> None:
-        self._changed = changed
-        self.all: list[TextFile[object]] = []
-
-    def add(self, path: str, reload: float, read: Callable[[str], T]) -> TextFile[T]:
-        file = TextFile(path, reload, read, self._changed)
-        self.all.append(file)
-        return file
-
-
-class Services:
-    """What the stages of a generation have done for them, all blocks together."""
-
-    def __init__(self) -> None:
-        self.preparations: list[Callable[[], None]] = []
-        self.running: list[Callable[[], Coroutine[None, None, None]]] = []
-        self.reporting: list[Callable[[], None]] = []
-        self.forgetful: list[Callable[[Iterable[DependencyKey]], None]] = []
-
-
-class BlockContext:
-    """What the stages of one server block may ask for (``plugins.interface.Context``)."""
-
-    def __init__(
-        self,
-        block: ServerBlock,
-        hosts: tuple[str, ...],
-        generation: Generation,
-    ) -> None:
-        self.block, self.hosts = block, hosts
-        self.server = server_label(hosts[0], block.keys[0].port, block.keys[0].scheme)
-        self.metrics, self.services = generation.metrics, generation.services
-        self.text_files = generation.text_files
-        self.clusters, self.add_zones = generation.clusters, generation.add_zones
-        self.offers: list[Offer] = []
-        self.pools: list[Pool] = []
-        self.notified: Callable[[Query], Answer] | None = None
-        self.changed = generation.changed
-        self.responder: Responder | None = None
-        self._metadata: Reader | None = None
-        self._local: tuple[str, ...] | None = None
-
-    def prepare(self, work: Callable[[], None]) -> None:
-        self.services.preparations.append(work)
-
-    def run(self, service: Callable[[], Coroutine[None, None, None]]) -> None:
-        self.services.running.append(service)
-
-    def on_change(self, forget: Callable[[Iterable[DependencyKey]], None]) -> None:
-        self.services.forgetful.append(forget)
-
-    def on_notify(self, take: Callable[[Query], Answer]) -> None:
-        self.notified = take
-
-    def on_scrape(self, report: Callable[[], None]) -> None:
-        self.services.reporting.append(report)
-
-    def cluster(self, access: Access) -> tuple[Index, SourceStatus]:
-        cluster = self.clusters[base(access)]
-        return cluster.index, cluster.status
-
-    def zone_files(self, files: Iterable[tuple[Name, str]], reload: float) -> ZoneFiles:
-        return self.add_zones(NamedFiles(files), reload)
-
-    def zone_folder(
-        self, folder: str, pattern: str, template: str, origins: tuple[Name, ...], reload: float
-    ) -> ZoneFiles:
-        return self.add_zones(Folder(folder, pattern, template, origins), reload)
-
-    def text_file(self, path: str, reload: float, read: Callable[[str], T]) -> TextFile[T]:
-        return self.text_files.add(path, reload, read)
-
-    def publish(self, reader: Reader | None) -> None:
-        """Have ``metadata`` come from there."""
-        self._metadata = reader
-
-    def metadata(self, query: Query, label: str, answer: Answer | None = None) -> str:
-        return self._metadata(query, label, answer) if self._metadata else ""
-
-    async def resolve(self, query: Query) -> Answer:
-        assert self.responder is not None, "set once the chains are built"
-        return await self.responder.resolve(query)
-
-    def now(self) -> float:
-        return time()
-
-    def local_addresses(self) -> tuple[str, ...]:
-        if self._local is None:
-            self._local = local_addresses() if self.hosts == ANY_HOSTS else self.hosts
-        return self._local
-
-
 class Built(Struct, frozen=True):
     """A server block with its chain."""
 
@@ -177,7 +73,7 @@ class Built(Struct, frozen=True):
 
 
 class Generation:
-    """Responders by address, and the zone files that their chains answer from."""
+    """Responders by address, and all that is to run while they are in use."""
 
     def __init__(
         self,
@@ -187,11 +83,8 @@ class Generation:
         changed: OnChange,
     ) -> None:
         self.plans, self.clusters = plans, clusters
-        self.zone_stores: list[ZoneFiles] = []
-        self.text_files = TextFiles(changed)
         self.certificates: dict[Site, Certificate] = {}
-        self.services = Services()
-        self.metrics, self.changed = metrics, changed
+        self.services, self.metrics = Services(clusters, metrics, changed), metrics
         self.blocks = tuple(self._build(planned) for planned in plans)
         self.responders: dict[Site, Responder] = {}
         self._derivations: dict[Site, derivation.Zone] = {}
@@ -211,9 +104,9 @@ class Generation:
 
     def load_zones(self) -> None:
         """Read all files. Raises ``ZoneFileError`` for a broken zone file that was named."""
-        for store in self.zone_stores:
+        for store in self.services.zone_stores:
             store.load()
-        for file in self.text_files.all:
+        for file in self.services.text_files:
             file.load()
         for certificate in self.certificates.values():
             certificate.load()
@@ -223,8 +116,8 @@ class Generation:
     @property
     def running(self) -> Iterator[Coroutine[None, None, None]]:
         """What is to run while this generation is in use."""
-        yield from (store.run() for store in self.zone_stores)
-        yield from (file.run() for file in self.text_files.all)
+        yield from (store.run() for store in self.services.zone_stores)
+        yield from (file.run() for file in self.services.text_files)
         yield from (certificate.run() for certificate in self.certificates.values())
         yield from (service() for service in self.services.running)
 
@@ -245,17 +138,12 @@ class Generation:
 
     def _build(self, planned: Plan) -> Built:
         hosts = _hosts(planned)
-        context = BlockContext(planned.block, hosts, self)
+        context = BlockContext(planned.block, hosts, self.services)
         context.publish(chain.published(planned, context))
         handler = chain.build(planned, context)
         logs = [s for s in planned.settings.get("log", ()) if isinstance(s, log.Settings)]
         observers = (log.observe(context, *logs),) if logs else ()
         return Built(planned, context, handler, observers, hosts, _view(planned, context))
-
-    def add_zones(self, listing: Listing, reload: float) -> ZoneFiles:
-        store = ZoneFiles(listing, reload, self.changed)
-        self.zone_stores.append(store)
-        return store
 
     def _serve(self, block: Built, key: Key, site: Site) -> None:
         server = server_label(site.host, site.port, site.scheme)

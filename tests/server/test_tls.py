@@ -239,6 +239,6 @@ async def test_who_shares_an_address_shares_the_certificate(running: Running) ->
     text = running.load()
     other = COREFILE.replace("tls://.", "tls://example.test").replace("server.crt", "other.crt")
     both = corefile.parse(other.format(folder=running.folder, options=""), "Corefile")
-    running.server.load = lambda: (*text, *both)
+    running.server.reloader.load = lambda: (*text, *both)
     with pytest.raises(ConfigError, match="3: tls: differs from that at Corefile:3, also for tls"):
         await running.start()
