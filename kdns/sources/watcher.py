@@ -28,6 +28,7 @@ from kdns.sources import watch
 from kdns.sources.backoff import ANSWERED, REFUSED, UNREACHABLE, Backoff, Policy
 from kdns.sources.initial import REFUSALS, Initial, NotOffered
 from kdns.sources.liveness import Liveness
+from kdns.sources.reporting import Reporter
 from kdns.sources.resources import Resource
 from kdns.sources.transport import Transport, TransportError
 from kdns.sources.versions import is_lower
@@ -35,9 +36,6 @@ from kdns.sources.watch import GONE, Limits, Listing, Opened, RequestError, Stre
 from kdns.status import ResourceStatus
 
 log = logging.getLogger("kdns.sources.apiserver")
-
-SHOWN_REASONS = 20
-"""Of one list, so many rejected parts are logged at debug level; the others are counted."""
 
 
 class Timing(Struct, frozen=True):
@@ -66,6 +64,7 @@ class Watcher:
         self._resource = resource
         self._context = context
         self._status = status
+        self._report = Reporter(resource, status, context.timing.now)
         self._version = ""
         self._list_because = "start"
         """Why the next turn begins with a list; "" when it resumes the watch."""
@@ -78,8 +77,6 @@ class Watcher:
         self._connected = False
         self._fruitful = False
         self._fruitless = 0
-        self._said = ""
-        """The problem that was logged last."""
         self._backoff = Backoff(context.timing.uniform)
 
     async def run(self) -> None:
@@ -138,7 +135,7 @@ class Watcher:
         if is_lower(current, known):
             self._list_because = f"its version went back from {known} to {current}"
         else:
-            self._confirm()
+            self._report.confirm()
         return not self._list_because
 
     async def _list(self) -> None:
@@ -148,12 +145,11 @@ class Watcher:
         self._replace(listing)
 
     def _replace(self, listing: Listing) -> None:
-        self._report_rejected(listing.rejected)
+        self._report.rejected(listing.rejected)
         self._context.emit(Replaced(self._resource.kind, listing.objects))
         self._version = self._status.version = listing.version
-        self._confirm()
-        self._report_list(len(listing.objects))
-        self._status.synced = True
+        self._report.confirm()
+        self._report.listed(len(listing.objects), self._list_because)
         self._list_because = ""
 
     async def _follow(self) -> float:
@@ -195,7 +191,7 @@ class Watcher:
             return False
         self._apply(event)
         self._version = self._status.version = event.resource_version or self._version
-        self._confirm()
+        self._report.confirm()
         self._bear_fruit()
         return True
 
@@ -233,7 +229,7 @@ class Watcher:
         raise StreamError(f"error {event.status_code} in the watch: {event.message}")
 
     def _apply(self, event: Event) -> None:
-        self._report_rejected(event.rejected)
+        self._report.rejected(event.rejected)
         if event.type == "BOOKMARK" or not event.name:
             return
         if event.type in {"ADDED", "MODIFIED"} and event.object is not None:
@@ -241,44 +237,16 @@ class Watcher:
         else:
             self._context.emit(Gone(self._resource.kind, event.namespace, event.name))
 
-    # -- status, log and pauses -------------------------------------------------------------------
-
-    def _confirm(self) -> None:
-        self._status.confirmed_at = self._context.timing.now()
+    # -- what is well, what is wrong, and the pause then -------------------------------------------
 
     def _found(self) -> None:
         """Note that the watch stands; after one that broke at once, only when it bears fruit."""
         self._connected = True
-        status = self._status
-        if self._fruitless or self._initial is not None:
-            return
-        status.problem = ""
-        if status.lost_at:
-            away = self._context.timing.now() - status.lost_at
-            log.info("%s: back after %.1f s", self._resource.name, away)
-            status.lost_at = 0.0
-            status.restarts += 1
-
-    def _report_list(self, count: int) -> None:
-        status, name = self._status, self._resource.name
-        if status.restored:
-            status.restored, status.lost_at = False, 0.0
-            log.info("%s: synced, %d objects, in place of the snapshot", name, count)
-        elif status.synced:
-            status.relists += 1
-            log.info("%s: relisted, %d objects, because %s", name, count, self._list_because)
-        else:
-            log.info("%s: synced, %d objects", name, count)
+        if not self._fruitless and self._initial is None:
+            self._report.found()
 
     def _lost(self, problem: str, policy: Policy, retry_after: float = 0.0) -> float:
-        status = self._status
-        # While it starts, an API server says one thing and another; what it repeats is worth a line.
-        repeated = policy is ANSWERED and status.problem == problem != self._said
-        if not status.lost_at or repeated:
-            log.warning("%s: lost: %s", self._resource.name, problem)
-            self._said = problem
-        status.lost_at = status.lost_at or self._context.timing.now()
-        status.problem = problem
+        self._report.lost(problem, answered=policy is ANSWERED)
         return self._backoff.after(policy, retry_after)
 
     def _denied(self, error: RequestError) -> float:
@@ -293,14 +261,9 @@ class Watcher:
 
     def _not_installed(self) -> float:
         """Without its CustomResourceDefinition there is none of them, as certainly as in an empty list."""
-        status, title = self._status, self._resource.title
-        problem = f"{title}: no such CustomResourceDefinition"
-        if status.problem != problem:
-            log.warning("%s is not installed (no such CustomResourceDefinition)", title)
+        if self._report.not_installed():
             self._context.emit(Replaced(self._resource.kind, ()))
-        status.problem, status.synced, status.restored, status.lost_at = problem, True, False, 0.0
         self._list_because = "it was not installed"
-        self._confirm()
         return self._backoff.after(ANSWERED)
 
     def _resort_to_pages(self, because: str) -> float:
@@ -322,9 +285,3 @@ class Watcher:
         if self._fruitless > 1 and not self._list_because:
             self._list_because = problem
         return self._lost(problem, ANSWERED)
-
-    def _report_rejected(self, rejected: tuple[str, ...]) -> None:
-        for reason in rejected[:SHOWN_REASONS]:
-            log.debug("left out: %s", reason)
-        if len(rejected) > SHOWN_REASONS:
-            log.debug("left out: %d more of %s", len(rejected), self._resource.name)
