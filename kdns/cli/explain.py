@@ -21,7 +21,7 @@ from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError
 from kdns.derivation.zone import EXPLAIN
 from kdns.stub.flavours import FLAVOURS
-from kdns.stub.resolv_conf import ResolvConf, in_namespace
+from kdns.stub.resolver_config import ResolverConfig, in_namespace
 from kdns.wire.constants import Rcode, Type, rcode_name, type_name
 from kdns.wire.message import Edns, Query, Record
 from kdns.wire.names import BadNameError, from_wire, to_text, wire_from_text
@@ -141,7 +141,7 @@ def _asking(address: Address) -> Ask:
         from kdns.stub.exchange import Exchange
 
         _query(name, "")
-        conf = ResolvConf((address,))
+        conf = ResolverConfig((address,))
         step = await Exchange(conf, lambda _: None).once(address, name, Type.TXT, PATIENCE)
         if step.response is None:
             raise ConfigError(f"{address}: {step.problem}")

@@ -22,7 +22,7 @@ from kdns.config.printer import to_text
 from kdns.config.tree import ConfigError, Location, ServerBlock
 from kdns.sources.configuration import Configuration
 from kdns.sources.files import Reading
-from kdns.stub.resolv_conf import in_namespace
+from kdns.stub.resolver_config import in_namespace
 from kdns.system.addresses import domain
 from kdns.system.installed import installed
 from kdns.system.resolvers import Resolvers, before_us

@@ -14,12 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from kdns.cli import logs
-from kdns.config.addresses import Address
+from kdns.config.addresses import Address, is_address
 from kdns.config.tree import ConfigError
 from kdns.records.manifest_shapes import Pod, Service
 from kdns.stub.pods import for_pod
-from kdns.stub.resolv_conf import ResolvConf
-from kdns.upstream.resolv import is_address
+from kdns.stub.resolver_config import ResolverConfig
 
 if TYPE_CHECKING:
     from kdns.config.access import ApiAccess
@@ -34,8 +33,8 @@ _PLURAL: Final = {Pod: "pods", Service: "services"}
 
 
 def read(
-    options: argparse.Namespace, server: tuple[Address, ...], node: Callable[[], ResolvConf]
-) -> ResolvConf:
+    options: argparse.Namespace, server: tuple[Address, ...], node: Callable[[], ResolverConfig]
+) -> ResolverConfig:
     """What ``--pod NAMESPACE/NAME`` is told to do; ``server`` is asked instead, where one is given.
 
     Raises ``ConfigError``.

@@ -22,9 +22,9 @@ from kdns.cli.telling import Teller, conclude, ignore, to_json
 from kdns.config import flags
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError
-from kdns.stub import resolv_conf
+from kdns.stub import resolver_config
 from kdns.stub.flavours import FLAVOURS
-from kdns.stub.resolv_conf import ResolvConf
+from kdns.stub.resolver_config import ResolverConfig
 from kdns.stub.walk import ADDRESSES, Result, walk
 from kdns.wire.constants import Type
 from kdns.wire.names import BadNameError, reverse, to_text, wire_from_text
@@ -141,8 +141,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _walk(
-    options: argparse.Namespace, asked: Question, conf: ResolvConf
-) -> tuple[ResolvConf, Result]:
+    options: argparse.Namespace, asked: Question, conf: ResolverConfig
+) -> tuple[ResolverConfig, Result]:
     """Also who was asked in the end."""
     quiet = asked.short or options.json
     report = ignore if quiet else Teller().show
@@ -155,7 +155,9 @@ async def _walk(
 
 
 @asynccontextmanager
-async def asking(options: argparse.Namespace, conf: ResolvConf) -> AsyncIterator[ResolvConf]:
+async def asking(
+    options: argparse.Namespace, conf: ResolverConfig
+) -> AsyncIterator[ResolverConfig]:
     """With a server of our own in it for as long as this lasts, where manifests are to be asked."""
     if conf.servers != (OURS,):
         yield conf
@@ -228,7 +230,7 @@ def _is_literal(text: str) -> bool:
 # ---- the resolver
 
 
-def resolver(options: argparse.Namespace, asked: Question) -> ResolvConf:
+def resolver(options: argparse.Namespace, asked: Question) -> ResolverConfig:
     """Raises ``ConfigError`` where nobody is to be asked."""
     if not options.pod and (options.kubeconfig or options.context or options.in_cluster):
         raise ConfigError("an API server is only asked for a Pod: name it by --pod NS/NAME")
@@ -252,15 +254,15 @@ def resolver(options: argparse.Namespace, asked: Question) -> ResolvConf:
     return conf
 
 
-def _with_number(conf: ResolvConf, option: str, value: str | None) -> ResolvConf:
+def _with_number(conf: ResolverConfig, option: str, value: str | None) -> ResolverConfig:
     if value is None:
         return conf
     if not value.isascii() or not value.isdigit():
         raise ConfigError(f"--{option}: expected a number, found {value!r}")
-    return resolv_conf.with_option(conf, f"{option}:{value}")
+    return resolver_config.with_option(conf, f"{option}:{value}")
 
 
-def _given(options: argparse.Namespace, server: tuple[Address, ...]) -> ResolvConf:
+def _given(options: argparse.Namespace, server: tuple[Address, ...]) -> ResolverConfig:
     if options.pod:
         from kdns.cli import pods
 
@@ -269,13 +271,13 @@ def _given(options: argparse.Namespace, server: tuple[Address, ...]) -> ResolvCo
         return replace(conf, servers=ours)
     if options.namespace:
         local = server or _read(DEFAULT_FILE, options.port).servers
-        return resolv_conf.in_namespace(options.namespace, options.zone.strip("."), local)
+        return resolver_config.in_namespace(options.namespace, options.zone.strip("."), local)
     if server and not options.resolv_conf and not Path(DEFAULT_FILE).exists():
-        return ResolvConf()
+        return ResolverConfig()
     return _read(options.resolv_conf or DEFAULT_FILE, options.port)
 
 
-def _read(path: str, port: int) -> ResolvConf:
+def _read(path: str, port: int) -> ResolverConfig:
     try:
         if path == "-":
             text = sys.stdin.read(MAX_BYTES)
@@ -284,4 +286,4 @@ def _read(path: str, port: int) -> ResolvConf:
                 text = file.read(MAX_BYTES).decode("utf-8", "replace")
     except OSError as error:
         raise ConfigError(f"cannot read {path!r}: {error.strerror}") from None
-    return resolv_conf.parse(text, port)
+    return resolver_config.parse(text, port)

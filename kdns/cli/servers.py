@@ -13,7 +13,8 @@ def read(word: str, port: int) -> Address:
 
     Raises ``ConfigError``; a host name is resolved by the system.
     """
-    from kdns.upstream.resolv import ResolvError, addresses, is_address
+    from kdns.config.addresses import is_address
+    from kdns.upstream.resolv import ResolvError, addresses
 
     text = word.removeprefix("@")
     host = text

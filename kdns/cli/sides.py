@@ -16,7 +16,7 @@ from kdns.config import corefile, flags
 from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Location, Option, ServerBlock
 from kdns.stub.exchange import Exchange
-from kdns.stub.resolv_conf import ResolvConf
+from kdns.stub.resolver_config import ResolverConfig
 from kdns.upstream.client import UpstreamError
 from kdns.upstream.transfer import transfer
 from kdns.wire.constants import Rcode, rcode_name
@@ -53,7 +53,7 @@ class Server:
 
     def __init__(self, address: Address, zones: Iterable[str]) -> None:
         self.address, self.zones = address, tuple(zones)
-        self._exchange = Exchange(ResolvConf((address,)), lambda _: None)
+        self._exchange = Exchange(ResolverConfig((address,)), lambda _: None)
 
     async def questions(self) -> set[Question]:
         found: set[Question] = set()

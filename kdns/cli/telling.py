@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kdns.stub.resolv_conf import ResolvConf
+from kdns.stub.resolver_config import ResolverConfig
 from kdns.stub.steps import Step
 from kdns.stub.walk import Result
 from kdns.wire.constants import Rcode, rcode_name, type_name
@@ -50,7 +50,7 @@ def conclude(result: Result) -> None:
         )
 
 
-def to_json(result: Result, conf: ResolvConf, resolver: str) -> str:
+def to_json(result: Result, conf: ResolverConfig, resolver: str) -> str:
     """All of it as a document."""
     document = {
         "resolver": resolver,

@@ -17,7 +17,7 @@ from kdns.cli.telling import ignore
 from kdns.config.durations import parse_duration
 from kdns.config.tree import ConfigError
 from kdns.stub.flavours import FLAVOURS
-from kdns.stub.resolv_conf import ResolvConf
+from kdns.stub.resolver_config import ResolverConfig
 from kdns.stub.walk import Result, walk
 from kdns.wire.constants import Rcode, rcode_name, type_name
 from kdns.wire.presentation import rdata_text
@@ -109,7 +109,7 @@ def _absent(result: Result) -> bool:
 
 
 async def _until(
-    asked: Question, options: argparse.Namespace, conf: ResolvConf, test: Test, seconds: float
+    asked: Question, options: argparse.Namespace, conf: ResolverConfig, test: Test, seconds: float
 ) -> tuple[bool, Result]:
     """Look until the test is met or the time is over; at least once."""
     flavour = FLAVOURS[options.resolver]

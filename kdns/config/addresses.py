@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from msgspec import Struct
 
 
@@ -13,6 +15,16 @@ class Address(Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IP address, maybe with an IPv6 scope."""
+    host, scoped, _ = text.partition("%")
+    try:
+        version = ip_address(host).version
+    except ValueError:
+        return False
+    return not scoped or version == 6
 
 
 def parse_address(text: str) -> Address:

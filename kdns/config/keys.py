@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
 from msgspec import Struct
 
+from kdns.config.addresses import is_address
 from kdns.config.tree import ConfigError, Key, Location, ServerBlock
 from kdns.wire import names
 from kdns.wire.names import Name
@@ -87,7 +88,7 @@ def _split_port(text: str, location: Location | None) -> tuple[str, int | None]:
 
 def _network(text: str, location: Location | None) -> IPv4Network | IPv6Network | None:
     address, slash, bits = text.partition("/")
-    if not slash or "%" in address or not _is_address(address):
+    if not slash or "%" in address or not is_address(address):
         return None
     if not re.fullmatch(r"[0-9]{1,3}", bits) or text[0] == ":" or text.startswith("0:"):
         raise ConfigError(f"{text!r} is not a network, expected one like 10.0.0.0/8", location)
@@ -95,14 +96,6 @@ def _network(text: str, location: Location | None) -> IPv4Network | IPv6Network 
         return ip_network(f"{address}/{int(bits)}", strict=False)
     except ValueError as error:
         raise ConfigError(f"{text!r} is not a network: {error}", location) from error
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _reverse_zones(network: IPv4Network | IPv6Network) -> Iterator[Name]:

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kdns.config import resolv_conf
 from kdns.config.tree import Option
 from kdns.metrics import families
 from kdns.plugins import kubernetes
@@ -88,13 +89,8 @@ class FromFile:
 
 
 def read_search(text: str) -> tuple[Name, ...]:
-    """The search list of a resolv.conf: of its last ``search`` or ``domain`` line."""
-    found: tuple[Name, ...] = ()
-    for line in text.split("\n"):
-        word, *names = line.split() or [""]
-        if word in {"search", "domain"}:
-            found = tuple(name for name in map(_name, names) if name)
-    return found
+    """The search list of a resolv.conf."""
+    return tuple(name for name in map(_name, resolv_conf.parse(text).search) if name)
 
 
 def _name(text: str) -> Name:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from kdns.config.addresses import Address, parse_address
+from kdns.config.addresses import Address, is_address, parse_address
 from kdns.config.tree import Option
-from kdns.upstream.resolv import is_address
 
 
 def read_address(option: Option, text: str) -> Address:

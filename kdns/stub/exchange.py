@@ -9,7 +9,7 @@ from typing import Final
 
 from kdns.config.addresses import Address
 from kdns.stub.flavours import usable
-from kdns.stub.resolv_conf import ResolvConf
+from kdns.stub.resolver_config import ResolverConfig
 from kdns.stub.steps import Step
 from kdns.upstream.client import Target, UpstreamError, ask
 from kdns.wire.constants import Flag, Rcode
@@ -23,7 +23,7 @@ Report = Callable[[Step], None]
 class Exchange:
     """Asks, and reports each question when it is over."""
 
-    def __init__(self, conf: ResolvConf, report: Report) -> None:
+    def __init__(self, conf: ResolverConfig, report: Report) -> None:
         self.conf, self.report = conf, report
 
     async def once(self, server: Address, name: str, qtype: int, patience: float) -> Step:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from kdns.stub.resolv_conf import ResolvConf
+from kdns.stub.resolver_config import ResolverConfig
 from kdns.stub.steps import Step, Verdict, verdict
 from kdns.wire.constants import Rcode
 from kdns.wire.names import MAX_NAME
@@ -24,7 +24,7 @@ class Flavour(Protocol):
     def name(self) -> str:
         """As on the command line."""
 
-    def candidates(self, name: str, conf: ResolvConf) -> list[str]:
+    def candidates(self, name: str, conf: ResolverConfig) -> list[str]:
         """The absolute names to try, in order."""
 
     def judge(self, steps: Sequence[Step]) -> Verdict:
@@ -37,12 +37,12 @@ class Flavour(Protocol):
         """What the application is told, given each name that was tried."""
 
 
-def _completed(name: str, conf: ResolvConf) -> list[str]:
+def _completed(name: str, conf: ResolverConfig) -> list[str]:
     found = [f"{name}.{domain}." for domain in conf.search]
     return [each for each in found if len(each) < MAX_NAME]
 
 
-def _both_ends(name: str, conf: ResolvConf) -> list[str]:
+def _both_ends(name: str, conf: ResolverConfig) -> list[str]:
     """With enough dots first as it is, else at last."""
     if name.endswith("."):
         return [name]
@@ -57,7 +57,7 @@ class Glibc(Struct, frozen=True):
 
     name: str = "glibc"
 
-    def candidates(self, name: str, conf: ResolvConf) -> list[str]:
+    def candidates(self, name: str, conf: ResolverConfig) -> list[str]:
         return _both_ends(name, conf)
 
     def judge(self, steps: Sequence[Step]) -> Verdict:
@@ -102,7 +102,7 @@ class Musl(Struct, frozen=True):
 
     name: str = "musl"
 
-    def candidates(self, name: str, conf: ResolvConf) -> list[str]:
+    def candidates(self, name: str, conf: ResolverConfig) -> list[str]:
         """With enough dots nothing is ever appended."""
         if name.endswith(".") or name.count(".") >= conf.ndots:
             return [name.rstrip(".") + "."]
@@ -135,7 +135,7 @@ class Go(Struct, frozen=True):
 
     name: str = "go"
 
-    def candidates(self, name: str, conf: ResolvConf) -> list[str]:
+    def candidates(self, name: str, conf: ResolverConfig) -> list[str]:
         return _both_ends(name, conf)
 
     def judge(self, steps: Sequence[Step]) -> Verdict:

@@ -6,14 +6,14 @@ https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-d
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Final
 
 from msgspec.structs import replace
 
-from kdns.config.addresses import Address
+from kdns.config.addresses import Address, is_address
 from kdns.records.manifest_shapes import DnsConfig, PodSpec
-from kdns.stub.resolv_conf import MAX_SERVERS, ResolvConf, in_namespace, with_option
-from kdns.upstream.resolv import is_address
+from kdns.stub.resolver_config import MAX_SERVERS, ResolverConfig, in_namespace, with_option
 
 MAX_SEARCH: Final = 32
 """The kubelet's limit (MaxDNSSearchPaths)."""
@@ -24,14 +24,14 @@ def for_pod(
     namespace: str,
     zone: str,
     cluster_dns: tuple[Address, ...],
-    node: Callable[[], ResolvConf],
-) -> ResolvConf:
+    node: Callable[[], ResolverConfig],
+) -> ResolverConfig:
     """``node`` reads the node's own file, which policy ``Default`` is about."""
     policy = spec.dns_policy
     if policy == "ClusterFirst" and spec.host_network:
         policy = "Default"  # as the kubelet takes it; ClusterFirstWithHostNet is what was meant
     if policy == "None":
-        conf = ResolvConf()
+        conf = ResolverConfig()
     elif policy == "Default":
         conf = node()
     else:
@@ -39,7 +39,7 @@ def for_pod(
     return _extended(conf, spec.dns_config)
 
 
-def _extended(conf: ResolvConf, config: DnsConfig) -> ResolvConf:
+def _extended(conf: ResolverConfig, config: DnsConfig) -> ResolverConfig:
     """The Pod's own entries come after the others, its options in their place."""
     added = tuple(Address(host, 53) for host in config.nameservers if is_address(host))
     search = (*conf.search, *(each.strip(".") for each in config.searches if each.strip(".")))
@@ -48,6 +48,5 @@ def _extended(conf: ResolvConf, config: DnsConfig) -> ResolvConf:
         servers=tuple(dict.fromkeys((*conf.servers, *added)))[:MAX_SERVERS],
         search=tuple(dict.fromkeys(search))[:MAX_SEARCH],
     )
-    for option in config.options:
-        conf = with_option(conf, f"{option.name}:{option.value or ''}".removesuffix(":"))
-    return conf
+    options = (f"{each.name}:{each.value or ''}".removesuffix(":") for each in config.options)
+    return reduce(with_option, options, conf)

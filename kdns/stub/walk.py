@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from kdns.stub.exchange import Exchange, Report
 from kdns.stub.flavours import Flavour
-from kdns.stub.resolv_conf import ResolvConf
+from kdns.stub.resolver_config import ResolverConfig
 from kdns.stub.steps import Step, Verdict
 from kdns.wire.constants import Type
 from kdns.wire.message import Record
@@ -37,7 +37,7 @@ class Result(Struct, frozen=True):
 
 
 async def walk(
-    name: str, qtypes: Sequence[int], conf: ResolvConf, flavour: Flavour, report: Report
+    name: str, qtypes: Sequence[int], conf: ResolverConfig, flavour: Flavour, report: Report
 ) -> Result:
     """Ask as the library would. ``conf`` has at least one server."""
     steps: list[Step] = []

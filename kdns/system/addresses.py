@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 from typing import Final
 
-from kdns.config.addresses import Address, parse_address
-from kdns.upstream.resolv import is_address
+from kdns.config.addresses import Address, is_address, parse_address
 
 PORT: Final = 53
 

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from kdns.config.addresses import Address
+from kdns.config.resolv_conf import ResolvConf
 from kdns.system import macos, plain, resolv_conf, resolved
 from kdns.system.addresses import PORT, servers
 from kdns.system.asking import Question, Replies, Reply, ask_all
@@ -57,7 +58,7 @@ class Case(Struct, frozen=True):
     wanted: Wanted
     state: State | None
     places: tuple[Address, ...]
-    conf: resolv_conf.ResolvConf
+    conf: ResolvConf
     upstreams: Resolvers
     replies: Replies
 

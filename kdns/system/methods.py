@@ -9,12 +9,11 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.config.addresses import Address
+from kdns.config.addresses import Address, is_address
 from kdns.system import dnsmasq, macos, plain, resolved, windows
 from kdns.system.addresses import PORT, domain
 from kdns.system.machine import Machine
 from kdns.system.steps import Plan, PlanError, Wanted
-from kdns.upstream.resolv import is_address
 
 
 class SplitDns(Struct, frozen=True):

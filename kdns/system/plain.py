@@ -6,12 +6,14 @@ import os
 import socket
 from typing import Final
 
+from msgspec.structs import replace
+
 from kdns.config.addresses import Address
+from kdns.config.resolv_conf import ResolvConf
 from kdns.system import dnsmasq, resolv_conf
 from kdns.system.addresses import PORT
 from kdns.system.installed import State
 from kdns.system.machine import Machine
-from kdns.system.resolv_conf import ResolvConf
 from kdns.system.steps import Plan, RunCommand, Step, Wanted, WriteFile
 
 NAME: Final = "resolv.conf"
@@ -49,7 +51,7 @@ def plan(machine: Machine, wanted: Wanted) -> Plan:
     before = resolv_conf.parse(machine.read(resolv_conf.PATH))
     # musl asks all servers at once and takes the first answer, were it an earlier one's "no".
     if _has(machine, "ld-musl-*") and not _has(machine, "ld-linux*"):
-        before = ResolvConf((), before.search, before.options)
+        before = replace(before, servers=())
     steps: list[Step] = [
         WriteFile(resolv_conf.PATH, resolv_conf.write(wanted.address, wanted.search, before))
     ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
+from msgspec.structs import replace
 
+from kdns.config import resolv_conf
 from kdns.config.addresses import Address
-from kdns.system.addresses import PORT, domain, servers
-from kdns.upstream.resolv import lines
+from kdns.config.resolv_conf import ResolvConf
+from kdns.system.addresses import PORT, domain
 
 PATH: Final = "/etc/resolv.conf"
 
@@ -19,31 +20,15 @@ MAX_SERVERS: Final = 3
 """The C library reads no more (``MAXNS``)."""
 
 
-class ResolvConf(Struct, frozen=True):
-    """What a file says."""
-
-    servers: tuple[Address, ...] = ()
-    search: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-
-
 def parse(text: str) -> ResolvConf:
-    """Read it as the C library does: of ``domain`` and ``search`` the last one counts."""
-    named: list[str] = []
-    search: list[str] = []
-    options: list[str] = []
-    for words in lines(text):
-        match words:
-            case ["nameserver", name, *_]:
-                named.append(name)
-            case ["search" | "domain", *names]:
-                search = names
-            case ["options", *more]:
-                options += more
-            case _:
-                pass
-    found = (name for each in search if (name := domain(each)))
-    return ResolvConf(tuple(servers(named)), tuple(dict.fromkeys(found)), tuple(options))
+    """What a file says: each server once, of the search list what are names in lower case."""
+    conf = resolv_conf.parse(text, PORT)
+    search = (name for each in conf.search if (name := domain(each)))
+    return replace(
+        conf,
+        servers=tuple(dict.fromkeys(conf.servers)),
+        search=tuple(dict.fromkeys(search)),
+    )
 
 
 def write(address: Address, search: tuple[str, ...], before: ResolvConf) -> str:

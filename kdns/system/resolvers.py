@@ -7,11 +7,11 @@ from collections.abc import Collection
 from msgspec import Struct
 
 from kdns.config.addresses import Address
+from kdns.config.resolv_conf import ResolvConf
 from kdns.system import dnsmasq, macos, plain, resolv_conf, resolved, windows
 from kdns.system.addresses import is_loopback, others
 from kdns.system.installed import read_state, state_name
 from kdns.system.machine import Machine
-from kdns.system.resolv_conf import ResolvConf
 from kdns.system.steps import PlanError
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Final
 
+from kdns.config import resolv_conf
 from kdns.config.addresses import Address
 from kdns.upstream.client import UpstreamError, ask
 from kdns.wire import names
@@ -24,10 +24,7 @@ class ResolvError(Exception):
 
 
 def nameservers(path: str) -> list[str]:
-    """The addresses of its ``nameserver`` lines, as written. Raises ``ResolvError``.
-
-    What is no address is passed over, as the C library does.
-    """
+    """The addresses of its ``nameserver`` lines, as written. Raises ``ResolvError``."""
     try:
         with open(path, "rb") as file:
             text = file.read(MAX_BYTES).decode("utf-8", "replace")
@@ -36,25 +33,7 @@ def nameservers(path: str) -> list[str]:
         raise ResolvError(
             f"{path!r} is no address and cannot be read as a file: {reason}"
         ) from error
-    found = [line[1] for line in lines(text) if len(line) > 1 and line[0] == "nameserver"]
-    return [server for server in found if is_address(server)]
-
-
-def lines(text: str) -> Iterator[list[str]]:
-    """The words of each line of a ``resolv.conf`` that says something, without comments."""
-    for line in text.splitlines():
-        if words := line.split("#")[0].split(";")[0].split():
-            yield words
-
-
-def is_address(text: str) -> bool:
-    """Whether it is an IP address, maybe with an IPv6 scope."""
-    host, scoped, _ = text.partition("%")
-    try:
-        version = ip_address(host).version
-    except ValueError:
-        return False
-    return not scoped or version == 6
+    return [server.host for server in resolv_conf.parse(text).servers]
 
 
 def addresses(host: str, resolvers: tuple[Address, ...] = ()) -> list[str]:

@@ -22,7 +22,7 @@ import dns.rdatatype
 import dns.rrset
 from msgspec import Struct
 
-from kdns.stub import resolv_conf
+from kdns.stub import resolver_config
 from kdns.stub.flavours import FLAVOURS
 from kdns.stub.walk import ADDRESSES, walk
 from kdns.wire.presentation import rdata_text
@@ -97,7 +97,7 @@ def theirs(program: list[str], name: str) -> list[str]:
 
 
 def ours(flavour: str, case: Case) -> list[str]:
-    conf = resolv_conf.parse(case.text())
+    conf = resolver_config.parse(case.text())
     result = asyncio.run(walk(case.name, ADDRESSES, conf, FLAVOURS[flavour], lambda _: None))
     found = {rdata_text(record.rtype, record.rdata) for record in result.records}
     return sorted(found) or [result.failure]

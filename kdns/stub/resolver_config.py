@@ -1,23 +1,23 @@
-"""``resolv.conf`` (its manual page in section 5), and the one that the kubelet writes for a Pod. Pure."""
+"""What an application's resolver is told, by ``resolv.conf`` or by the kubelet. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import reduce
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kdns.config import resolv_conf
 from kdns.config.addresses import Address
 from kdns.records.search import NDOTS, search_list
-from kdns.upstream.resolv import is_address, lines
 
 MAX_SERVERS: Final = 3
 """``MAXNS`` of glibc and musl; Go has the same."""
 MAX_NDOTS: Final = 15
 
 
-class ResolvConf(Struct, frozen=True):
+class ResolverConfig(Struct, frozen=True):
     """Whom to ask, and how names are completed."""
 
     servers: tuple[Address, ...] = ()
@@ -39,22 +39,21 @@ class ResolvConf(Struct, frozen=True):
         return f"search {search}; ndots {self.ndots}; asking {servers}"
 
 
-def parse(text: str, port: int = 53) -> ResolvConf:
-    """What is no known line or value is passed over, as libraries do; the last ``search`` counts."""
-    conf = ResolvConf()
-    for words in lines(text):
-        if words[0] in _LINES:
-            conf = _LINES[words[0]](conf, words[1:], port)
-    return conf
+def parse(text: str, port: int = 53) -> ResolverConfig:
+    """What a ``resolv.conf`` comes to. What is no known word is passed over, as libraries do."""
+    conf = resolv_conf.parse(text, port)
+    search = tuple(name for each in conf.search if (name := each.strip(".")))
+    told = ResolverConfig(conf.servers[:MAX_SERVERS], search)
+    return reduce(with_option, conf.options, told)
 
 
-def in_namespace(namespace: str, zone: str, servers: tuple[Address, ...]) -> ResolvConf:
+def in_namespace(namespace: str, zone: str, servers: tuple[Address, ...]) -> ResolverConfig:
     """What a Pod with the usual dnsPolicy, ClusterFirst, is given."""
     search = tuple(map(".".join, search_list(namespace, tuple(zone.split(".")))))
-    return ResolvConf(servers, search, ndots=NDOTS)
+    return ResolverConfig(servers, search, ndots=NDOTS)
 
 
-def with_option(conf: ResolvConf, option: str) -> ResolvConf:
+def with_option(conf: ResolverConfig, option: str) -> ResolverConfig:
     """With one word of an ``options`` line, such as ``ndots:2``; unknown ones change nothing."""
     name, _, value = option.partition(":")
     if name in _NUMBERS:
@@ -76,32 +75,4 @@ _FLAGS: Final = {
     "single-request-reopen": "single_request",
     "use-vc": "use_tcp",
     "no-aaaa": "no_aaaa",
-}
-
-
-def _nameserver(conf: ResolvConf, words: list[str], port: int) -> ResolvConf:
-    if not words or not is_address(words[0]) or len(conf.servers) == MAX_SERVERS:
-        return conf
-    return replace(conf, servers=(*conf.servers, Address(words[0], port)))
-
-
-def _search(conf: ResolvConf, words: list[str], _: int) -> ResolvConf:
-    return replace(conf, search=tuple(word.strip(".") for word in words if word.strip(".")))
-
-
-def _domain(conf: ResolvConf, words: list[str], port: int) -> ResolvConf:
-    return _search(conf, words[:1], port)
-
-
-def _options(conf: ResolvConf, words: list[str], _: int) -> ResolvConf:
-    for word in words:
-        conf = with_option(conf, word)
-    return conf
-
-
-_LINES: Final[dict[str, Callable[[ResolvConf, list[str], int], ResolvConf]]] = {
-    "nameserver": _nameserver,
-    "search": _search,
-    "domain": _domain,
-    "options": _options,
 }
