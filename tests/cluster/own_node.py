@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tests.fakes.gate import pass_on
 from tests.fakes.nameserver import NameServer
 from tests.plugins.peers import SILENCE, reply
 
@@ -271,7 +272,7 @@ async def relay(listen: str, connect: str) -> None:
         there = asyncio.open_unix_connection(connect) if "/" in connect else _open(connect)
         try:
             far_reader, far_writer = await there
-            await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+            await asyncio.gather(pass_on(reader, far_writer), pass_on(far_reader, writer))
         except OSError:
             writer.close()
 
@@ -284,17 +285,6 @@ async def relay(listen: str, connect: str) -> None:
 
 def _open(port: str) -> Any:
     return asyncio.open_connection("127.0.0.1", int(port))
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.close()
 
 
 if __name__ == "__main__":

@@ -44,20 +44,22 @@ class Gate:
         self._writers |= both
         ended = asyncio.get_running_loop().create_future()
         self._relays.add(ended)
-        await asyncio.gather(_copy(reader, out), _copy(upstream, writer))
+        await asyncio.gather(pass_on(reader, out), pass_on(upstream, writer))
         self._writers -= both
         self._relays.remove(ended)
         ended.set_result(None)
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """What comes, until the end of either connection."""
     try:
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
     except OSError:
         pass
-    writer.transport.abort()
+    finally:
+        writer.close()
 
 
 @asynccontextmanager
