@@ -26,6 +26,7 @@ from kdns.records.index import Index
 from kdns.records.objects import Change, Kind, Replaced
 from kdns.records.snapshot import MARK, Header, Snapshot, SnapshotError, decode, encode
 from kdns.status import SourceStatus
+from kdns.whole_file import replacing
 
 logger: Final = logging.getLogger("kdns.snapshot")
 
@@ -93,7 +94,7 @@ class SnapshotFile:
             )
 
     def write(self, snapshot: Snapshot, breath: float) -> None:
-        """Put a new snapshot in the old one's place. Blocks.
+        """Put a new snapshot in the old one's place, for nobody else to read. Blocks.
 
         Raises ``OSError``, or ``SnapshotError`` when something else is there: it is not ours.
         """
@@ -102,25 +103,10 @@ class SnapshotFile:
                 raise SnapshotError("not a snapshot of kdns, so it is not overwritten")
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
-        try:
-            new.unlink(
-                missing_ok=True
-            )  # else its owner, its mode, or where a link leads would stay
-            with open(new, "xb", opener=_private) as file:
-                for line in encode(snapshot):
-                    file.write(line)
-                    time.sleep(breath)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.path)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
-
-
-def _private(path: str, flags: int) -> int:
-    """What is in a cluster is nobody else's business."""
-    return os.open(path, flags, mode=0o600)
+        with replacing(self.path, new) as file:
+            for line in encode(snapshot):
+                file.write(line)
+                time.sleep(breath)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -28,6 +28,7 @@ from kdns.system.steps import (
     WriteFile,
     shell_lines,
 )
+from kdns.whole_file import replacing
 
 STATE: Final = {"win32": "/Program Files/kdns/split-dns.json"}
 """Its commands are run to undo an installation, so it is where only administrators may write: not in
@@ -254,24 +255,18 @@ def _content(path: Path) -> str | None:
 
 
 def _replace(path: Path, content: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:
-    """Put a file in its place as a whole, on the disk before it is seen. Raises ``OSError``."""
+    """Put a file in its place as a whole. Raises ``OSError``."""
     new = path.with_name(path.name + _NEW)
-    new.unlink(missing_ok=True)
-    with open(new, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.chmod(mode)
-    if owner and hasattr(os, "chown"):
-        os.chown(new, *owner)
     try:
-        new.replace(path)
+        with replacing(path, new, mode) as file:
+            file.write(content)
+            if owner and hasattr(os, "chown"):
+                os.chown(new, *owner)
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
         # In a container the file is a mount, which can only be written over.
         path.write_bytes(content)
-        new.unlink()
 
 
 def _remove_empty(folder: Path) -> None:
