@@ -55,6 +55,11 @@ class Option(Struct, frozen=True):
         if self.args:
             self.fail(f"takes no argument, got {self.args[0]!r}")
 
+    def no_options(self) -> None:
+        """Raise ``ConfigError`` when there are lines in braces."""
+        for option in self.options:
+            option.fail(f"{self.name} has no options")
+
 
 class Key(Struct, frozen=True):
     """What a server block answers for: ``[SCHEME://]ZONE[:PORT]``, CIDR keys already expanded."""

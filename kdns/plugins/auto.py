@@ -13,6 +13,7 @@ from kdns.plugins import go_regex
 from kdns.plugins.authority import Authority
 from kdns.plugins.file import DEFAULT_RELOAD, ignored, parse_reload
 from kdns.plugins.interface import Context, Handler
+from kdns.plugins.options import read_options
 from kdns.plugins.root import rooted
 from kdns.plugins.zones import longest_match, parse_zones, served_zones
 from kdns.wire.message import Answer, Key, Query
@@ -43,10 +44,7 @@ class Settings(Struct, frozen=True):
 def parse(directive: Option) -> Settings:
     """Raises ``ConfigError``."""
     settings = Settings("", parse_zones(directive, directive.args))
-    for option in directive.options:
-        if option.name not in _OPTIONS:
-            option.fail("unknown option of auto; known are directory and reload")
-        settings = _OPTIONS[option.name](settings, option)
+    settings = read_options(directive, settings, _OPTIONS)
     if not settings.folder:
         directive.fail("needs a line 'directory DIR' with the folder of the zone files")
     return settings

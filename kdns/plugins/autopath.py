@@ -58,8 +58,7 @@ class Settings(Struct, frozen=True):
 
 def parse(directive: Option) -> Settings:
     """Raises ``ConfigError``."""
-    for option in directive.options:
-        option.fail("autopath has no options")
+    directive.no_options()
     if not directive.args:
         directive.fail("takes a file such as /etc/resolv.conf, or @kubernetes")
     *zones, source = directive.args

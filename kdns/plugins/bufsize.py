@@ -24,8 +24,7 @@ class Settings(Struct, frozen=True):
 
 def parse(directive: Option) -> Settings:
     """Raises ``ConfigError``."""
-    for option in directive.options:
-        option.fail("bufsize has no options")
+    directive.no_options()
     if not directive.args:
         return Settings()
     text = directive.one()

@@ -35,8 +35,7 @@ DEFAULT: Final = Settings()
 
 def parse(directive: Option) -> Settings:
     """Raises ``ConfigError``."""
-    for option in directive.options:
-        option.fail("chaos has no options")
+    directive.no_options()
     texts = [text.encode()[:MAX_STRING] for text in directive.args]
     authors = tuple(sorted(set(texts[1:]))) or DEFAULT.authors
     return Settings(texts[0] if texts else DEFAULT.version, authors)

@@ -34,8 +34,7 @@ class Settings(Struct, frozen=True):
 
 def parse(directive: Option) -> Settings:
     """Raises ``ConfigError``."""
-    for option in directive.options:
-        option.fail("explain has no options")
+    directive.no_options()
     if not directive.args:
         directive.fail("expected networks such as 10.0.0.0/8, any, or off")
     if directive.args in _WORDS:

@@ -15,6 +15,7 @@ from kdns.config import durations
 from kdns.config.tree import Option
 from kdns.plugins.authority import Authority
 from kdns.plugins.interface import Context, Handler
+from kdns.plugins.options import read_options
 from kdns.plugins.root import rooted
 from kdns.plugins.zones import (
     Fallthrough,
@@ -50,11 +51,7 @@ def parse(directive: Option) -> Settings:
         directive.fail("takes a zone file, and the zones it is for")
     path, *zones = directive.args
     settings = Settings(path, parse_zones(directive, tuple(zones)))
-    for option in directive.options:
-        if option.name not in _OPTIONS:
-            option.fail("unknown option of file; known are reload and fallthrough")
-        settings = _OPTIONS[option.name](settings, option)
-    return settings
+    return read_options(directive, settings, _OPTIONS)
 
 
 def _reload(settings: Settings, option: Option) -> Settings:

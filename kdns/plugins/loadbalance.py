@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from kdns.config import durations
 from kdns.config.tree import Option
 from kdns.plugins.interface import Context, Followed, Handler, file_key
+from kdns.plugins.options import read_options
 from kdns.plugins.root import rooted
 from kdns.plugins.weights import WeightFile, Weights
 from kdns.wire.constants import Rcode, Type
@@ -58,11 +59,7 @@ def parse(directive: Option) -> Settings:
     if policy != "weighted" and rest:
         directive.fail(f"round_robin takes no argument, got {rest[0]!r}")
     settings = Settings("".join(rest))
-    for option in directive.options:
-        if option.name not in _OPTIONS:
-            option.fail(f"not an option of loadbalance; known are {', '.join(_OPTIONS)}")
-        settings = _OPTIONS[option.name](settings, option)
-    return settings
+    return read_options(directive, settings, _OPTIONS)
 
 
 def _reload(settings: Settings, option: Option) -> Settings:

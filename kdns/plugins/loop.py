@@ -47,8 +47,7 @@ class Settings(Struct, frozen=True):
 def parse(directive: Option) -> Settings:
     """Raises ``ConfigError``."""
     directive.none()
-    for option in directive.options:
-        option.fail("loop has no options")
+    directive.no_options()
     return Settings()
 
 

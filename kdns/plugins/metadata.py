@@ -32,8 +32,7 @@ class Settings(Struct, frozen=True):
 
 def parse(directive: Option) -> Settings:
     """Raises ``ConfigError``."""
-    for option in directive.options:
-        option.fail("metadata has no options")
+    directive.no_options()
     return Settings(parse_zones(directive, directive.args))
 
 

@@ -26,8 +26,7 @@ class Settings(Struct, frozen=True):
 
 def parse(directive: Option) -> Settings:
     """Raises ``ConfigError``."""
-    for option in directive.options:
-        option.fail("nsid has no options")
+    directive.no_options()
     data = " ".join(directive.args)
     if len(data.encode()) > MAX_DATA:
         directive.fail(f"takes at most {MAX_DATA} octets")

@@ -26,8 +26,7 @@ def parse(directive: Option) -> Settings:
     """Raises ``ConfigError``."""
     if len(directive.args) > 2:
         directive.fail("expected at most INTERVAL and JITTER")
-    for option in directive.options:
-        option.fail("reload has no options")
+    directive.no_options()
     interval, jitter = (*directive.args, *("30s", "15s")[len(directive.args) :])
     if durations.read(directive, interval) < LEAST_INTERVAL:
         directive.fail(f"the interval must be at least {LEAST_INTERVAL:g}s, got {interval}")

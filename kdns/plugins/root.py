@@ -22,8 +22,7 @@ class Settings(Struct, frozen=True):
 def parse(directive: Option) -> Settings:
     """A folder that is not there may appear later. Raises ``ConfigError``."""
     folder = directive.one()
-    for option in directive.options:
-        option.fail("root has no options")
+    directive.no_options()
     if os.path.isdir(folder):
         return Settings(folder)
     return Settings(folder, (f"{directive.location}: root: {folder} is not a folder (yet)",))

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.config.tree import Option, ServerBlock
+from kdns.plugins.options import read_options
 from kdns.plugins.root import rooted
 
 NAME: Final = "tls"
@@ -67,11 +68,7 @@ def parse(directive: Option) -> Settings:
         directive.fail(f"{SYNTAX}, got {len(directive.args)} arguments")
     certificate, key, *authority = directive.args
     settings = Settings(certificate, key, "".join(authority))
-    for option in directive.options:
-        if option.name not in _OPTIONS:
-            option.fail(f"unknown option of {NAME}; known are {', '.join(_OPTIONS)}")
-        settings = _OPTIONS[option.name](settings, option)
-    return settings
+    return read_options(directive, settings, _OPTIONS)
 
 
 def _client_auth(settings: Settings, option: Option) -> Settings:

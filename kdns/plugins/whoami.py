@@ -21,8 +21,7 @@ class Settings(Struct, frozen=True):
 def parse(directive: Option) -> Settings:
     """Raises ``ConfigError``."""
     directive.none()
-    for option in directive.options:
-        option.fail("whoami has no options")
+    directive.no_options()
     return Settings()
 
 

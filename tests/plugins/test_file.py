@@ -143,12 +143,12 @@ def test_settings(text: str, expected: file.Settings | auto.Settings) -> None:
 
 REFUSED = {
     "file alone": ("file", "2: file: takes a zone file, and the zones it is for"),
-    "file option": ("file db {\nrelod 5s\n}", "3: relod: unknown option of file; known are reload and fallthrough"),
+    "file option": ("file db {\nrelod 5s\n}", "3: relod: unknown option of file; known are reload, fallthrough"),
     "file reload": ("file db {\nreload 5\n}", "3: reload: '5' is not a duration; write it as in 5s, 250ms, 1h30m"),
     "file reload in the past": ("file db {\nreload -5s\n}", "3: reload: cannot be negative, got -5s"),
     "file zone": ("file db a..b", "2: not a zone: 'a..b' has an empty label"),
     "auto alone": ("auto", "2: auto: needs a line 'directory DIR' with the folder of the zone files"),
-    "auto option": ("auto {\nfallthrough\n}", "3: fallthrough: unknown option of auto; known are directory and reload"),
+    "auto option": ("auto {\nfallthrough\n}", "3: fallthrough: unknown option of auto; known are directory, reload"),
     "auto words": ("auto {\ndirectory d (.*)\n}", "3: directory: takes a folder, or a folder, a regular expression and an origin template"),
     "auto pattern": ("auto {\ndirectory d ( {1}\n}", "3: directory: '(' is not a regular expression: "),
     "auto group": ("auto {\ndirectory d db.* {1}\n}", "3: directory: 'db.*' needs a group in parentheses, which becomes the zone"),

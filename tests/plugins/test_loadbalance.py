@@ -75,7 +75,7 @@ def test_words() -> None:
         ("loadbalance {\nprefer\n}", "3: prefer: takes at least one network"),
         ("loadbalance {\nprefer 10.0.0.1\n}", "3: prefer: takes networks such as 10.0.0.0/8"),
         ("loadbalance {\nprefer 10.0.0/8\n}", "3: prefer: '10.0.0/8' does not appear to be"),
-        ("loadbalance {\nsticky\n}", "3: sticky: not an option of loadbalance; known are reload"),
+        ("loadbalance {\nsticky\n}", "3: sticky: unknown option of loadbalance; known are reload"),
     ],
 )
 def test_refusals(text: str, reason: str) -> None:

@@ -187,7 +187,7 @@ CLASSES = "success, denial, error, all"
         ("chaos {\nx\n}", "3: x: chaos has no options"),
         ("loadbalance x", "2: loadbalance: unknown policy 'x'; expected round_robin or weighted"),
         ("loadbalance round_robin x", "2: loadbalance: round_robin takes no argument, got 'x'"),
-        ("loadbalance {\nx\n}", "3: x: not an option of loadbalance; known are reload, prefer"),
+        ("loadbalance {\nx\n}", "3: x: unknown option of loadbalance; known are reload, prefer"),
         ("log {\nclass\n}", f"3: class: expected at least one of {CLASSES}"),
         ("log {\nclass x\n}", f"3: class: unknown class 'x'; expected {CLASSES}"),
         ("log {\nx\n}", "3: x: not an option of log; expected class success|denial|error|all"),

@@ -14,6 +14,8 @@ from kdns.config.keys import expand_zone
 from kdns.config.tree import Location, Option
 from kdns.plugins.forward.targets import MAX_TARGETS, check_target
 from kdns.plugins.name_servers import read_address, read_source
+from kdns.plugins.options import read_options
+from kdns.plugins.rcodes import rcode_number
 from kdns.upstream.probes import Check
 from kdns.upstream.upstream import Options, Policy
 from kdns.wire import names
@@ -22,20 +24,6 @@ from kdns.wire.names import Name, is_below
 
 POLICIES: Final[tuple[Policy, ...]] = get_args(Policy)
 MAX_NUMBER: Final = 2**32 - 1
-
-# The names of the IANA registry, as CoreDNS knows them; 16 is both BADSIG and BADVERS.
-RCODES: Final = {rcode.name: int(rcode) for rcode in Rcode} | {
-    "YXRRSET": 7,
-    "NXRRSET": 8,
-    "NOTZONE": 10,
-    "BADSIG": 16,
-    "BADKEY": 17,
-    "BADTIME": 18,
-    "BADMODE": 19,
-    "BADNAME": 20,
-    "BADALG": 21,
-    "BADTRUNC": 22,
-}
 
 
 class Settings(Struct, frozen=True):
@@ -81,10 +69,7 @@ def parse(directive: Option) -> Settings:
         check_target(directive, text)
     if len(to) > MAX_TARGETS:
         directive.fail(f"{len(to)} upstreams; {MAX_TARGETS} is the most")
-    for option in directive.options:
-        if option.name not in _PARSERS:
-            option.fail(f"unknown option of forward; known are {', '.join(sorted(_PARSERS))}")
-        settings = _PARSERS[option.name](settings, option)
+    settings = read_options(directive, settings, _PARSERS)
     _check_together(directive, settings)
     return settings
 
@@ -107,10 +92,13 @@ def _number(option: Option) -> int:
 def _rcodes(option: Option) -> frozenset[int]:
     if not option.args:
         option.fail("expected at least one rcode, such as NXDOMAIN")
+    found: set[int] = set()
     for text in option.args:
-        if text.upper() not in RCODES:
+        number = rcode_number(text)
+        if number is None:
             option.fail(f"{text!r} is no rcode; expected names such as NXDOMAIN, SERVFAIL, REFUSED")
-    return frozenset(RCODES[text.upper()] for text in option.args)
+        found.add(number)
+    return frozenset(found)
 
 
 # ---- one function per option

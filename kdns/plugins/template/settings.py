@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.plugins import go_regex
+from kdns.plugins.options import read_options
 from kdns.plugins.rcodes import rcode_number
 from kdns.plugins.template.definitions import (
     Definitions,
@@ -62,10 +63,7 @@ def parse(directive: Option) -> Settings:
         parse_zones(directive, tuple(zones)),
         patterns=(),
     )
-    for option in directive.options:
-        if option.name not in _OPTIONS:
-            option.fail(f"unknown option of template; known are {', '.join(_OPTIONS)}")
-        settings = _OPTIONS[option.name](settings, option)
+    settings = read_options(directive, settings, _OPTIONS)
     return settings if settings.patterns else replace(settings, patterns=(EVERYTHING,))
 
 
