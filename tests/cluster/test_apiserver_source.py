@@ -27,6 +27,7 @@ from tests.cluster import programs
 from tests.cluster.conftest import provide
 from tests.cluster.controlplane import ControlPlane
 from tests.fakes import gate
+from tests.waiting import until
 
 Result = TypeVar("Result")
 
@@ -79,16 +80,6 @@ class Following:
     @property
     def calm(self) -> bool:
         return self.status.synced and not self.status.problem and not self.status.age(1e12)
-
-
-async def until(condition: Callable[[], object], seconds: float = 20) -> float:
-    """Poll; the seconds it took."""
-    clock = asyncio.get_running_loop().time
-    start = clock()
-    while not condition():
-        assert clock() - start < seconds, f"not within {seconds:g} s"
-        await asyncio.sleep(0.01)
-    return clock() - start
 
 
 @pytest.fixture(scope="module")

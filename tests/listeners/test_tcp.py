@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +16,7 @@ from kdns.listeners.tcp import Limits, TcpListener, bind
 from kdns.listeners.tcp_connection import MAX_PER_TURN, MAX_WAITING, Reply
 from kdns.packet_cache import Entry, PacketCache
 from kdns.wire.message import Transport
+from tests.waiting import until
 
 
 class Tally:
@@ -132,13 +133,7 @@ async def served(cache: PacketCache | None = None, **limits: float) -> AsyncIter
         await listener.drain(0)
         for client in it.clients:
             await client.close()
-        await eventually(lambda: not listener.connections)
-
-
-async def eventually(true: Callable[[], bool], seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110  (polling is the point)
-            await asyncio.sleep(0.005)
+        await until(lambda: not listener.connections)
 
 
 async def test_questions_are_answered_in_one_connection() -> None:
@@ -218,13 +213,13 @@ async def test_only_so_many_questions_wait() -> None:
         client = await it.connect()
         questions = [b"late%d" % n for n in range(MAX_WAITING + 20)]
         client.send(*questions)
-        await eventually(lambda: len(it.responder.seen) == MAX_WAITING)
+        await until(lambda: len(it.responder.seen) == MAX_WAITING)
         other = await it.connect()
         assert await other.ask(b"x") == [b"re:x"]
         assert len(it.responder.seen) == MAX_WAITING + 1
         for gate in tuple(it.responder.gates.values()):
             gate.set()
-        await eventually(lambda: len(it.responder.gates) == len(questions))
+        await until(lambda: len(it.responder.gates) == len(questions))
         for gate in it.responder.gates.values():
             gate.set()
         assert set(await client.receive(len(questions))) == {b"re:" + q for q in questions}
@@ -236,11 +231,11 @@ async def test_half_close_still_gets_its_answers() -> None:
         client.send(b"late", b"now")
         client.writer.write_eof()
         assert await client.receive() == [b"re:now"]
-        await eventually(lambda: b"late" in it.responder.gates)
+        await until(lambda: b"late" in it.responder.gates)
         it.responder.gates[b"late"].set()
         assert await client.receive() == [b"re:late"]
         assert await client.is_closed()
-        await eventually(lambda: not it.listener.connections)
+        await until(lambda: not it.listener.connections)
 
 
 async def test_half_close_after_part_of_a_question_ends_the_connection() -> None:
@@ -286,8 +281,8 @@ async def test_replies_that_are_not_read_stop_the_questions_and_end_the_connecti
     async with served(unread=0.3) as it:
         client = await it.connect(window=4096)
         client.send(*[b"big %d" % n for n in range(2000)])
-        await eventually(lambda: any(c.unread for c in it.listener.connections))
-        await eventually(lambda: not it.listener.connections)
+        await until(lambda: any(c.unread for c in it.listener.connections))
+        await until(lambda: not it.listener.connections)
         assert it.listener.ended == {"unread": 1}
         assert len(it.responder.seen) < 400
 
@@ -297,7 +292,7 @@ async def test_a_slow_reader_gets_everything() -> None:
         client = await it.connect(window=4096)
         questions = [b"big %d" % n for n in range(300)]
         client.send(*questions)
-        await eventually(lambda: any(c.unread for c in it.listener.connections))
+        await until(lambda: any(c.unread for c in it.listener.connections))
         assert [reply[:-60000] for reply in await client.receive(300)] == questions
 
 
@@ -318,7 +313,7 @@ async def test_over_the_cap_with_all_busy_the_new_one_is_refused(limit: str) -> 
     async with served(None, **{limit: 1}) as it:
         first = await it.connect()
         first.send(b"late")
-        await eventually(lambda: len(it.responder.seen) == 1)
+        await until(lambda: len(it.responder.seen) == 1)
         second = await it.connect()
         assert await second.is_closed()
         assert it.listener.ended == {"refused": 1}
@@ -333,7 +328,7 @@ async def test_drain_answers_what_was_asked_and_accepts_no_more() -> None:
         busy, idle = await it.connect(), await it.connect()
         assert await idle.ask(b"x") == [b"re:x"]
         busy.send(b"late")
-        await eventually(lambda: len(it.responder.seen) == 2)
+        await until(lambda: len(it.responder.seen) == 2)
         port = it.listener.port
         draining = asyncio.ensure_future(it.listener.drain(5))
         assert await idle.is_closed()
@@ -350,7 +345,7 @@ async def test_drain_cuts_at_its_deadline_and_says_how_many() -> None:
     async with served() as it:
         client = await it.connect()
         client.send(b"late1", b"late2")
-        await eventually(lambda: len(it.responder.seen) == 2)
+        await until(lambda: len(it.responder.seen) == 2)
         assert await it.listener.drain(0.05) == 2
         assert await client.is_closed()
         assert not it.listener.connections
@@ -375,12 +370,12 @@ async def test_an_asker_that_goes_away_leaves_nothing() -> None:
     async with served() as it:
         client = await it.connect()
         client.send(b"late")
-        await eventually(lambda: len(it.responder.seen) == 1)
+        await until(lambda: len(it.responder.seen) == 1)
         # An orderly end looks like a half-close, so make it a reset.
         sock = client.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.writer.transport.abort()
-        await eventually(lambda: not it.listener.connections)
+        await until(lambda: not it.listener.connections)
         it.responder.gates[b"late"].set()
         assert await (await it.connect()).ask(b"x") == [b"re:x"]
 

@@ -17,7 +17,8 @@ from kdns.listeners.tcp_connection import MAX_PER_TURN
 from kdns.listeners.tls import TlsListener
 from kdns.packet_cache import PacketCache
 from tests.cluster.certificates import Authority
-from tests.listeners.test_tcp import Client, Responder, eventually, frame
+from tests.listeners.test_tcp import Client, Responder, frame
+from tests.waiting import until
 
 
 class Credentials:
@@ -59,7 +60,7 @@ async def served(authority: Authority) -> AsyncIterator[Served]:
         yield it
     finally:
         await it.listener.drain(0)
-        await eventually(lambda: not it.listener.connections)
+        await until(lambda: not it.listener.connections)
 
 
 async def test_questions_and_the_end(authority: Authority) -> None:
@@ -69,7 +70,7 @@ async def test_questions_and_the_end(authority: Authority) -> None:
         assert [reply[:-60000] for reply in await client.ask(*questions)] == questions
         assert it.responder.origins == {("127.0.0.1", "tls")}
         client.send(b"late")
-        await eventually(lambda: b"late" in it.responder.gates)
+        await until(lambda: b"late" in it.responder.gates)
         draining = asyncio.ensure_future(it.listener.drain(5))
         await asyncio.sleep(0)
         it.responder.gates[b"late"].set()
@@ -127,7 +128,7 @@ async def test_who_speaks_no_tls_is_cut_off(authority: Authority) -> None:
         client = await it.plain()
         client.send(b"plain DNS")
         assert await client.reader.read(100) in {b"", b"\x15\x03\x01\x00\x02\x02F"}  # an alert
-        await eventually(lambda: it.listener.ended["handshake"] == 1)
+        await until(lambda: it.listener.ended["handshake"] == 1)
         await client.close()
         assert not it.listener.handshakes
         assert not it.responder.seen
@@ -140,7 +141,7 @@ async def test_who_is_silent_is_cut_off(
     async with served(authority) as it:
         client = await it.plain()
         assert await client.is_closed()
-        await eventually(lambda: it.listener.ended["handshake"] == 1)
+        await until(lambda: it.listener.ended["handshake"] == 1)
         await client.close()
 
 
@@ -150,7 +151,7 @@ async def test_silent_ones_do_not_keep_others_out(
     monkeypatch.setattr(tls, "MAX_HANDSHAKES", 3)
     async with served(authority) as it:
         silent = [await it.plain() for _ in range(8)]
-        await eventually(lambda: it.listener.ended["evicted"] == 5)
+        await until(lambda: it.listener.ended["evicted"] == 5)
         assert len(it.listener.handshakes) == 3
         client = await it.connect()
         assert await client.ask(b"x") == [b"re:x"]
@@ -161,7 +162,7 @@ async def test_silent_ones_do_not_keep_others_out(
 async def test_the_end_waits_for_no_handshake(authority: Authority) -> None:
     async with served(authority) as it:
         client = await it.plain()
-        await eventually(lambda: len(it.listener.handshakes) == 1)
+        await until(lambda: len(it.listener.handshakes) == 1)
         async with asyncio.timeout(2):
             await it.listener.drain(30)
         assert await client.is_closed()
@@ -174,5 +175,5 @@ async def test_gone_in_the_middle(authority: Authority) -> None:
         client.writer.write(b"\x16\x03\x01\x02\x00\x01\x00")
         await client.writer.drain()
         client.writer.close()
-        await eventually(lambda: it.listener.ended["handshake"] == 1)
+        await until(lambda: it.listener.ended["handshake"] == 1)
         assert not it.listener.handshakes

@@ -66,10 +66,3 @@ class Block(Chain):
                 if sample.name == name:
                     found[tuple(sample.labels.values())] = sample.value
         return found
-
-
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    """Wait for it to come true."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (what is waited for has no event)
-            await asyncio.sleep(0.005)

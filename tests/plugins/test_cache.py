@@ -23,7 +23,8 @@ from kdns.wire.message import FOREVER, Answer, Edns, Key, Query, Record
 from kdns.wire.names import wire_from_text
 from tests.fakes.nameserver import NameServer
 from tests.plugins.chains import question, refusal, settings, told
-from tests.plugins.forwarding import Block, until
+from tests.plugins.forwarding import Block
+from tests.waiting import until
 
 START = 1_000_000.25
 SOA_DATA = rdata.soa(b"\2ns\0", b"\4root\0", 1, (2, 3, 4, 60))

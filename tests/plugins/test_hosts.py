@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from kdns.plugins.zones import Fallthrough
 from kdns.wire.message import FOREVER
 from tests.plugins.chains import Chain, question, refusal, settings, told
 from tests.plugins.peers import Peers, check, wait_until
+from tests.waiting import until
 
 ROOT = Fallthrough(((),))
 
@@ -171,12 +172,6 @@ def test_a_missing_file_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureF
     assert caplog.messages == [
         f"{tmp_path}/none: No such file or directory; going on with what was last read"
     ]
-
-
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  (files tell no event)
-            await asyncio.sleep(0.01)
 
 
 async def test_changes_are_noticed(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,8 +16,9 @@ from kdns.upstream.upstream import Upstream
 from kdns.wire.constants import Rcode
 from tests.fakes.nameserver import NameServer
 from tests.plugins.chains import refusal, settings, told
-from tests.plugins.forwarding import Block, until
+from tests.plugins.forwarding import Block
 from tests.upstream.test_pool import query
+from tests.waiting import until
 
 RECORD = "a.test. 300 IN A 192.0.2.1"
 

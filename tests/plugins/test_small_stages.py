@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from ipaddress import ip_address
 from itertools import permutations
 from typing import cast
@@ -20,6 +20,7 @@ from kdns.wire import rdata
 from kdns.wire.constants import Class, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import from_text, wire_from_text
+from tests.waiting import until
 
 CONTEXT = cast("Context", None)
 """These stages ask nothing of the server."""
@@ -142,7 +143,7 @@ class TestErrors:
         stage = self.stage(OSError("x"), errors.Pattern(0.01, "x"), errors.Pattern(60, "."))
         await stage(question("a."))
         assert not caplog.messages
-        await eventually(lambda: len(caplog.messages) == 1)
+        await until(lambda: len(caplog.messages) == 1)
         assert caplog.messages == ["plugin/errors: 1 errors like 'x' occurred in last 10ms"]
 
     async def test_other_errors_are_not_consolidated(
@@ -150,12 +151,6 @@ class TestErrors:
     ) -> None:
         await self.stage(OSError("x"), errors.Pattern(60, "^y$"))(question("a."))
         assert caplog.messages == ["plugin/errors: 2 a. A: x"]
-
-
-async def eventually(true: Callable[[], bool], seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110  (polling is the point)
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,11 +11,10 @@ import pytest
 
 from kdns.config import corefile
 from kdns.config.tree import ConfigError
-from kdns.server.lifecycle import Server
 from tests.cluster.processes import free_dns_port
 from tests.plugins.chains import refusal
 from tests.plugins.peers import Peers, check
-from tests.server.running import start_server
+from tests.server.running import InProcess
 
 
 def block(answer: str, view: str = "", zone: str = "test") -> str:
@@ -59,27 +57,18 @@ def test_beside_coredns(peers: Peers) -> None:
     assert "near" in peers.ask("kdns", "near.test TXT")
 
 
-class Running:
+class Running(InProcess):
     """A server in this process; ``ask`` sends the same octets each time."""
 
-    def __init__(self, text: str) -> None:
-        self.server = Server(lambda: corefile.parse(text, "Corefile"), quiet=True)
-        self.task: asyncio.Task[int] | None = None
-
-    async def start(self) -> None:
-        self.task = await start_server(self.server)
-
     async def ask(self, name: str, source: str = "127.0.0.1", kind: str = "TXT") -> str:
-        (endpoint,) = self.server.core.sockets
         query = dns.message.make_query(name, kind, id=7)
-        port = endpoint.address.port
+        port = self.endpoint.address.port
         reply = await dns.asyncquery.udp(query, "127.0.0.1", 3, port, source=source)
         return " ".join(item.to_text() for rrset in reply.answer for item in rrset).replace('"', "")
 
     @property
     def hits(self) -> int:
-        (endpoint,) = self.server.core.sockets
-        return endpoint.caches["udp"].hits
+        return self.endpoint.caches["udp"].hits
 
 
 @pytest.fixture
@@ -93,9 +82,7 @@ async def run() -> AsyncIterator[type[Running]]:
 
     yield Noted
     for each in servers:
-        if each.task and not each.task.done():
-            each.server.stop()
-            assert await asyncio.wait_for(each.task, 15) == 0
+        assert await each.stop() == 0
 
 
 def bound(*blocks: str) -> str:

@@ -24,12 +24,10 @@ import dns.rcode
 import pytest
 
 from kdns import __version__
-from kdns.config import corefile
 from kdns.config.tree import ConfigError
 from kdns.plugins.chain import SUPPORTED
-from kdns.server.lifecycle import Server
 from tests.cluster.processes import Process, free_dns_port, free_port, wait_until
-from tests.server.running import start_server
+from tests.server.running import InProcess
 
 SERVICE: Final = """\
 apiVersion: v1
@@ -106,23 +104,12 @@ async def page(port: int, path: str) -> tuple[int, str]:
     return await asyncio.to_thread(get)
 
 
-class Running(Site):
+class Running(Site, InProcess):
     """A server in this process."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.text = self.corefile()
-        self.server = Server(lambda: corefile.parse(self.text, "Corefile"), quiet=True)
-        self.task: asyncio.Task[int] | None = None
-
-    async def start(self) -> None:
-        """Raises what the start raises."""
-        self.task = await start_server(self.server)
-
-    async def stop(self) -> int:
-        self.server.stop()
-        assert self.task is not None
-        return await asyncio.wait_for(self.task, 15)
+        Site.__init__(self, folder)
+        InProcess.__init__(self, self.corefile())
 
     async def ask(
         self,
@@ -157,8 +144,7 @@ class Running(Site):
         for name in names:
             first = await self.ask(name)
             assert await self.ask(name) == first
-        (endpoint,) = self.server.core.sockets
-        assert endpoint.caches["udp"].hits >= len(names)
+        assert self.endpoint.caches["udp"].hits >= len(names)
 
     async def failed_reloads(self) -> str:
         _, text = await page(self.metrics, "/metrics")
@@ -174,8 +160,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     try:
         yield server
     finally:
-        if server.task and not server.task.done():
-            assert await server.stop() == 0
+        assert await server.stop() == 0
 
 
 # ---- start and answers
@@ -205,9 +190,8 @@ async def test_pages(running: Running) -> None:
 
 
 async def test_questions_dropped_because_too_many_wait_are_counted(running: Running) -> None:
-    (endpoint,) = running.server.core.sockets
-    assert endpoint.udp
-    endpoint.udp.overflows = 3
+    assert running.endpoint.udp
+    running.endpoint.udp.overflows = 3
     for _ in range(2):
         _, text = await page(running.metrics, "/metrics")
         assert 'kdns_dropped_datagrams_total{reason="overflow"} 3.0' in text

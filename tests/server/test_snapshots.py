@@ -17,14 +17,12 @@ import dns.rcode
 import pytest
 from msgspec.structs import replace
 
-from kdns.config import corefile
 from kdns.config.access import ApiAccess
 from kdns.records.snapshot import Snapshot, decode, encode
-from kdns.server.lifecycle import Server
 from kdns.sources.snapshots import SnapshotFile
 from tests.cluster.processes import free_dns_port, free_port
 from tests.fakes.apiserver import NAMESPACES, SERVICES, SLICES, FakeApi, Stall
-from tests.server.running import start_server
+from tests.server.running import InProcess
 from tests.server.test_lifecycle import page
 
 WEB = "web.shop.svc.cluster.local."
@@ -38,8 +36,7 @@ class Site:
         self.folder, self.api = folder, api
         self.file = folder / "cache" / "dev.snapshot"
         self.port, self.ready, self.metrics = free_dns_port(), free_port(), free_port()
-        self.server: Server | None = None
-        self._task: asyncio.Task[int] | None = None
+        self.server: InProcess | None = None
 
     async def start(self, options: str = "", workers: int = 1) -> None:
         text = f"""\
@@ -54,13 +51,12 @@ class Site:
     }}
 }}
 """
-        self.server = Server(lambda: corefile.parse(text, "Corefile"), quiet=True, workers=workers)
-        self._task = await asyncio.wait_for(start_server(self.server), 15)
+        self.server = InProcess(text, workers)
+        await asyncio.wait_for(self.server.start(), 15)
 
     async def stop(self) -> None:
-        if self.server is not None and self._task is not None:
-            self.server.stop()
-            await self._task
+        if self.server is not None:
+            await self.server.stop()
             self.server = None
 
     async def ask(self, name: str = WEB) -> tuple[str, str]:

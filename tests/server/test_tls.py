@@ -14,10 +14,9 @@ import pytest
 
 from kdns.config import corefile
 from kdns.config.tree import ConfigError, ServerBlock
-from kdns.server.lifecycle import Server
 from kdns.sources import certificates
 from tests.cluster.certificates import Authority
-from tests.server.running import start_server
+from tests.server.running import InProcess
 
 COREFILE = """\
 tls://.:0 {{
@@ -30,18 +29,17 @@ tls://.:0 {{
 """
 
 
-class Running:
+class Running(InProcess):
     """A server in this process, its certificate signed by an authority of its own."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         self.folder, self.authority = folder, authority
         self.options = ""
         self.certify("first")
-        self.server = Server(self.load, quiet=True)
-        self.task: asyncio.Task[int] | None = None
+        super().__init__(COREFILE)
 
     def load(self) -> tuple[ServerBlock, ...]:
-        text = COREFILE.format(folder=self.folder, options=self.options)
+        text = self.text.format(folder=self.folder, options=self.options)
         return corefile.parse(text, "Corefile")
 
     def certify(self, name: str) -> None:
@@ -49,19 +47,9 @@ class Running:
         shutil.copy(certificate, self.folder / "server.crt")
         shutil.copy(key, self.folder / "server.key")
 
-    async def start(self) -> None:
-        """Raises what the start raises."""
-        self.task = await start_server(self.server)
-
-    async def stop(self) -> None:
-        if self.task and not self.task.done():
-            self.server.stop()
-            assert await asyncio.wait_for(self.task, 15) == 0
-
     @property
     def port(self) -> int:
-        (endpoint,) = self.server.core.sockets
-        return endpoint.address.port
+        return self.endpoint.address.port
 
     async def dig(self, *extra: str) -> str:
         """The data of the answer, or what dig says instead."""
@@ -93,7 +81,7 @@ async def running(tmp_path: Path, authority: Authority) -> AsyncIterator[Running
     try:
         yield server
     finally:
-        await server.stop()
+        assert await server.stop() == 0
 
 
 needs_dig = pytest.mark.skipif(shutil.which("dig") is None, reason="dig is not installed")

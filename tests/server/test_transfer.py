@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -20,15 +20,14 @@ import dns.rrset
 import dns.zone
 import pytest
 
-from kdns.config import corefile
 from kdns.config.addresses import Address
-from kdns.server.lifecycle import Server
 from kdns.upstream import transfer
 from kdns.upstream.client import UpstreamError
 from kdns.wire.names import to_wire
 from tests.cluster import programs
 from tests.cluster.processes import Process, free_dns_port
-from tests.server.running import start_server
+from tests.server.running import InProcess
+from tests.waiting import until
 
 ORIGIN: Final = "example.test"
 MANIFESTS: Final = Path("examples/cluster").absolute()
@@ -44,23 +43,19 @@ _sip._tcp 60 IN SRV 0 5 5060 ns1
 BIG: Final = "".join(f"host-{n} 60 IN A 10.0.{n // 256}.{n % 256}\n" for n in range(6000))
 
 
-class Running:
+class Running(InProcess):
     """kdns in this process with one Corefile, on one free port for all of its blocks."""
 
     def __init__(self, text: str, port: int = 0) -> None:
         self.port = port or free_dns_port()
-        self._text = text.replace("PORT", str(self.port))
-        self._server = Server(lambda: corefile.parse(self._text, "Corefile"), quiet=True)
-        self._task: asyncio.Task[int] | None = None
+        super().__init__(text.replace("PORT", str(self.port)))
 
     async def __aenter__(self) -> Running:
-        self._task = await start_server(self._server)
+        await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None
-        self._server.stop()
-        assert await asyncio.wait_for(self._task, 15) == 0
+        assert await self.stop() == 0
 
     async def ask(self, name: str, rdtype: str = "A") -> dns.message.Message:
         query = dns.message.make_query(name, rdtype, use_edns=0)
@@ -81,16 +76,6 @@ async def fetched(origin: str, port: int) -> dns.zone.Zone:
     zone = dns.zone.Zone(origin, relativize=False)
     await dns.asyncquery.inbound_xfr("127.0.0.1", zone, port=port, timeout=5, lifetime=20)
     return zone
-
-
-async def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Until it holds; it may be a coroutine function."""
-    async with asyncio.timeout(seconds):
-        while True:
-            held = condition()
-            if await held if asyncio.iscoroutine(held) else held:
-                return
-            await asyncio.sleep(0.05)
 
 
 def write(
@@ -229,10 +214,10 @@ async def test_a_secondary_follows_its_primary(tmp_path: Path) -> None:
     port = free_dns_port()
     first = primary(tmp_path, to=f"to 127.0.0.1:{port}")
     async with Running(first) as ours, Running(secondary(f"127.0.0.1:{ours.port}"), port) as theirs:
-        await eventually(lambda: has(theirs, "ns1.example.test", "192.0.2.1"))
+        await until(lambda: has(theirs, "ns1.example.test", "192.0.2.1"))
         assert await theirs.address("new.example.test") == "NXDOMAIN"  # and is kept
         write(tmp_path, serial=2, more="new 60 IN A 192.0.2.2\n")
-        await eventually(
+        await until(
             lambda: has(theirs, "new.example.test", "192.0.2.2")
         )  # by NOTIFY: refresh is 60 s
 
@@ -248,7 +233,7 @@ async def test_a_secondary_hands_on(tmp_path: Path) -> None:
         Running(primary(tmp_path)) as ours,
         Running(secondary(f"127.0.0.1:{ours.port}", more="transfer {\nto *\n}")) as theirs,
     ):
-        await eventually(lambda: has(theirs, "ns1.example.test", "192.0.2.1"))
+        await until(lambda: has(theirs, "ns1.example.test", "192.0.2.1"))
         assert await theirs.zone(ORIGIN) == expected
 
 
@@ -257,9 +242,9 @@ async def test_a_zone_expires(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     async with Running(primary(tmp_path)) as ours:
         theirs = Running(secondary(f"127.0.0.1:{ours.port}"))
         await theirs.__aenter__()
-        await eventually(lambda: has(theirs, "ns1.example.test", "192.0.2.1"))
+        await until(lambda: has(theirs, "ns1.example.test", "192.0.2.1"))
     try:
-        await eventually(lambda: has(theirs, "ns1.example.test", "SERVFAIL"), 15)
+        await until(lambda: has(theirs, "ns1.example.test", "SERVFAIL"), 15)
         assert "zone example.test. has expired: 127.0.0.1:" in caplog.text
     finally:
         await theirs.__aexit__()
@@ -272,7 +257,7 @@ async def test_the_next_primary_is_asked(tmp_path: Path) -> None:
         Running(primary(tmp_path)) as ours,
         Running(secondary(f"127.0.0.1:{closed} 127.0.0.1:{ours.port}")) as theirs,
     ):
-        await eventually(lambda: has(theirs, "ns1.example.test", "192.0.2.1"))
+        await until(lambda: has(theirs, "ns1.example.test", "192.0.2.1"))
 
 
 async def test_before_the_first_transfer(caplog: pytest.LogCaptureFixture) -> None:
@@ -280,9 +265,7 @@ async def test_before_the_first_transfer(caplog: pytest.LogCaptureFixture) -> No
     async with Running(secondary(f"127.0.0.1:{closed}")) as running:
         reply = await running.ask("ns1.example.test")
         assert reply.rcode() == dns.rcode.SERVFAIL
-        await eventually(
-            lambda: f"not fetched: 127.0.0.1:{closed}: Connection refused" in caplog.text
-        )
+        await until(lambda: f"not fetched: 127.0.0.1:{closed}: Connection refused" in caplog.text)
 
 
 async def test_a_notice_from_somebody_else(tmp_path: Path) -> None:
@@ -332,7 +315,7 @@ async def test_a_primary_that_lies(
     liar = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = liar.sockets[0].getsockname()[1]
     async with liar, Running(secondary(f"127.0.0.1:{port}")) as running:
-        await eventually(lambda: problem in caplog.text)
+        await until(lambda: problem in caplog.text)
         assert await running.address("ns1.example.test") == "SERVFAIL"
 
 
@@ -375,9 +358,9 @@ async def test_knot_as_secondary(tmp_path: Path) -> None:
     async with Running(primary(tmp_path, to=f"to 127.0.0.1:{port}")) as running:
         process = knot(tmp_path, port, running.port, "master: kdns")
         try:
-            await eventually(lambda: dig_soa(port, 1), 20)
+            await until(lambda: dig_soa(port, 1), 20)
             write(tmp_path, serial=2)
-            await eventually(lambda: dig_soa(port, 2), 20)
+            await until(lambda: dig_soa(port, 2), 20)
         finally:
             process.kill()
 
@@ -393,12 +376,12 @@ async def test_knot_as_primary(tmp_path: Path) -> None:
     role = f'file: "{tmp_path}/db"\n    notify: kdns'
     process = knot(tmp_path, port, kdns, role)
     try:
-        await eventually(lambda: dig_soa(port, 1), 20)
+        await until(lambda: dig_soa(port, 1), 20)
         async with Running(secondary(f"127.0.0.1:{port}"), kdns) as running:
-            await eventually(lambda: has(running, "ns1.example.test", "192.0.2.1"))
+            await until(lambda: has(running, "ns1.example.test", "192.0.2.1"))
             write(tmp_path, serial=2, more="new 60 IN A 192.0.2.2\n")
             os.kill(process.pid, 1)  # reads its files again
-            await eventually(lambda: has(running, "new.example.test", "192.0.2.2"))
+            await until(lambda: has(running, "new.example.test", "192.0.2.2"))
     finally:
         process.kill()
 
@@ -415,7 +398,7 @@ async def test_coredns_as_secondary(tmp_path: Path) -> None:
         (tmp_path / "Corefile").write_text(text.replace("PORT", str(port)))
         process = Process([program, "-conf", tmp_path / "Corefile"], tmp_path / "coredns.log")
         try:
-            await eventually(lambda: transferred(port), 20)
+            await until(lambda: transferred(port), 20)
             assert await fetched("cluster.local", port) == await running.zone("cluster.local")
         finally:
             process.kill()

@@ -26,7 +26,7 @@ from kdns.sources.watch import Limits
 from kdns.status import SourceStatus
 from tests.cluster.certificates import Authority
 from tests.fakes.apiserver import SERVICES, FakeApi, Request
-from tests.sources.test_watcher import until
+from tests.waiting import until
 
 LIMITS = Limits(quiet=0.1, version_check=0.2, answer=1)
 

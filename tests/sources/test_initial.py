@@ -23,7 +23,8 @@ from tests.fakes.apiserver import (
     list_end,
     status,
 )
-from tests.sources.test_watcher import Running, started, until
+from tests.sources.test_watcher import Running, started
+from tests.waiting import until
 
 END = Event("BOOKMARK", resource_version="9", ends_list=True)
 HALF = line("ADDED", {"metadata": {"name": "a", "namespace": "shop", "resourceVersion": "11"}})

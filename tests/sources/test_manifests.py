@@ -8,7 +8,6 @@ import logging
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -35,6 +34,7 @@ from kdns.sources.documents import ManifestError
 from kdns.sources.manifest_files import ManifestFiles
 from kdns.sources.manifests import Manifests
 from kdns.status import SourceStatus
+from tests.waiting import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "cluster"
 SECONDS = 10.0
@@ -116,13 +116,6 @@ async def running(path: Path, pods: bool = False) -> AsyncIterator[tuple[Kept, S
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert task.cancelled()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)

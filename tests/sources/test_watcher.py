@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -28,6 +28,7 @@ from tests.fakes.apiserver import (
     line,
     status,
 )
+from tests.waiting import until
 
 LIMITS = Limits(
     page=2,
@@ -97,13 +98,6 @@ class Running:
         watched = len(self.status.resources)
         up = not self.status.problem and not self.status.age(1)
         return up and self.status.synced and self.api.watches == watched
-
-
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, "not in time"
-        await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

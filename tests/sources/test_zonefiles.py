@@ -7,7 +7,7 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +21,7 @@ from kdns.sources.zone_loading import ZoneFileError
 from kdns.sources.zonefiles import ZoneFiles
 from kdns.wire.message import Key
 from kdns.wire.names import Name, from_text
+from tests.waiting import until
 
 DEADLINE = 10.0
 NEVER = 3600.0  # longer than a test
@@ -58,12 +59,6 @@ def remove(path: Path) -> None:
 def serial(store: ZoneFiles, name: str = "example.org") -> int | None:
     found = store.find(from_text(name))
     return found[1].serial if found and found[1] else None
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 (files and logs have no event to wait for)
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ from kdns.wire.message import Edns, Query
 from kdns.wire.names import from_text, wire_from_text
 from kdns.wire.responses import Response
 from tests.fakes.nameserver import Fault, NameServer
-from tests.plugins.forwarding import until
+from tests.waiting import until
 
 RECORD = "a.test. 300 IN A 192.0.2.1"
 QUICK = Options(policy="sequential", read_timeout=0.2, check=Check(interval=0.01))
