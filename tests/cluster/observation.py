@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Final
 
 import dns.edns
@@ -141,8 +140,3 @@ def observe(wire: bytes) -> Observation:
         reply.edns == 0,
         tuple(sorted(option.otype for option in reply.options)),
     )
-
-
-def ask_once(port: int, question: Question) -> Observation:
-    with closing(Asker(port)) as asker:
-        return asker.ask(question)

@@ -67,7 +67,6 @@ class State:
     """What etcd would hold."""
 
     version: int = 10
-    compacted: int = 0
     objects: dict[str, dict[Identity, Json]] = field(default_factory=lambda: defaultdict(dict))
     history: list[tuple[int, str, bytes]] = field(default_factory=list)
     """(version, path, line) of each change."""
@@ -171,11 +170,6 @@ class FakeApi:
         item["metadata"] = {**item["metadata"], "resourceVersion": str(state.version)}  # type: ignore[dict-item]
         self._tell(path, "DELETED", item)
 
-    def compact(self) -> None:
-        """Forget the history."""
-        self.state.compacted = self.state.version
-        self.state.history.clear()
-
     def snapshot(self) -> State:
         return copy.deepcopy(self.state)
 
@@ -257,8 +251,6 @@ class FakeApi:
         start, version = 0, state.version
         if token := request.query.get("continue"):
             start, version = map(int, token.split("@"))
-            if version < state.compacted:
-                return web.Response(status=410, body=status(410, "expired", "Expired"))
         items = list(state.objects[request.path].values())
         metadata: Json = {"resourceVersion": str(version)}
         if start + limit < len(items):
@@ -275,8 +267,6 @@ class FakeApi:
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         since = int(request.query.get("resourceVersion", self.state.version))
-        if since < self.state.compacted:
-            return web.Response(body=failure(410, "too old resource version"))
         response = web.StreamResponse()
         response.enable_chunked_encoding()
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
