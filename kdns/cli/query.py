@@ -10,7 +10,6 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +19,7 @@ from msgspec.structs import replace
 from kdns.cli import serve, servers
 from kdns.cli.telling import Teller, conclude, ignore, to_json
 from kdns.config import flags
-from kdns.config.addresses import Address
+from kdns.config.addresses import Address, is_address
 from kdns.config.tree import ConfigError
 from kdns.stub import resolver_config
 from kdns.stub.flavours import FLAVOURS
@@ -126,7 +125,7 @@ def _add_changes(group: argparse._ArgumentGroup) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask and tell. Returns 0 where the application gets something, else 1."""
     asked = question(options)
-    if _is_literal(asked.name) and not options.address:
+    if is_address(asked.name) and not options.address:
         print(f"{asked.name} is an address: no question is asked")
         return 0
     conf = resolver(options, asked)
@@ -217,14 +216,6 @@ def _is_type(word: str) -> bool:
         return bool(type_number(word))
     except ValueError:
         return False
-
-
-def _is_literal(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 # ---- the resolver

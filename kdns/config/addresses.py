@@ -19,12 +19,11 @@ class Address(Struct, frozen=True, order=True):
 
 def is_address(text: str) -> bool:
     """Whether it is an IP address, maybe with an IPv6 scope."""
-    host, scoped, _ = text.partition("%")
     try:
-        version = ip_address(host).version
+        ip_address(text)
     except ValueError:
         return False
-    return not scoped or version == 6
+    return True
 
 
 def parse_address(text: str) -> Address:

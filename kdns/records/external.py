@@ -20,7 +20,7 @@ from kdns.records.lookup import is_exposed
 from kdns.records.objects import Kind, Service
 from kdns.records.outcome import View
 from kdns.records.reachable import Place, Shown
-from kdns.records.services import external_target, pack
+from kdns.records.services import external_target, is_address, pack
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Key, Record
@@ -116,9 +116,7 @@ class External:
             if service.headless and self.shown.headless:
                 found.update((a, None) for e in piece.endpoints if e.ready for a in e.addresses)
             else:
-                found.update(
-                    (host, None) for host in outside(service) if reachable.is_address(host)
-                )
+                found.update((host, None) for host in outside(service) if is_address(host))
         return list(found if pieces else dict.fromkeys(self.local)), tuple(keys)
 
     # ---- reverse
@@ -190,7 +188,7 @@ class External:
         self, places: list[Place], qname: bytes, qtype: int, keys: tuple[Key, ...]
     ) -> Found:
         hosts = list(dict.fromkeys(place.host for place in places))
-        if not reachable.is_address(hosts[0]) and (target := external_target(hosts[0])):
+        if not is_address(hosts[0]) and (target := external_target(hosts[0])):
             record = Record(qname, Type.CNAME, self.shown.ttl, target)
             follow = qtype not in {Type.CNAME, Type.ANY}
             return Found(answer=(record,), keys=keys, target=target if follow else b"")
@@ -199,7 +197,7 @@ class External:
 
     def _address(self, owner: bytes, host: str, qtype: int | None) -> Iterator[Record]:
         """An A or AAAA record; nothing for a host name, or where the type is another."""
-        if reachable.is_address(host):
+        if is_address(host):
             packed = pack(host)
             kind = Type.A if len(packed) == 4 else Type.AAAA
             if qtype in {kind, None}:
@@ -225,14 +223,14 @@ class External:
             data = rdata.srv(0, weight, place.port.number, target)
             answer[Record(qname, Type.SRV, self.shown.ttl, data)] = None
             additional.update((one, None) for one in self._address(target, place.host, None))
-            if not reachable.is_address(place.host):
+            if not is_address(place.host):
                 hosts[target] = None
         why = "the Service has no ports"
         return Found(True, tuple(answer), tuple(additional), keys, why, hosts=tuple(hosts))
 
     @staticmethod
     def _target(service: Service, place: Place, origin: bytes) -> bytes | None:
-        if not reachable.is_address(place.host):
+        if not is_address(place.host):
             return external_target(place.host)
         labels = (place.label,) if place.label else ()
         try:

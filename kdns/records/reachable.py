@@ -7,7 +7,6 @@ what the options ask for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
 from itertools import islice
 from typing import Final
 
@@ -17,7 +16,7 @@ from kdns.records.holders import outside
 from kdns.records.index import Index
 from kdns.records.objects import Port, Service
 from kdns.records.outcome import Asked, View
-from kdns.records.services import endpoint_label, port_matches
+from kdns.records.services import endpoint_label, is_address, port_matches
 from kdns.wire.names import Name
 
 MAX_NODES: Final = 16
@@ -105,12 +104,3 @@ def matches(place: Place, below: Name) -> bool:
         return False
     port, protocol = (label.removeprefix("_") for label in below) if below else (None, None)
     return port_matches(Asked("svc", port=port, protocol=protocol), place.port)
-
-
-def is_address(text: str) -> bool:
-    """Whether an entry is an address and not a host name."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

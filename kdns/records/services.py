@@ -126,14 +126,21 @@ def _external(view: View, subject: Subject, service: Service, below: Name) -> Ou
 
 def external_target(text: str) -> bytes | None:
     """The wire form of ``spec.externalName``; None when it is an address or no domain name."""
+    if is_address(text):
+        return None
+    try:
+        return wire_from_text(text.rstrip(".") + ".")
+    except BadNameError:
+        return None
+
+
+def is_address(text: str) -> bool:
+    """Whether an entry is an address and not a host name."""
     try:
         ip_address(text)
     except ValueError:
-        try:
-            return wire_from_text(text.rstrip(".") + ".")
-        except BadNameError:
-            return None
-    return None
+        return False
+    return True
 
 
 def _cluster(view: View, subject: Subject, service: Service) -> Outcome:

@@ -97,6 +97,13 @@ _GETADDRINFO: Final = {
 }
 
 
+def _of_first(steps: Sequence[Step]) -> Verdict:
+    """The reply to the first question, the one for A, decides, where none found anything."""
+    if any(step.found for step in steps):
+        return Verdict.FOUND
+    return verdict(steps[0].rcode)
+
+
 class Musl(Struct, frozen=True):
     """The C library of Alpine."""
 
@@ -109,10 +116,7 @@ class Musl(Struct, frozen=True):
         return [*_completed(name, conf), f"{name}."]
 
     def judge(self, steps: Sequence[Step]) -> Verdict:
-        """The reply to the first question, the one for A, decides."""
-        if any(step.found for step in steps):
-            return Verdict.FOUND
-        return verdict(steps[0].rcode)
+        return _of_first(steps)
 
     def after(self, tried: str, found: Verdict, rest: list[str], name: str) -> list[str]:
         return rest if found is Verdict.NXDOMAIN else []
@@ -139,9 +143,7 @@ class Go(Struct, frozen=True):
         return _both_ends(name, conf)
 
     def judge(self, steps: Sequence[Step]) -> Verdict:
-        if any(step.found for step in steps):
-            return Verdict.FOUND
-        return verdict(steps[0].rcode)
+        return _of_first(steps)
 
     def after(self, tried: str, found: Verdict, rest: list[str], name: str) -> list[str]:
         return rest
