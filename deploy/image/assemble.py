@@ -67,6 +67,8 @@ async def main():
 asyncio.run(main())
 for module in SUPPORTED.values():
     import_module(module)
+from kdns.plugins import go_regex
+go_regex.compile("a")
 from kubernetes.aio.config import kube_config, openid
 from kubernetes.aio.config.exec_provider import ExecProvider
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Final
 
@@ -10,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.config.tree import Option
+from kdns.plugins import go_regex
 from kdns.plugins.authority import Authority
 from kdns.plugins.file import DEFAULT_RELOAD, ignored, parse_reload
 from kdns.plugins.interface import Context, Handler
@@ -21,7 +21,6 @@ from kdns.wire.names import Name
 NAME: Final = "auto"
 DEFAULT_PATTERN: Final = r"db\.(.*)"
 DEFAULT_TEMPLATE: Final = "{1}"
-MAX_PATTERN: Final = 10_000  # characters, as in CoreDNS
 _ZONES_KEY: Final[Key] = ("zones",)
 
 
@@ -59,12 +58,10 @@ def _directory(settings: Settings, option: Option) -> Settings:
     if len(option.args) == 1:
         return replace(settings, folder=option.args[0])
     folder, pattern, template = option.args
-    if len(pattern) > MAX_PATTERN:
-        option.fail(f"takes a regular expression of at most {MAX_PATTERN} characters")
     try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
-        option.fail(f"{pattern!r} is not a regular expression: {error}")
+        groups = go_regex.compile(pattern).groups
+    except ValueError as error:
+        option.fail(str(error))
     if not groups:
         option.fail(f"{pattern!r} needs a group in parentheses, which becomes the zone")
     return replace(settings, folder=folder, pattern=pattern, template=template)

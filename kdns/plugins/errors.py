@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable
 from typing import Final
 from weakref import WeakSet
@@ -17,6 +16,7 @@ from msgspec import Struct
 
 from kdns.config import durations
 from kdns.config.tree import Option
+from kdns.plugins import go_regex
 from kdns.plugins.interface import Context, Handler
 from kdns.wire.constants import Rcode, type_name
 from kdns.wire.message import Answer, Query
@@ -30,9 +30,6 @@ LEVELS: Final = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
-MAX_PATTERN: Final = 10000
-"""Characters of a pattern; the peer's limit."""
-
 UNHANDLED: Final = "no next plugin found"
 """The peer's words when a question falls out of the chain's end."""
 
@@ -81,12 +78,10 @@ def _parse_pattern(option: Option) -> Pattern:
 
 
 def _check_regex(option: Option, regex: str) -> None:
-    if len(regex) > MAX_PATTERN:
-        option.fail(f"the pattern has {len(regex)} characters; {MAX_PATTERN} is the most")
     try:
-        re.compile(regex)
-    except re.error as error:
-        option.fail(f"{regex!r} is not a regular expression: {error}")
+        go_regex.compile(regex)
+    except ValueError as error:
+        option.fail(str(error))
 
 
 def _parse_extras(option: Option, extras: list[str]) -> tuple[int, bool]:
@@ -151,7 +146,7 @@ class Consolidation:
 
     def __init__(self, pattern: Pattern) -> None:
         self.pattern = pattern
-        self.matches: Callable[[str], object] = re.compile(pattern.regex).search
+        self.matches: Callable[[str], object] = go_regex.compile(pattern.regex).search
         self.count = 0
         self._timer: asyncio.TimerHandle | None = None
 

@@ -1,73 +1,53 @@
-r"""Regular expressions as Go writes them (RE2), compiled by Python's ``re``.
+"""Regular expressions as Go writes them, by the library of which Go's are a port (RE2).
 
-The two differ little for what stands in a Corefile: Go's classes are ASCII, its ``$`` and ``\z`` are the
-very end of the text, ``(?<name>…)`` names a group, ``[[:alpha:]]`` is a class, ``\Q…\E`` quotes.
+A match takes time linear in the text. Python's ``re`` tries all ways to divide the text among repetitions:
+there a name of 255 octets is enough to hold up the server for seconds, and whoever asks chooses the name.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 MAX_PATTERN: Final = 10_000
 """Characters; the peer's limit."""
 
-_CLASSES: Final = {
-    "alnum": "0-9A-Za-z",
-    "alpha": "A-Za-z",
-    "ascii": "\\x00-\\x7f",
-    "blank": "\\t ",
-    "cntrl": "\\x00-\\x1f\\x7f",
-    "digit": "0-9",
-    "graph": "!-~",
-    "lower": "a-z",
-    "print": " -~",
-    "punct": "!-/:-@\\[-`{-~",
-    "space": "\\t\\n\\v\\f\\r ",
-    "upper": "A-Z",
-    "word": "0-9A-Za-z_",
-    "xdigit": "0-9A-Fa-f",
-}
-_TOKEN: Final = re.compile(
-    r"\\Q(?P<quoted>.*?)(?:\\E|$)|(?P<end>\\z|\$)|(?P<escape>\\.)|\[:(?P<posix>\w+):\]"
-    r"|(?P<named>\(\?<(?![=!]))|(?P<open>\[\^?\]?)|(?P<close>\])",
-    re.DOTALL,
-)
+
+class Pattern:
+    """An expression, ready for use."""
+
+    __slots__ = ("_compiled", "_names", "groups", "text")
+
+    def __init__(self, text: str, compiled: Any) -> None:
+        self._compiled = compiled
+        self.text = text
+        self.groups: int = compiled.groups
+        self._names = {name.decode(): number for name, number in compiled.groupindex.items()}
+
+    def search(self, text: str) -> list[str] | None:
+        """The leftmost match, then what each group took, "" if it took no part; None without a match."""
+        found = self._compiled.search(text.encode(errors="replace"))
+        if found is None:
+            return None
+        return [part.decode(errors="replace") for part in (found[0], *found.groups(b""))]
+
+    def named(self, groups: Sequence[str]) -> dict[str, str]:
+        """What a search has found, by the groups' numbers ("0" is the match) and names."""
+        found = {str(number): group for number, group in enumerate(groups)}
+        return found | {name: groups[number] for name, number in self._names.items()}
 
 
-def compile(pattern: str) -> re.Pattern[str]:  # noqa: A001  (as re.compile)
+def compile(text: str) -> Pattern:  # noqa: A001  (as re.compile)
     """Raises ``ValueError`` saying what is wrong with the pattern."""
-    if len(pattern) > MAX_PATTERN:
-        raise ValueError(f"the pattern has {len(pattern)} characters; {MAX_PATTERN} is the most")
+    import re2  # noqa: PLC0415 - most Corefiles have no pattern
+
+    if len(text) > MAX_PATTERN:
+        raise ValueError(f"the pattern has {len(text)} characters; {MAX_PATTERN} is the most")
+    options = re2.Options()
+    options.log_errors = False
     try:
-        return re.compile(_translate(pattern), re.ASCII)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"{pattern[:80]!r} is not a regular expression: {error}") from error
-
-
-def _translate(pattern: str) -> str:
-    out, at, inside = [], 0, False
-    for token in _TOKEN.finditer(pattern):
-        out.append(pattern[at : token.start()])
-        at = token.end()
-        out.append(_python(token, inside))
-        if token["open"] and not inside:
-            inside = True
-        elif token["close"]:
-            inside = False
-    return "".join((*out, pattern[at:]))
-
-
-def _python(token: re.Match[str], inside: bool) -> str:
-    """A token in Python's words; ``inside`` brackets only classes are special."""
-    if token["quoted"] is not None:
-        return re.escape(token["quoted"])
-    if token["posix"]:
-        if not inside or token["posix"] not in _CLASSES:
-            raise re.error(f"unknown class {token[0]!r}")
-        return _CLASSES[token["posix"]]
-    if inside:
-        return f"\\{token[0]}" if token["open"] else token[0]
-    if token["end"]:
-        return "\\Z"
-    return "(?P<" if token["named"] else token[0]
+        # Octets, as for them it need not count characters.
+        return Pattern(text, re2.compile(text.encode(errors="replace"), options))
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace")
+        raise ValueError(f"{text[:80]!r} is not a regular expression: {reason[:200]}") from error

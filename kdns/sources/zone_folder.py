@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
+from kdns.plugins import go_regex
 from kdns.wire import names
 from kdns.wire.names import Name
 
@@ -59,10 +60,7 @@ class Folder:
     """
 
     def __init__(self, folder: str, pattern: str, template: str, origins: tuple[Name, ...]) -> None:
-        try:
-            self._pattern = re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+        self._pattern = go_regex.compile(pattern)
         self._folder = folder
         self._template = template
         self._origins = origins
@@ -106,10 +104,12 @@ class Folder:
             yield from (os.path.join(folder, name) for name in sorted(files))
 
     def _origin_of(self, file: str, complaints: set[str]) -> Name | None:
-        match = self._pattern.search(file)
-        if match is None:
+        groups = self._pattern.search(file)
+        if groups is None:
             return None
-        text = _PLACEHOLDER.sub(lambda hole: _group(match, hole[1]), self._template)
+        named = self._pattern.named(groups)
+        # As in Go: a group that is not there is empty.
+        text = _PLACEHOLDER.sub(lambda hole: named.get(hole[1], ""), self._template)
         try:
             return names.from_text(text)
         except names.BadNameError as error:
@@ -129,11 +129,3 @@ class Folder:
 def _unless_gone(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
-
-
-def _group(match: re.Match[str], group: str) -> str:
-    """As in Go: a group that is not there is empty."""
-    try:
-        return match[int(group) if group.isdigit() else group] or ""
-    except IndexError:
-        return ""

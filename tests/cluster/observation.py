@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 
@@ -21,6 +23,7 @@ from tests.conformance.expectation import shown
 ZONE: Final = "cluster.local."
 _SECONDS: Final = 0.6
 _TRIES: Final = 3
+_WINDOW: Final = 64  # fits in any socket's buffer
 
 
 class Question(Struct, frozen=True):
@@ -83,34 +86,52 @@ class Asker:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.connect((HOST, port))
         self._socket.settimeout(_SECONDS)
+        self._ids = itertools.cycle(range(0x10000))
 
     def close(self) -> None:
         self._socket.close()
 
     def ask(self, question: Question) -> Observation:
-        query = dns.message.make_query(
-            question.name, question.rdtype, use_edns=0 if question.edns else -1, payload=4096
-        )
-        wire = query.to_wire()
-        for _ in range(_TRIES):
-            self._socket.send(wire)
-            reply = self._receive(wire[:2])
-            if reply is not None:
-                return observe(dns.message.from_wire(reply, one_rr_per_rrset=True))
-        return SILENT
+        (reply,) = self.exchange([request(question)])
+        return observe(reply)
 
-    def _receive(self, message_id: bytes) -> bytes | None:
-        """The reply with that ID; late ones of earlier questions are passed over."""
+    def exchange(self, requests: Sequence[bytes]) -> list[bytes]:
+        """The reply to each, empty where none came; several are on their way at a time."""
+        replies = [b""] * len(requests)
+        for _ in range(_TRIES):
+            waiting: dict[bytes, int] = {}
+            for number in [n for n, reply in enumerate(replies) if not reply]:
+                if len(waiting) == _WINDOW and not self._receive(waiting, replies):
+                    waiting.clear()  # asked again with the next try
+                message_id = next(self._ids).to_bytes(2)
+                waiting[message_id] = number
+                self._socket.send(message_id + requests[number][2:])
+            while waiting and self._receive(waiting, replies):
+                pass
+        return replies
+
+    def _receive(self, waiting: dict[bytes, int], replies: list[bytes]) -> bool:
+        """Whether one that is waited for came; late ones of earlier tries are passed over."""
         try:
             while True:
                 reply = self._socket.recv(65535)
-                if reply[:2] == message_id:
-                    return reply
+                if (number := waiting.pop(reply[:2], None)) is not None:
+                    replies[number] = reply
+                    return True
         except TimeoutError:
-            return None
+            return False
 
 
-def observe(reply: dns.message.Message) -> Observation:
+def request(question: Question) -> bytes:
+    edns = 0 if question.edns else -1
+    query = dns.message.make_query(question.name, question.rdtype, use_edns=edns, payload=4096)
+    return query.to_wire()
+
+
+def observe(wire: bytes) -> Observation:
+    if not wire:
+        return SILENT
+    reply = dns.message.from_wire(wire, one_rr_per_rrset=True)
     return Observation(
         dns.rcode.to_text(reply.rcode()),
         tuple(flag for flag in ("AA", "TC", "RA") if reply.flags & dns.flags.Flag[flag]),

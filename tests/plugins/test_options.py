@@ -132,7 +132,7 @@ CLASSES = "success, denial, error, all"
         ),
         (
             "errors {\nconsolidate 1m ())\n}",
-            "3: consolidate: '())' is not a regular expression: unbalanced parenthesis at position 2",
+            "3: consolidate: '())' is not a regular expression: unexpected ): ())",
         ),
         (
             "errors {\nconsolidate 1m " + "a" * 10001 + "\n}",

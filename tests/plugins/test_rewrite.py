@@ -89,7 +89,7 @@ REFUSED = {
     "answer alone": ("rewrite answer name a b", "answer must follow a name rule"),
     "name short": ("rewrite name a", "name takes [exact|prefix|suffix|substring|regex] FROM TO"),
     "name kind": ("rewrite name like a b", f"unknown way to match 'like'; expected {KINDS}"),
-    "name pattern": ("rewrite name regex ( b", "'(' is not a regular expression: missing ), unterminated subpattern at position 0"),
+    "name pattern": ("rewrite name regex ( b", "'(' is not a regular expression: missing ): ("),
     "name groups": ("rewrite name regex (a) {1}{2}", "'{1}{2}' uses more groups than '(a)' has (1)"),
     "name more": ("rewrite name exact a b c", "expected answer, found 'c'"),
     "metadata": ("rewrite name exact a b metadata", "metadata is for name regex alone"),

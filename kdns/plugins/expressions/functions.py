@@ -121,7 +121,7 @@ PREDICATES: Final[dict[str, tuple[str, Callable[[list[object], list[object]], ob
 
 
 @lru_cache(maxsize=256)
-def pattern(text: str) -> re.Pattern[str]:
+def pattern(text: str) -> go_regex.Pattern:
     """Raises ``ValueError``."""
     return go_regex.compile(text)
 

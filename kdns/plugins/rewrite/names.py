@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -54,7 +54,7 @@ class Matcher(Struct, frozen=True):
             return None
         texts = [replacement]
         for part in _PLACEHOLDER.split(replacement)[1::2]:
-            text = (found[int(part)] or "") if part.isdigit() else value(part)
+            text = found[int(part)] if part.isdigit() else value(part)
             if not text and not part.isdigit():
                 return None
             before, _, after = texts.pop().partition(f"{{{part}}}")
@@ -63,16 +63,16 @@ class Matcher(Struct, frozen=True):
 
 
 @lru_cache(maxsize=1024)
-def _pattern(text: str) -> re.Pattern[str]:
+def _pattern(text: str) -> go_regex.Pattern:
     return go_regex.compile(text)
 
 
-def filled(replacement: str, match: re.Match[str]) -> str:
+def filled(replacement: str, groups: Sequence[str]) -> str:
     """With ``{1}`` and the like replaced by the groups; those that there are not stay."""
 
     def group(hole: re.Match[str]) -> str:
         number = int(hole[1])
-        return (match[number] or "") if number <= match.re.groups else hole[0]
+        return groups[number] if number < len(groups) else hole[0]
 
     return _HOLE.sub(group, replacement)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Final
 
@@ -157,7 +156,7 @@ _OPTIONS: Final[dict[str, Callable[[Settings, Option], Settings]]] = {
 }
 
 
-def compiled(settings: Settings) -> tuple[re.Pattern[str], ...]:
+def compiled(settings: Settings) -> tuple[go_regex.Pattern, ...]:
     """The patterns, ready for use."""
     return tuple(go_regex.compile(pattern) for pattern in settings.patterns)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final, cast
 
@@ -10,6 +9,7 @@ from msgspec.structs import replace
 
 from kdns.metrics import families
 from kdns.plugins.expressions import Env, ExpressionError
+from kdns.plugins.go_regex import Pattern
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.template.go_template import Template, compile_template
 from kdns.plugins.template.records import record
@@ -55,9 +55,10 @@ class Stage:
             return await self.next(query)
         name = to_text(query.name)
         for pattern in self.patterns:
-            if match := pattern.search(name):
+            if groups := pattern.search(name):
                 try:
-                    return await self._matched(query, self._data(query, zone, match))
+                    data = self._data(query, zone, pattern, groups)
+                    return await self._matched(query, data)
                 except ExpressionError as error:
                     return self._kept(_failure(query, f"template: {error}"[:MAX_REASON]))
         return await self._pass_on(query)
@@ -135,18 +136,16 @@ class Stage:
             keep_until=min(answer.keep_until, found.keep_until),
         )
 
-    def _data(self, query: Query, zone: Name, match: re.Match[str]) -> Fields:
-        groups = ["" if group is None else group for group in (match[0], *match.groups())]
-        named = {name: groups[at] for name, at in match.re.groupindex.items()}
+    def _data(self, query: Query, zone: Name, pattern: Pattern, groups: list[str]) -> Fields:
         qclass = query.qclass if query.qclass != Class.ANY else self.settings.qclass
         qtype = query.qtype if query.qtype != Type.ANY else self.settings.qtype
         question = Fields(Name=to_text(query.name), Qtype=query.qtype, Qclass=query.qclass)
         return Fields(
             Zone=to_text(zone),
             Name=question["Name"],
-            Regex=match.re.pattern,
+            Regex=pattern.text,
             Match=groups,
-            Group={**{str(at): group for at, group in enumerate(groups)}, **named},
+            Group=pattern.named(groups),
             Class=class_name(qclass),
             Type=type_name(qtype),
             Message=_message(query, question),
