@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,40 @@ def test_a_configuration_that_does_not_explain(
     out, err = capsys.readouterr()
     assert not out
     assert err.startswith("kdns: this configuration does not explain: explanations are for ")
+
+
+KUBECONFIG = """\
+current-context: only
+contexts: [{{name: only, context: {{cluster: only}}}}]
+clusters: [{{name: only, cluster: {{server: "http://127.0.0.1:{}"}}}}]
+"""
+
+
+@pytest.mark.parametrize("words", [["explain", "web"], ["dump", "all"]], ids=lambda words: words[0])
+def test_an_api_server_that_refuses_is_not_waited_for(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config"
+    with socket.socket() as unheard:  # bound, so nobody else listens there
+        unheard.bind(("127.0.0.1", 0))
+        port = unheard.getsockname()[1]
+        config.write_text(KUBECONFIG.format(port))
+        assert main.main([*words, "--kubeconfig", str(config)]) == 1
+    problem = f"cannot connect to 127.0.0.1:{port}: connection refused"
+    waiting, given_up = capsys.readouterr().err.splitlines()
+    assert waiting.startswith(f"kdns: waiting for http://127.0.0.1:{port}: services: ")
+    assert given_up.startswith(f"kdns: http://127.0.0.1:{port}: services: {problem}; ")
+
+
+def test_an_api_server_that_says_nothing_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("kdns.cli.configured.PATIENCE", 0.6)
+    config = tmp_path / "config"
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        server = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        config.write_text(KUBECONFIG.format(mute.getsockname()[1]))
+        assert main.main(["explain", "web", "--kubeconfig", str(config)]) == 1
+    waiting, given_up = capsys.readouterr().err.splitlines()
+    assert waiting == f"kdns: waiting for {server}: services: waiting for the first list"
+    assert given_up.startswith(f"kdns: {server}: nothing listed within 0.6 s: ")
