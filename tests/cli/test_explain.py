@@ -59,6 +59,12 @@ def test_a_short_name_and_a_file_zone(capsys: pytest.CaptureFixture[str]) -> Non
         )
         for line in lines
     )
+    assert main.main(["explain", "redis.my-ns", "-n", "default", *CLUSTER]) == 1
+    shown = capsys.readouterr().out.splitlines()[:2]
+    assert shown[0].startswith("redis.my-ns.svc.cluster.local. NXDOMAIN"), (
+        "not what ndots made of it"
+    )
+    assert shown[1] == "  no Service redis in namespace my-ns; did you mean redis-master?"
     assert main.main(["explain", "-x", "192.0.2.80", *CLUSTER]) == 0
     assert "PTR web.example.test." in capsys.readouterr().out
 
@@ -99,6 +105,7 @@ REASONS = {
     "no Service a in namespace b; did you mean c?": "kubectl get services -n b",
     "no Service prod in namespace default; a search list has appended to redis.prod, which exists (ndots)": "write redis.prod with the cluster's zone and a final dot, or have fewer ndots (dnsConfig)",
     "no namespace b": "kubectl get namespaces",
+    "no namespace web; Service web is in namespace a, b: web.a.svc": "ask for web.a",
     "namespace b does not exist or is not exposed here": "kubectl get namespace b --show-labels",
     "Service a/b exists, headless, 0 of 2 endpoints ready: b-0, b-1": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
     "Service a/b exists, 0 of 0 endpoints ready; its selector matches no Pod": "kubectl get service -n a b -o jsonpath='{.spec.selector}'",
@@ -106,6 +113,7 @@ REASONS = {
     "Service a/b has no ready endpoint called c": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
     "Service a/b has no port _x._tcp; it has _y._tcp": "kubectl get service -n a b -o jsonpath='{.spec.ports}'",
     "not synced yet: services: forbidden: cannot list": "kubectl auth can-i list services -A --as system:serviceaccount:NAMESPACE:NAME",
+    "nothing here answers for www.example.org., nor is it in the cluster with a., b. appended": "names of the cluster end in its zone; -n NAMESPACE completes a short one as in a Pod there",
     "no directive of this server block answers for the name": "names of the cluster end in its zone; -n NAMESPACE completes a short one as in a Pod there",
     "API server https://10.0.0.1 not reachable since 2026-01-01T00:00:00Z": "kubectl get --raw /readyz",
 }
