@@ -470,7 +470,10 @@ async def test_a_transfer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatc
             while True:
                 writer.write(reply.to_wire(prepend_length=True))
                 await writer.drain()
+        writer.transport.abort()
+        given_up.set()
 
+    given_up = asyncio.Event()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         address = Address("127.0.0.1", server.sockets[0].getsockname()[1])
@@ -478,3 +481,4 @@ async def test_a_transfer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(UpstreamError, match="too large"):
             async for _ in records:
                 pass
+        await given_up.wait()
