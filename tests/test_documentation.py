@@ -29,7 +29,7 @@ from kdns.cli import coredns, main
 from kdns.config import corefile
 from kdns.config.tree import ConfigError
 from kdns.metrics import Metrics, families
-from kdns.plugins import chain, ignored, log, log_format
+from kdns.plugins import ignored, log, log_format, repeats
 from kdns.plugins.chain import ORDER, SUPPORTED, Plan
 from kdns.records import explain
 from kdns.server import generation
@@ -152,8 +152,16 @@ def test_directives_that_are_not_there() -> None:
 
 
 def test_directives_that_may_stand_several_times() -> None:
-    (named,) = re.findall(r"But for ([^.]*), a block takes each once", CONFIGURATION.read_text())
-    assert set(code(named)) == chain._REPEATABLE
+    text = CONFIGURATION.read_text()
+    told = {
+        r"- (`acl`[^.]*)\[without effect\][^.]* may stand several times": repeats.SEVERAL
+        - ignored.DIRECTIVES.keys(),
+        r"Of ([^.]*) the first line counts": repeats.FIRST,
+        r"counts; those of\s+([^.]*) are read as one": repeats.JOINED,
+    }
+    for pattern, directives in told.items():
+        (named,) = re.findall(pattern, text)
+        assert set(code(named)) == directives
 
 
 def test_corefiles_of_distributions() -> None:

@@ -218,6 +218,30 @@ def test_former_names_of_forward_add_up_todays() -> None:
     assert value(later, "coredns_forward_requests_total", to="a") == 2
 
 
+def test_what_all_processes_know_of_one_thing_is_told_once() -> None:
+    """A worker is told how current the clusters are, and reads the zone files too."""
+    source = SourceStatus("https://10.0.0.1:6443")
+    source.resources["pods"] = ResourceStatus(restarts=3, relists=2)
+    main, worker = Metrics(), Metrics()
+    for each in (main, worker):
+        each.read_watches(lambda: [source], lambda: 1000.0)
+        each.read(families.ZONE_FILE_FAILURES, lambda: [(("db.test",), 1)])
+        each.read(families.ANSWERS_KEPT, lambda: [(("dns://:53", "success", ".", ""), 4)])
+        each.count(families.PANICS)
+    labels = {"source": source.name, "resource": "pods"}
+    for check in range(2):
+        if check:
+            main.forget(1)
+        else:
+            main.absorb(1, worker.export())
+        assert value(main, "kdns_watch_restarts_total", **labels) == 3
+        assert value(main, "kdns_watch_relists_total", **labels) == 2
+        assert value(main, "kdns_zone_file_failures_total", file="db.test") == 1
+        assert value(main, "coredns_panics_total") == 2
+        kept = {"server": "dns://:53", "type": "success", "zones": ".", "view": ""}
+        assert value(main, "coredns_cache_entries", **kept) == (4 if check else 8)
+
+
 def test_the_runtime_is_described() -> None:
     metrics = Metrics()
     plain = scrape(metrics)

@@ -236,7 +236,8 @@ def test_names_outside_all_zones_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("directives", "refused"), [((), True), (("chaos",), False), (("whoami",), False)]
+    ("directives", "refused"),
+    [((), True), (("chaos",), False), (("forward",), False), (("whoami",), True)],
 )
 def test_other_classes(directives: tuple[str, ...], refused: bool) -> None:
     reply = Server(directives=directives).ask(ask(rdclass="CH"))

@@ -34,6 +34,10 @@ _ADVICE: Final = [
         ],
     ),
     (
+        re.compile(r"Service \S+ is in namespace [^:]+: (?P<full>\S+)\.svc$"),
+        ["ask for {full}"],
+    ),
+    (
         re.compile(r"namespace (?P<ns>[^ ]+) does not exist or is not exposed"),
         [
             "kubectl get namespace {ns} --show-labels",
@@ -83,7 +87,10 @@ _ADVICE: Final = [
         ["kubectl get --raw /readyz", "kubectl logs -n kube-system -l k8s-app=kube-dns --tail 20"],
     ),
     (
-        re.compile(r"no directive of this server block answers"),
+        # Of one or two labels, the reason why the cluster has none stands before it.
+        re.compile(
+            r"no directive of this server block answers|nothing here answers for (\S+\.){3}"
+        ),
         [
             "names of the cluster end in its zone; -n NAMESPACE completes a short one as in a Pod there",
             "for all others the Corefile needs a directive that has them, such as forward",

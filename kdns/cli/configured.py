@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -34,8 +35,12 @@ async def loaded(blocks: tuple[ServerBlock, ...]) -> AsyncIterator[Generation]:
     from kdns.server import offline
 
     with logs.silent():
-        async with offline.loaded(blocks, PATIENCE) as generation:
+        async with offline.loaded(blocks, PATIENCE, _tell) as generation:
             yield generation
+
+
+def _tell(text: str) -> None:
+    print(f"kdns: {text}", file=sys.stderr, flush=True)
 
 
 @asynccontextmanager

@@ -91,7 +91,12 @@ async def _compare(options: argparse.Namespace) -> tuple[int, list[Difference]]:
             telling = [await stack.enter_async_context(sides.opened(options.names, options))]
         questions = _worth_asking([await side.questions() for side in telling])
         if not questions:
-            raise ConfigError("neither side tells its names: say by --names whose to ask for")
+            for side in both:
+                await side.ask((), Type.SOA)  # who is not there at all is told first
+            raise ConfigError(
+                "neither side tells its names, a server only where it allows transfers (AXFR): "
+                "say by --names whose to ask for, such as api or manifests"
+            )
         return len(questions), await _differences(both, questions, options.with_ttl)
 
 

@@ -29,6 +29,9 @@ DEFAULT = ":8181"
 MAX_OCTETS = 1 << 20
 """Of a Corefile; a ConfigMap holds no more."""
 
+MAX_SOCKETS = 64
+"""More addresses than that are left to the server, which says so when it has no descriptors for them."""
+
 held: dict[tuple[str, int], socket] = {}
 """By host ("" is every interface) and port."""
 
@@ -37,14 +40,16 @@ def listen(argv: list[str]) -> None:
     """Listen for the server that this command line starts, if it does. Errors are left to the server."""
     for text in _wanted(argv):
         host, colon, port = text.rpartition(":")
-        if not colon or not port.isdecimal() or int(port) > 65535:
+        if not colon or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
             continue
         address = host.strip("[]"), int(port)
         if address in held:
             continue
+        if len(held) == MAX_SOCKETS:
+            break
         try:
             held[address] = _listening(*address)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a host that has octets no address has
             continue
 
 

@@ -84,13 +84,22 @@ def run(options: argparse.Namespace) -> int:
     asked = question(options)
     kind = Type.A if len(asked.qtypes) > 1 else asked.qtypes[0]
     told = asyncio.run(_explain(options, asked, kind))
-    shown = next((each for each in told if each.answers), told[0])
+    shown = _shown(told)
     others = [each for each in told if each is not shown]
     if options.json:
         print(json.dumps(_document(shown, others), indent=2))
     else:
         _print(shown, others)
     return 0 if shown.answers else 1
+
+
+def _shown(told: list[Told]) -> Told:
+    """What has records, else the first that was not merely made by the search list, else the first."""
+    found = [each for each in told if each.answers]
+    meant = [
+        each for each in told if not any("search list" in text for text in each.texts("reason"))
+    ]
+    return (*found, *meant, *told)[0]
 
 
 async def _explain(options: argparse.Namespace, asked: Question, kind: int) -> list[Told]:

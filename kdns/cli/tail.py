@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from itertools import islice
 from typing import Final
 
 import msgspec
 
-from kdns.cli.watching import Connection, Exchange, add_socket, exchanges
+from kdns.cli.watching import Connection, Exchange, add_socket, amount, count, exchanges
 from kdns.wire.constants import type_name
 from kdns.wire.scalars import type_number
 
@@ -34,16 +35,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("name", nargs="?", default="*", help="only these names, such as '*.shop.*'")
     parser.add_argument(
-        "--client", default="", metavar="WHO", help="only of this address or Pod (NAMESPACE/NAME)"
+        "--client",
+        type=_client,
+        default="",
+        metavar="WHO",
+        help="only of this address or Pod (NAMESPACE/NAME)",
     )
     parser.add_argument("--type", type=_type, default="", metavar="TYPE", help="only of this type")
     parser.add_argument("--failed", action="store_true", help="only without a usable answer")
     parser.add_argument(
-        "--slower", type=float, default=0.0, metavar="MS", help="only those that took so long"
+        "--slower", type=amount, default=0.0, metavar="MS", help="only those that took so long"
     )
-    parser.add_argument("--count", type=int, default=0, metavar="N", help="end after so many")
+    parser.add_argument("--count", type=count, default=0, metavar="N", help="end after so many")
     parser.add_argument("--json", action="store_true", help="a JSON object for each")
     add_socket(parser)
+
+
+def _client(text: str) -> str:
+    if not text or text.count("/") == 1:
+        return text
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        problem = f"an address expected, or a Pod as NAMESPACE/NAME, not {text[:80]!r}"
+        raise argparse.ArgumentTypeError(problem) from None
 
 
 def _type(text: str) -> str:

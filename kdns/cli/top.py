@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Final
 
 from kdns.cli.tally import Frequent, Tally
-from kdns.cli.watching import Connection, add_socket, exchanges
+from kdns.cli.watching import Connection, add_socket, amount, count, exchanges
 
 EXAMPLES: Final = """\
 examples:
@@ -28,10 +28,10 @@ _CLEAR: Final = "\x1b[H\x1b[2J"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument(
-        "--seconds", type=float, default=0.0, metavar="N", help="show one table, after so long"
+        "--seconds", type=amount, default=0.0, metavar="N", help="show one table, after so long"
     )
     parser.add_argument(
-        "--lines", type=int, default=5, metavar="N", help="of each part (default: %(default)s)"
+        "--lines", type=count, default=5, metavar="N", help="of each part (default: %(default)s)"
     )
     add_socket(parser)
 

@@ -92,6 +92,8 @@ def condition(text: str) -> Test:
     if text == "absent":
         return _absent
     if kind == "count" and value.isascii() and value.isdigit():
+        if not int(value[:9]):
+            raise ConfigError("--for count=0 would always be so; say absent")
         return lambda result: len(result.records) >= int(value[:9])
     try:
         wanted = ip_address(value).packed if kind == "address" else b""

@@ -6,6 +6,7 @@ import argparse
 import select
 import socket
 from collections.abc import Iterator
+from math import inf
 from typing import Final
 
 from msgspec import Struct
@@ -64,6 +65,24 @@ def add_socket(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="of the directive debug (default: %(default)s)",
     )
+
+
+def count(text: str) -> int:
+    """An option's whole number, 1 or more."""
+    if not (text.isascii() and text.isdigit() and int(text[:9])):
+        raise argparse.ArgumentTypeError(f"a number of 1 or more expected, not {text[:40]!r}")
+    return int(text[:9])
+
+
+def amount(text: str) -> float:
+    """An option's number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < inf:
+        raise argparse.ArgumentTypeError(f"a number above 0 expected, not {text[:40]!r}")
+    return value
 
 
 class Connection:

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
-ROOM: Final = 32
+ROOM: Final = 64
 """Datagrams taken at a time; further ones wait for the loop's next turn."""
 
 SIZE: Final = 4096
@@ -77,22 +77,26 @@ class Batch:
             raise OSError("recvmmsg is not there on this system")
         self._file, self._family = sock.fileno(), sock.family
         self._receive, self._send = _system.recvmmsg, _system.sendmmsg
-        self._data = bytearray(ROOM * SIZE)
-        self._view = memoryview(self._data)
+        self.data = bytearray(ROOM * SIZE)
+        """Requests, and the replies in their places."""
+        self._view = memoryview(self.data)
         self._starts = range(0, ROOM * SIZE, SIZE)
+        self.bodies = range(ID, ROOM * SIZE, SIZE)
+        """Where in ``data`` each reply begins, its ID left out: that is there already."""
         self._names = bytearray(ROOM * _NAME)
         self._vectors, self._in = self._headers()
         replies, self._out = self._headers()
         # What the kernel wrote, and what it is to send, as numbers in place.
         step, offset = ctypes.sizeof(_Message), _Message.length.offset
         self._received = memoryview(self._in).cast("B").cast("I")[offset // 4 :: step // 4]
-        self._sizes = memoryview(replies).cast("B").cast("L")[1::2]
+        self.sizes = memoryview(replies).cast("B").cast("L")[1::2]
+        """Octets of each reply, with its ID."""
         self._replies = replies  # what the headers point to must stay
 
     def _headers(self) -> tuple[ctypes.Array[_Vector], ctypes.Array[_Message]]:
         """Vectors over all of the room, and the headers that point to them."""
         vectors, messages = (_Vector * ROOM)(), (_Message * ROOM)()
-        data = ctypes.addressof(ctypes.c_char.from_buffer(self._data))
+        data = ctypes.addressof(ctypes.c_char.from_buffer(self.data))
         names = ctypes.addressof(ctypes.c_char.from_buffer(self._names))
         for at in range(ROOM):
             vectors[at].base, vectors[at].length = data + self._starts[at], SIZE
@@ -108,8 +112,8 @@ class Batch:
         if count <= 0:
             return []
         view = self._view
-        received = zip(self._starts, self._received[:count], strict=False)
-        return [bytes(view[start + ID : start + size]) for start, size in received]
+        received = zip(self._starts, self._received[:count])  # noqa: B905 - the word costs
+        return [view[start + ID : start + size].tobytes() for start, size in received]
 
     def message(self, at: int) -> bytes:
         """A datagram of the last ``receive``, whole."""
@@ -125,13 +129,13 @@ class Batch:
             return socket.inet_ntop(socket.AF_INET6, name[8:24]), port, 0, scope
         return socket.inet_ntop(socket.AF_INET, name[4:8]), port
 
-    def put(self, at: int, octets: bytes, offset: int = 0) -> bool:
-        """Write the reply, after so many octets of its request; False when there is no room for it."""
-        start, size = self._starts[at] + offset, offset + len(octets)
+    def put(self, at: int, octets: bytes) -> bool:
+        """Write the reply; False when there is no room for it."""
+        start, size = self._starts[at], len(octets)
         if size > SIZE:
             return False
-        self._data[start : start + size - offset] = octets
-        self._sizes[at] = size
+        self.data[start : start + size] = octets
+        self.sizes[at] = size
         return True
 
     def send(self, count: int, unanswered: Sequence[int] = ()) -> int:

@@ -17,8 +17,16 @@ Labels: TypeAlias = tuple[tuple[str, str], ...]
 Exported: TypeAlias = dict[str, list[tuple[str, Labels, float]]]
 """Samples by the name of their family: own name (with ``_bucket`` …), labels, value."""
 
-HELD: Final = frozenset({families.CACHE_ENTRIES.name, families.TCP_CONNECTIONS.name})
+HELD: Final = frozenset(
+    {families.CACHE_ENTRIES.name, families.ANSWERS_KEPT.name, families.TCP_CONNECTIONS.name}
+)
 """Gauges that add up while the process lives, and mean nothing after it."""
+
+SHARED: Final = frozenset(
+    family.name.removesuffix("_total")
+    for family in (families.WATCH_RESTARTS, families.WATCH_RELISTS, families.ZONE_FILE_FAILURES)
+)
+"""Counters of what all processes are told, or see, of one thing: the main one's own are enough."""
 
 
 def export(metrics: Iterable[Metric]) -> Exported:
@@ -26,7 +34,8 @@ def export(metrics: Iterable[Metric]) -> Exported:
     return {
         metric.name: [(s.name, tuple(sorted(s.labels.items())), s.value) for s in metric.samples]
         for metric in metrics
-        if metric.type in {"counter", "histogram"} or metric.name in HELD
+        if metric.name not in SHARED
+        and (metric.type in {"counter", "histogram"} or metric.name in HELD)
     }
 
 

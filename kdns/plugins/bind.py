@@ -5,7 +5,7 @@ The interfaces of the machine are handed in: what the directive says stays compa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
 from msgspec import Struct
@@ -31,18 +31,20 @@ def parse(directive: Option) -> Settings:
 
 
 def resolve(
-    settings: Iterable[Settings], interfaces: Mapping[str, Sequence[str]]
+    settings: Sequence[Settings], interfaces: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
     """The addresses that all ``bind`` directives of a block name, each once, in the order written.
 
     ``interfaces`` has the addresses by interface name. Raises ``ConfigError`` for a word that is
-    neither an address nor among them.
+    neither an address nor among them, and where no address is left.
     """
     addresses: dict[str, None] = {}
     for one in settings:
         excluded = {text for option in one.excluded for text in _expand(option, interfaces)}
         wanted = _expand(one.listen, interfaces)
         addresses |= dict.fromkeys(text for text in wanted if text not in excluded)
+    if not addresses:
+        settings[-1].listen.fail("except leaves no address to listen on")
     return tuple(addresses)
 
 

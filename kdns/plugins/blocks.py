@@ -14,7 +14,7 @@ from kdns.wire.constants import Rcode, Type
 from kdns.wire.message import Answer, Query
 from kdns.wire.names import Name
 
-_OTHER_CLASSES: Final = frozenset({"chaos", "forward", "proxy", "whoami"})
+_OTHER_CLASSES: Final = frozenset({"chaos", "forward", "proxy"})
 
 
 class Served(Struct, frozen=True):

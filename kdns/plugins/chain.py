@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from kdns.config.tree import ConfigError, Option, ServerBlock
-from kdns.plugins import ignored, third_party
+from kdns.plugins import ignored, repeats, third_party
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.third_party import Plugin
 from kdns.plugins.zones import served_zones
@@ -112,10 +112,6 @@ SUPPORTED: Final = {
 would take a part of the time to start."""
 
 _GONE: Final = {"federation": "", "kubernetai": "kubernetes", "upstream": ""}
-_REPEATABLE: Final = frozenset(
-    {"acl", "auto", "bind", "fault", "file", "forward", "header", "log"}
-    | {"proxy", "rewrite", "root", "template", "transfer"}
-)
 
 
 class Plan(Struct, frozen=True):
@@ -124,6 +120,8 @@ class Plan(Struct, frozen=True):
     block: ServerBlock
     settings: dict[str, tuple[object, ...]]
     """By directive, in plugin order; several where one may stand more than once."""
+    repeated: tuple[str, ...] = ()
+    """What is to be said of those that stand more often than they count."""
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -134,7 +132,7 @@ class Plan(Struct, frozen=True):
     def warnings(self) -> tuple[str, ...]:
         """What was accepted without effect, each with file and line."""
         found = [getattr(s, "warnings", ()) for group in self.settings.values() for s in group]
-        return tuple(text for texts in found for text in texts)
+        return (*self.repeated, *(text for texts in found for text in texts))
 
     def first(self, name: str) -> object | None:
         """The settings of a directive, if the block has it."""
@@ -144,15 +142,13 @@ class Plan(Struct, frozen=True):
 def plan(block: ServerBlock) -> Plan:
     """Read a block's directives. Raises ``ConfigError`` naming the line that cannot be used."""
     others = {each.name: plugin for each in block.directives if (plugin := _check_known(each))}
+    block, repeated = repeats.settle(block)
     settings: dict[str, tuple[object, ...]] = {}
     for name in third_party.ordered(ORDER, others.values()) if others else ORDER:
         directives = list(block.named(name))
-        if len(directives) > 1 and name not in _REPEATABLE:
-            first = directives[0].location
-            directives[1].fail(f"is there already ({first}); a server block takes it once")
         if directives:
             settings[name] = _settings(_module(name), directives)
-    return Plan(block, settings)
+    return Plan(block, settings, repeated)
 
 
 def _module(name: str) -> ModuleType | Plugin:

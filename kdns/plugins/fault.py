@@ -27,7 +27,7 @@ NAME: Final = "fault"
 MAX_DELAY: Final = 60.0
 """Seconds: each delayed question is kept in memory meanwhile, and nobody waits for longer."""
 
-PLACE: Final = Location("kdns fault set")
+PLACE: Final = Location("fault set")
 """Where a fault is written that no file has."""
 
 Kind: TypeAlias = Literal["delay", "drop", "rcode", "truncate"]

@@ -23,12 +23,22 @@ NAME: Final = "secondary"
 
 
 class Settings(Struct, frozen=True):
-    """Which zones come from where."""
+    """Which zones come from where: one line."""
 
     zones: tuple[Name, ...] = ()
     """Empty for those of the server block."""
     primaries: tuple[Address, ...] = ()
     fallthrough: Fallthrough = Fallthrough()
+
+
+class Lines(Struct, frozen=True):
+    """All ``secondary`` of a server block: the longest zone of any answers."""
+
+    lines: tuple[Settings, ...]
+
+
+def combine(lines: tuple[Settings, ...]) -> Lines:
+    return Lines(lines)
 
 
 def parse(directive: Option) -> Settings:
@@ -80,13 +90,14 @@ class Store:
         return Answer(keep_until=0.0, plugin=NAME)
 
 
-def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
+def wrap(settings: Lines, next_handler: Handler, context: Context) -> Handler:
     """Answer for the zones as they were last fetched; SERVFAIL before that, and when they are too old."""
+    lines = {zone: line for line in settings.lines for zone in served_zones(line.zones, context)}
     fetched = {
         zone: Fetched(
-            zone, settings.primaries, lambda zone: context.changed(frozenset({zone_key(zone)}))
+            zone, line.primaries, lambda zone: context.changed(frozenset({zone_key(zone)}))
         )
-        for zone in served_zones(settings.zones, context)
+        for zone, line in lines.items()
     }
     for each in fetched.values():
         context.run(each.run)
@@ -99,6 +110,7 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
         found = authority.match(query)
         if found is None:
             return await next_handler(query)
-        return await authority.answer_or_pass(query, found, settings.fallthrough, next_handler)
+        fallthrough = lines[found[0]].fallthrough
+        return await authority.answer_or_pass(query, found, fallthrough, next_handler)
 
     return handle

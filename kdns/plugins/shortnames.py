@@ -31,9 +31,12 @@ NAME: Final = "shortnames"
 
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # an RFC 1123 label
 
+SVC: Final = "svc"
+"""The label below which the cluster's Services are."""
+
 TELLING: Final = 2
 """Labels of a name that nobody has, at most, for its asker to be told why the cluster has none either:
-``redis`` and ``redis.shop`` were meant for it."""
+``redis`` and ``redis.shop`` were meant for it. So were longer ones that end in ``svc``."""
 
 
 class Settings(Struct, frozen=True):
@@ -119,9 +122,18 @@ class ShortNames:
         """What the rest of the server has, told with the cluster's reasons where that is nothing."""
         if not outside.handled:
             return self._nowhere(query, tried)
-        if outside.rcode != Rcode.NOERROR and len(query.name) <= TELLING:
-            return replace(outside, errors=(*outside.errors, *tried.errors))
+        if outside.rcode != Rcode.NOERROR:
+            return replace(outside, errors=(*outside.errors, *self._telling_errors(query, tried)))
         return outside
+
+    def _telling_errors(self, query: Query, tried: Answer) -> tuple[ExtendedError, ...]:
+        """Why the cluster has no name that was meant for it."""
+        if len(query.name) <= TELLING or query.name[-1] == SVC:
+            return tried.errors
+        if SVC in query.name[2:] and query.wants_reason:
+            text = f"names of the cluster's Services end in svc.{to_text(self.zone)}"
+            return (ExtendedError(ErrorCode.OTHER, text),)
+        return ()
 
     def _is_short(self, query: Query) -> bool:
         return (
@@ -159,8 +171,11 @@ class ShortNames:
     def _telling(self, name: Name, namespace: str) -> int:
         """Whose reason says most: ``redis`` is a Service, ``redis.shop`` has a namespace.
 
-        But ``db-0.db`` is an endpoint where there is a Service ``db``.
+        But ``db-0.db`` is an endpoint where there is a Service ``db``, and only the zone is missing from
+        ``redis.shop.svc``.
         """
+        if name[-1] == SVC:
+            return 3  # the third completion appends nothing else
         if len(name) == 2 and self.cluster.index.service(namespace, name[1]):
             return 1
         return len(name)
@@ -183,8 +198,8 @@ class ShortNames:
         if last.rcode == Rcode.SERVFAIL:
             return last
         tried = ", ".join(to_text(suffix) for suffix in self._suffixes(query))
-        text = f"neither {to_text(query.name)} nor, in the cluster, with {tried} appended"
+        name = to_text(query.name)
+        text = f"nothing here answers for {name}, nor is it in the cluster with {tried} appended"
         nowhere = (ExtendedError(ErrorCode.OTHER, text[:200]),) if query.wants_reason else ()
-        telling = last.errors if len(query.name) <= TELLING else ()
-        errors = (*telling, *nowhere)
+        errors = (*self._telling_errors(query, last), *nowhere)
         return Answer(Rcode.NXDOMAIN, errors=errors, plugin=NAME)

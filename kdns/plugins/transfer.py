@@ -58,6 +58,8 @@ def parse(directive: Option) -> Settings:
         if option.name == "to":
             settings = _to(settings, option)
         elif option.name == "source":
+            if settings.source:
+                option.fail(f"{settings.source} is the source already; one line says it")
             settings = replace(settings, source=read_source(option))
         else:
             option.fail(f"unknown option of transfer; known are {', '.join(_OPTIONS)}")

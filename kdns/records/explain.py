@@ -130,11 +130,24 @@ def _no_service(index: Index, view: View, asked: Asked) -> _Explained:
     if other is not None and is_exposed(index, view, name):
         hint = f"; a search list has appended to {asked.endpoint}.{name}, which exists (ndots)"
         return text + hint, keys
-    elsewhere = [ns for ns in index.namespaces_with(name) if is_exposed(index, view, ns)]
-    if elsewhere:
-        return text + f"; there is one in {_list(sorted(elsewhere))}", keys
-    near = _near(name, index.services.get(namespace, {}))
+    if elsewhere := _exposed_with(index, view, name):
+        return text + f"; there is one in {_list(elsewhere)}", keys
+    names = index.services.get(namespace, {})
+    # In front of what a search list has appended stand more labels: then nothing like it is meant.
+    near = _near(name, names) or ([] if asked.endpoint else _lengthier(name, names))
     return text + _meant(near), (*keys, ("names", namespace))
+
+
+def _exposed_with(index: Index, view: View, name: str) -> list[str]:
+    """The namespaces that have a Service of this name, and may be named."""
+    return sorted(ns for ns in index.namespaces_with(name) if is_exposed(index, view, ns))
+
+
+def _lengthier(name: str, names: Iterable[str]) -> list[str]:
+    """Those that have words more, or fewer: ``redis-master`` where ``redis`` was asked for."""
+    alike = [each for each in islice(names, _LOOKED_AT) if name in each or each in name]
+    words = f"-{name}-"
+    return sorted(each for each in alike if f"-{each}-" in words or words in f"-{each}-")
 
 
 def _meant(names: list[str]) -> str:
@@ -172,6 +185,11 @@ def _no_namespace(index: Index, view: View, asked: Asked) -> _Explained:
     keys: tuple[Key, ...] = (("namespaces",), ("ns", name), ("svc", name, namespace))
     if name and index.service(name, namespace) and is_exposed(index, view, name):
         return f"{text}; Service {namespace} is in namespace {name}: {namespace}.{name}.svc", keys
+    if not name and asked.kind == "svc":
+        keys += (("named", namespace),)
+        if holders := _exposed_with(index, view, namespace):
+            found = f"{asked.title} {namespace} is in namespace {_list(holders)}"
+            return f"{text}; {found}: {namespace}.{holders[0]}.svc", keys
     near = _near(namespace, index.namespaces)
     return text + _meant([each for each in near if is_exposed(index, view, each)]), keys
 
@@ -191,6 +209,8 @@ def _no_endpoint(index: Index, view: View, asked: Asked) -> _Explained:
     text = f"{asked.title} {_full(asked)} has no ready endpoint called {asked.endpoint or 'so'}"
     if not asked.endpoint or asked.cluster:
         return text, ()
+    if asked.endpoint[0] == "_":
+        return _no_port(index, view, asked)
     ready: list[str] = []
     for label, endpoint in islice(_labelled(index, view, asked), _LOOKED_AT):
         if label == asked.endpoint:
@@ -234,7 +254,8 @@ def _no_port(index: Index, view: View, asked: Asked) -> _Explained:
         pieces = index.slices(asked.namespace, asked.service)
         ports = dict.fromkeys(port for piece in pieces for port in piece.ports)
     named = [f"_{port.name}._{port.protocol}" for port in ports if port.name]
-    text = f"{asked.title} {_full(asked)} has no port _{asked.port}._{asked.protocol}"
+    port = asked.endpoint or f"_{asked.port}._{asked.protocol}"
+    text = f"{asked.title} {_full(asked)} has no port {port}"
     if named:
         return text + f"; it has {_list(named)}", ()
     return text + "; none of its ports has a name", ()

@@ -142,7 +142,8 @@ class DebugSocket:
             return self._done(str(error))
         if len(faults) > MAX_FAULTS:
             return self._done(f"there are {MAX_FAULTS} faults already")
-        if faults != self._faults:
+        # The same once more begins its chances anew, so that a run can be repeated.
+        if faults != self._faults or isinstance(request, SetFault):
             if not await self._host.put_faults(tuple(faults.values())):
                 return self._done("the configuration cannot be loaded again; the log says why")
             self._faults = faults

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, TypeAlias
 
 from kdns.config.access import Access, ApiAccess
 from kdns.config.addresses import Address
@@ -17,17 +19,33 @@ from kdns.server.generation import Generation, plan, wanted_clusters
 from kdns.wire.message import Record
 from kdns.wire.names import Name
 
+SILENCE: Final = 0.5
+"""Seconds of waiting for an API server until somebody is told of it."""
+
+HOPELESS: Final = 1.0
+"""Seconds for which each list that is not there yet has failed, and until they are given up."""
+
+ADVICE: Final = "compare: kubectl get --raw /readyz"
+
+_LOOK: Final = 0.05
+"""Seconds between two looks at the lists."""
+
+Tell: TypeAlias = Callable[[str], None]
+
 
 @asynccontextmanager
-async def loaded(blocks: Iterable[ServerBlock], patience: float) -> AsyncIterator[Generation]:
+async def loaded(
+    blocks: Iterable[ServerBlock], patience: float, tell: Tell
+) -> AsyncIterator[Generation]:
     """The configuration with all that it is made from, lists of API servers too.
 
-    Raises ``ConfigError`` for what is wrong, or not there after ``patience`` seconds.
+    ``tell`` is given a line for people about what takes long. Raises ``ConfigError`` for what is wrong,
+    for lists that all fail, and for those that are not there after ``patience`` seconds.
     """
     clusters: list[Cluster] = []
     try:
         try:
-            generation = await _load(blocks, patience, clusters)
+            generation = await _load(blocks, partial(_list, patience, tell), clusters)
         except UNUSABLE as error:
             raise as_config_error(error) from error
         yield generation
@@ -59,7 +77,9 @@ def _unobserved(access: Access) -> WatchedCluster:
 
 
 async def _load(
-    blocks: Iterable[ServerBlock], patience: float, clusters: list[Cluster]
+    blocks: Iterable[ServerBlock],
+    listed: Callable[[Cluster], Awaitable[None]],
+    clusters: list[Cluster],
 ) -> Generation:
     plans = plan(blocks)
     accesses = merge(wanted_clusters(plans))
@@ -70,22 +90,27 @@ async def _load(
     for base, cluster in found.items():
         await cluster.open()
         if isinstance(base, ApiAccess):
-            await _list(cluster, patience)
+            await listed(cluster)
     return generation
 
 
-async def _list(cluster: Cluster, patience: float) -> None:
-    changed = asyncio.Event()
-    cluster.start(lambda _: changed.set())
-    try:
-        async with asyncio.timeout(patience):
-            while not cluster.status.synced:
-                await changed.wait()
-                changed.clear()
-    except TimeoutError:
-        problem = cluster.status.problem
-        text = f"{cluster.status.name}: nothing listed within {patience:g} s: {problem}"
-        raise ConfigError(text) from None
+async def _list(patience: float, tell: Tell, cluster: Cluster) -> None:
+    cluster.start(lambda _: None)
+    status, now = cluster.status, asyncio.get_running_loop().time
+    began = hopeful = now()
+    told = False
+    while not status.synced:
+        await asyncio.sleep(_LOOK)
+        if not told and now() - began >= SILENCE:
+            told = True
+            tell(f"waiting for {status.name}: {status.problem}")
+        if any(not (each.synced or each.problem) for each in status.resources.values()):
+            hopeful = now()
+        if now() - hopeful >= HOPELESS:
+            raise ConfigError(f"{status.name}: {status.problem}; {ADVICE}")
+        if now() - began >= patience:
+            problem = f"nothing listed within {patience:g} s: {status.problem}"
+            raise ConfigError(f"{status.name}: {problem}; {ADVICE}")
 
 
 def zones(generation: Generation) -> dict[Name, Iterator[Record]]:

@@ -12,8 +12,9 @@ from kdns.config.addresses import Address
 from kdns.system.machine import printable
 from kdns.upstream.client import UpstreamError, ask
 from kdns.wire import names
-from kdns.wire.constants import Flag, Rcode
+from kdns.wire.constants import Flag, Rcode, Type
 from kdns.wire.message import Edns, Query
+from kdns.wire.presentation import strings
 
 TIMEOUT: Final = 2.0
 """Seconds for each reply."""
@@ -36,6 +37,8 @@ class Reply(Struct, frozen=True):
     """Whether there are records in the answer."""
     words: str = ""
     """Why there was no reply, or what the server says about it (RFC 8914)."""
+    texts: tuple[str, ...] = ()
+    """What TXT records of the answer say."""
 
     def __str__(self) -> str:
         return (
@@ -78,4 +81,10 @@ async def _ask(question: Question) -> Reply:
     texts = [error.text for error in response.errors if error.text]
     known = {code.value: code.name for code in Rcode}
     rcode = known.get(response.rcode, f"RCODE{response.rcode}")
-    return Reply(rcode, bool(response.answer), printable(texts[0]) if texts else "")
+    told = [b"".join(strings(r.rdata)) for r in response.answer if r.rtype == Type.TXT]
+    return Reply(
+        rcode,
+        bool(response.answer),
+        printable(texts[0]) if texts else "",
+        tuple(printable(text.decode(errors="replace")) for text in told),
+    )

@@ -28,6 +28,9 @@ INSTALL: Final = "sudo kdns laptop --install"
 WHOAMI: Final = "whoami.kdns"
 """A name that kdns answers itself, and no other server: who does is a kdns, or asks one for all names."""
 
+_OWN_WORDS: Final = re.compile(r"1 address \S+ port \d+ over \w+")
+"""The first record there."""
+
 PLACES: Final = (
     Address("127.0.0.1", PORT),
     Address("127.0.0.153", PORT),
@@ -70,12 +73,16 @@ class Case(Struct, frozen=True):
     @property
     def place(self) -> Address | None:
         """Where kdns answers."""
-        return next((each for each in self.places if self.reply(each, WHOAMI).answered), None)
+        return next(filter(self.is_kdns, self.places), None)
 
     @property
     def outside(self) -> list[Address]:
         """Whom kdns asks for other names."""
         return servers(self.upstreams.servers)
+
+    def is_kdns(self, address: Address) -> bool:
+        """Whether it says there what only kdns says: others have an answer to every name, too."""
+        return any(map(_OWN_WORDS.fullmatch, self.reply(address, WHOAMI).texts))
 
     def leads_here(self, address: Address) -> bool:
         """Whether names of the cluster get from there to kdns."""
@@ -142,13 +149,17 @@ def _kdns(case: Case) -> Iterator[Finding]:
     if case.place:
         yield Finding("ok", f"kdns answers at {case.place}.")
         return
-    for address in case.places:
-        if case.reply(address, WHOAMI).rcode and case.wanted.address:
-            text = f"At {address} something else answers, not kdns."
-            yield Finding("wrong", text, f"sudo ss -lnup 'sport = :{address.port}'")
-            return
-    names = " or ".join(str(each) for each in case.places)
-    yield Finding("wrong", f"kdns does not run: nobody answers at {names}.", "kdns laptop")
+    others = [each for each in case.places if case.reply(each, WHOAMI).rcode]
+    if others and (address := case.wanted.address):
+        text = f"At {address} something else answers, not kdns."
+        yield Finding("wrong", text, f"sudo ss -lnup 'sport = :{address.port}'")
+        return
+    silent = [each for each in case.places if each not in others]
+    text = f"nobody answers at {' or '.join(map(str, silent))}"
+    if others:
+        text = f"at {' and '.join(map(str, others))} other programs answer"
+        text += f", at {' and '.join(map(str, silent))} nobody" if silent else ""
+    yield Finding("wrong", f"kdns does not run: {text}.", "kdns laptop")
     if case.wanted.address and (hint := port_hint(case.machine, case.wanted.address)):
         yield Finding("note", hint)
 
@@ -248,7 +259,7 @@ def _upstreams(case: Case) -> Iterator[Finding]:
     for address in case.outside:
         reply = case.reply(address, ".", Type.NS)
         told = f"{address.host} ({source})"
-        if case.reply(address, WHOAMI).answered and case.leads_here(address):
+        if case.is_kdns(address) and case.leads_here(address):
             text = f"A loop: kdns asks {told} for other names, which asks kdns for them."
             yield Finding("wrong", text, "kdns laptop --upstream ADDRESS")
         elif not reply.rcode:

@@ -49,7 +49,12 @@ class _Connection:
         return response
 
     def close(self) -> None:
+        """Say that this is the end, and do not wait for the upstream to say so too (RFC 8446 section 6.1).
+
+        asyncio gives an upstream that hangs 30 seconds for that, in which the socket stays open.
+        """
         self.writer.close()
+        self.writer.transport.abort()
 
 
 class Connections:

@@ -87,6 +87,11 @@ def test_a_server_and_manifests(server: NameServer, capsys: pytest.CaptureFixtur
     assert "- dns-version.cluster.local. TXT NXDOMAIN" in out
 
 
+def test_servers_that_tell_no_names(server: NameServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*[f"@127.0.0.1:{server.port}"] * 2) == 2
+    assert "neither side tells its names, a server only where" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("folder")
 def test_a_reply_that_is_late(server: NameServer) -> None:
     """Asked once more, so that one lost datagram is no difference."""
@@ -102,7 +107,7 @@ def test_a_reply_that_is_late(server: NameServer) -> None:
     [
         (["a.yaml"], "expected two sides"),
         (["a.yaml", "nowhere"], "'nowhere': expected @SERVER, an existing path, or api"),
-        (["@127.0.0.1:1", "@127.0.0.1:1"], "neither side tells its names"),
+        (["@127.0.0.1:1", "@127.0.0.1:1"], "127.0.0.1:1: connection refused"),
         (["a.yaml", "@127.0.0.1:1"], "127.0.0.1:1: connection refused"),
         (["a.yaml", "broken.yaml"], "broken.yaml:2: "),
     ],

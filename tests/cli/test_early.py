@@ -78,12 +78,25 @@ def test_commands_that_start_no_server(command: str) -> None:
         "ready :",
         "ready :\N{SUPERSCRIPT TWO}",
         b"ready \xff",
+        b"ready 1\0:80",
+        f"ready :{'9' * 5000}",
     ],
 )
 def test_what_cannot_be_had_is_left_to_the_server(line: str | bytes) -> None:
     Path("Corefile").write_bytes(line if isinstance(line, bytes) else line.encode())
     early.listen(["/coredns"])
     assert early.held == {}
+
+
+def test_a_word_that_is_no_text_is_left_to_the_server() -> None:
+    early.listen(["kdns", "serve", "--ready", "\udcff:80"])
+    assert early.held == {}
+
+
+def test_no_more_sockets_than_a_server_needs() -> None:
+    Path("Corefile").write_text("".join(f"ready 127.0.0.{n}:{PORT}\n" for n in range(1, 100)))
+    early.listen(["/coredns"])
+    assert len(early.held) == early.MAX_SOCKETS
 
 
 def test_an_address_that_is_taken_is_left_to_the_server() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,12 @@ def test_a_short_name_and_a_file_zone(capsys: pytest.CaptureFixture[str]) -> Non
         )
         for line in lines
     )
+    assert main.main(["explain", "redis.my-ns", "-n", "default", *CLUSTER]) == 1
+    shown = capsys.readouterr().out.splitlines()[:2]
+    assert shown[0].startswith("redis.my-ns.svc.cluster.local. NXDOMAIN"), (
+        "not what ndots made of it"
+    )
+    assert shown[1] == "  no Service redis in namespace my-ns; did you mean redis-master?"
     assert main.main(["explain", "-x", "192.0.2.80", *CLUSTER]) == 0
     assert "PTR web.example.test." in capsys.readouterr().out
 
@@ -98,6 +105,7 @@ REASONS = {
     "no Service a in namespace b; did you mean c?": "kubectl get services -n b",
     "no Service prod in namespace default; a search list has appended to redis.prod, which exists (ndots)": "write redis.prod with the cluster's zone and a final dot, or have fewer ndots (dnsConfig)",
     "no namespace b": "kubectl get namespaces",
+    "no namespace web; Service web is in namespace a, b: web.a.svc": "ask for web.a",
     "namespace b does not exist or is not exposed here": "kubectl get namespace b --show-labels",
     "Service a/b exists, headless, 0 of 2 endpoints ready: b-0, b-1": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
     "Service a/b exists, 0 of 0 endpoints ready; its selector matches no Pod": "kubectl get service -n a b -o jsonpath='{.spec.selector}'",
@@ -105,6 +113,7 @@ REASONS = {
     "Service a/b has no ready endpoint called c": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
     "Service a/b has no port _x._tcp; it has _y._tcp": "kubectl get service -n a b -o jsonpath='{.spec.ports}'",
     "not synced yet: services: forbidden: cannot list": "kubectl auth can-i list services -A --as system:serviceaccount:NAMESPACE:NAME",
+    "nothing here answers for www.example.org., nor is it in the cluster with a., b. appended": "names of the cluster end in its zone; -n NAMESPACE completes a short one as in a Pod there",
     "no directive of this server block answers for the name": "names of the cluster end in its zone; -n NAMESPACE completes a short one as in a Pod there",
     "API server https://10.0.0.1 not reachable since 2026-01-01T00:00:00Z": "kubectl get --raw /readyz",
 }
@@ -143,3 +152,40 @@ def test_a_configuration_that_does_not_explain(
     out, err = capsys.readouterr()
     assert not out
     assert err.startswith("kdns: this configuration does not explain: explanations are for ")
+
+
+KUBECONFIG = """\
+current-context: only
+contexts: [{{name: only, context: {{cluster: only}}}}]
+clusters: [{{name: only, cluster: {{server: "http://127.0.0.1:{}"}}}}]
+"""
+
+
+@pytest.mark.parametrize("words", [["explain", "web"], ["dump", "all"]], ids=lambda words: words[0])
+def test_an_api_server_that_refuses_is_not_waited_for(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config"
+    with socket.socket() as unheard:  # bound, so nobody else listens there
+        unheard.bind(("127.0.0.1", 0))
+        port = unheard.getsockname()[1]
+        config.write_text(KUBECONFIG.format(port))
+        assert main.main([*words, "--kubeconfig", str(config)]) == 1
+    problem = f"cannot connect to 127.0.0.1:{port}: connection refused"
+    waiting, given_up = capsys.readouterr().err.splitlines()
+    assert waiting.startswith(f"kdns: waiting for http://127.0.0.1:{port}: services: ")
+    assert given_up.startswith(f"kdns: http://127.0.0.1:{port}: services: {problem}; ")
+
+
+def test_an_api_server_that_says_nothing_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("kdns.cli.configured.PATIENCE", 0.6)
+    config = tmp_path / "config"
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        server = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        config.write_text(KUBECONFIG.format(mute.getsockname()[1]))
+        assert main.main(["explain", "web", "--kubeconfig", str(config)]) == 1
+    waiting, given_up = capsys.readouterr().err.splitlines()
+    assert waiting == f"kdns: waiting for {server}: services: waiting for the first list"
+    assert given_up.startswith(f"kdns: {server}: nothing listed within 0.6 s: ")

@@ -98,6 +98,7 @@ def test_the_time_is_kept(server: NameServer) -> None:
         ("--for never", "--for: expected present, absent, address=… or count=…, found 'never'"),
         ("--for address=web", "--for address: 'web' does not appear to be an IPv4 or IPv6 address"),
         ("--for count=some", "--for: expected present"),
+        ("--for count=0", "--for count=0 would always be so; say absent"),
         ("--timeout soon", "--timeout: 'soon' is not a duration"),
     ],
 )

@@ -207,10 +207,24 @@ def test_a_fault_takes_the_place_of_the_one_before(site: Site) -> None:
     assert site.fault("clear") == (0, "")
 
 
+def test_a_fault_set_once_more_begins_its_chances_anew(site: Site) -> None:
+    def run() -> list[bool]:
+        site.fault("set", "test", "truncate", "50%", "seed", "3")
+        return [" tc" in site.dig("+ignore", "www.test") for _ in range(8)]
+
+    first = run()
+    assert len(set(first)) == 2
+    assert run() == first
+    assert site.fault("clear") == (0, "")
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["set", "web", "rcode", "NOPE"], "rcode: expected a response code such as SERVFAIL"),
+        (
+            ["set", "web", "rcode", "NOPE"],
+            "kdns: fault set: rcode: expected a response code such as SERVFAIL",
+        ),
         (["set", "web"], "expected: set NAME WHAT…, list, or clear [NAME]"),
         (["set", "web..", "drop"], "'web..' has an empty label"),
         (["clear", "web.."], "'web..' has an empty label"),
@@ -261,6 +275,11 @@ def test_nobody_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ("words", "expected"),
     [
         (["tail", "--type", "FOO"], "a record type expected, not 'FOO'"),
+        (["tail", "--client", "web-0"], "or a Pod as NAMESPACE/NAME, not 'web-0'"),
+        (["tail", "--count", "-1"], "--count: a number of 1 or more expected, not '-1'"),
+        (["tail", "--slower", "soon"], "--slower: a number above 0 expected, not 'soon'"),
+        (["top", "--seconds=-1"], "--seconds: a number above 0 expected, not '-1'"),
+        (["top", "--lines", "0"], "--lines: a number of 1 or more expected, not '0'"),
         (["fault"], "required: {set,list,clear}\n"),
     ],
 )

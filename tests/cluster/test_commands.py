@@ -91,12 +91,9 @@ def test_as_a_pod(access: list[str], capsys: pytest.CaptureFixture[str]) -> None
         assert f"there is no Pod {NAMESPACE}/nobody" in capsys.readouterr().err
 
 
-def test_what_is_forbidden_is_said(
-    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("kdns.cli.configured.PATIENCE", 1.0)
+def test_what_is_forbidden_is_said(plane: ControlPlane, capsys: pytest.CaptureFixture[str]) -> None:
     access = ["--kubeconfig", str(plane.kubeconfig.restricted)]
     assert main.main(["dump", "cluster.local", *access]) == 1
     err = capsys.readouterr().err
-    assert "nothing listed within 1 s: " in err
     assert "forbidden" in err
+    assert "nothing listed within" not in err

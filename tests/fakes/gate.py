@@ -35,19 +35,29 @@ class Gate:
             writer.transport.abort()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended = asyncio.get_running_loop().create_future()
+        self._relays.add(ended)
+        self._writers.add(writer)
+        try:
+            await self._join(reader, writer)
+        finally:
+            writer.transport.abort()
+            self._writers.remove(writer)
+            self._relays.remove(ended)
+            ended.set_result(None)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             upstream, out = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
-            writer.transport.abort()
             return
-        both = {writer, out}
-        self._writers |= both
-        ended = asyncio.get_running_loop().create_future()
-        self._relays.add(ended)
-        await asyncio.gather(pass_on(reader, out), pass_on(upstream, writer))
-        self._writers -= both
-        self._relays.remove(ended)
-        ended.set_result(None)
+        self._writers.add(out)
+        try:
+            if not writer.transport.is_closing():  # it may have been cut meanwhile
+                await asyncio.gather(pass_on(reader, out), pass_on(upstream, writer))
+        finally:
+            out.transport.abort()
+            self._writers.remove(out)
 
 
 async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

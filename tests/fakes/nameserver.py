@@ -60,7 +60,7 @@ class NameServer:
         """Questions that came over UDP, and in ``tcp`` over TCP."""
         self.tcp: list[dns.message.Message] = []
         self.connections = 0
-        self.reached: Callable[[dns.message.Message], None] = lambda question: None
+        self.reached: Callable[[dns.message.Message], object] = lambda question: None
         """Called for each question before it is answered."""
         self._closed = False
         self._open: list[socket.socket] = []

@@ -8,6 +8,7 @@ from importlib import import_module
 import pytest
 
 import kdns.plugins
+from kdns.config.printer import to_text
 from kdns.plugins import chain, ignored
 from kdns.plugins.chain import ORDER, SUPPORTED
 from kdns.wire.constants import Rcode
@@ -65,6 +66,10 @@ def test_a_blocks_order() -> None:
         ("kubernets a", "2: unknown directive 'kubernets'; did you mean kubernetes?"),
         ("qqqqqq", f"2: unknown directive 'qqqqqq'; known are {', '.join(sorted(SUPPORTED))}"),
         (
+            "transfer {\nto *\nsource 192.0.2.1\nsource ::1\n}",
+            "5: source: 192.0.2.1 is the source already; one line says it",
+        ),
+        (
             "errors\nerrors",
             "3: errors: is there already (Corefile:2); a server block takes it once",
         ),
@@ -87,6 +92,48 @@ def test_a_directive_that_is_not_there_yet_says_so() -> None:
 def test_some_stand_more_than_once() -> None:
     planned = chain.plan(block("log\nbind 127.0.0.1\nlog . {\nclass error\n}\nbind ::1"))
     assert len(planned.settings["log"]) == len(planned.settings["bind"]) == 2
+
+
+FIRST = "there already (Corefile:2); the first line counts, remove the other"
+JOINED = "there already (Corefile:2); both are read as one, where they differ this line counts"
+
+
+@pytest.mark.parametrize(
+    ("text", "alone", "warning"),
+    [
+        ("any\nany", "any", f"Corefile:3: any is {FIRST}"),
+        ("bufsize 600\nbufsize 700", "bufsize 600", f"Corefile:3: bufsize is {FIRST}"),
+        ("chaos a b\nchaos c", "chaos a b", f"Corefile:3: chaos is {FIRST}"),
+        ("reload 5s\nreload 9s", "reload 5s", f"Corefile:3: reload is {FIRST}"),
+        ("health :1\nhealth :2", "health :2", f"Corefile:3: health is {JOINED}"),
+        (
+            "health :1\nhealth {\nlameduck 5s\n}",
+            "health :1 {\nlameduck 5s\n}",
+            f"Corefile:3: health is {JOINED}",
+        ),
+        ("autopath a /b\nautopath @kubernetes", "autopath @kubernetes", f"Corefile:3: autopath is {JOINED}"),
+        (
+            "dns64 {\nallow_ipv4\n}\ndns64 64:ff9b::/96",
+            "dns64 64:ff9b::/96 {\nallow_ipv4\n}",
+            f"Corefile:5: dns64 is {JOINED}",
+        ),
+        (
+            "loadbalance\nloadbalance round_robin",
+            "loadbalance round_robin",
+            f"Corefile:3: loadbalance is {JOINED}",
+        ),
+    ],
+)  # fmt: skip
+def test_some_count_once(text: str, alone: str, warning: str) -> None:
+    """As CoreDNS reads them, so that an import of further lines starts here too; but not in silence."""
+    planned, expected = chain.plan(block(text)), chain.plan(block(alone))
+    assert to_text([planned.block]) == to_text([expected.block])
+    assert [text for text in planned.warnings if text not in expected.warnings] == [warning]
+
+
+def test_those_without_effect_may_stand_more_than_once() -> None:
+    text = "dnstap a.sock\ndnstap b.sock\ntrace"
+    assert len(chain.plan(block(text)).warnings) == 3
 
 
 def test_warnings_of_all_directives() -> None:

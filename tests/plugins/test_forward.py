@@ -126,6 +126,10 @@ class TestOptions:
                 "expected no_rec or domain NAME, got",
             ),
             (
+                "forward . 192.0.2.1 {\nhealth_check 1s domain\n}",
+                "3: health_check: nothing stands after domain",
+            ),
+            (
                 "forward . 192.0.2.1 {\nhealth_check 1s domain a..b\n}",
                 "3: health_check: domain: 'a..b",
             ),

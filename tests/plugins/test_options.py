@@ -210,7 +210,7 @@ INTERFACES = {"lo": ["127.0.0.1", "::1"], "eth0": ["192.0.2.2", "fe80::1%eth0"]}
         (["bind 127.0.0.2"], ["127.0.0.2"]),
         (["bind lo"], ["127.0.0.1", "::1"]),
         (["bind lo eth0 {\nexcept ::1 127.0.0.1\n}"], ["192.0.2.2", "fe80::1%eth0"]),
-        (["bind lo {\nexcept lo\n}"], []),
+        (["bind lo {\nexcept lo\n}", "bind 192.0.2.1"], ["192.0.2.1"]),
         (["bind lo", "bind 127.0.0.1 2001:db8:0::1"], ["127.0.0.1", "::1", "2001:db8::1"]),
     ],
     ids=str,
@@ -228,6 +228,7 @@ def test_bind_names_addresses(texts: list[str], addresses: list[str]) -> None:
             "2: bind: 'wlan7' is neither an IP address nor the name of an interface here",
         ),
         ("bind lo {\nexcept x\n}", "3: except: 'x' is neither an IP address nor the name of an"),
+        ("bind lo {\nexcept lo\n}", "2: bind: except leaves no address to listen on"),
         ("bind fe80::1%eth0", "2: bind: 'fe80::1%eth0' has a zone; name the interface instead"),
     ],
 )

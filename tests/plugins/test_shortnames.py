@@ -114,6 +114,8 @@ def test_names_that_are_nowhere_come_with_the_clusters_reasons(outside: str) -> 
     assert reason in [error.text for error in answer.errors]
     answer = Short(after=outside).ask("redis-master.shop2. A")
     assert "no namespace shop2; did you mean shop?" in [error.text for error in answer.errors]
+    answer = Short(after=outside).ask("redis-master.shop2.svc. A")
+    assert "no namespace shop2; did you mean shop?" in [error.text for error in answer.errors]
     answer = Short(after=outside).ask("www.nope.test. A")
     assert not any("namespace" in error.text for error in answer.errors), "never meant for it"
 
@@ -252,13 +254,17 @@ def test_why_nothing_was_found() -> None:
     first, error = answer.errors
     assert first.text == "no Service nope in namespace default"
     assert error.text == (
-        "neither nope. nor, in the cluster, with default.svc.cluster.local., svc.cluster.local.,"
-        " cluster.local. appended"
+        "nothing here answers for nope., nor is it in the cluster with default.svc.cluster.local.,"
+        " svc.cluster.local., cluster.local. appended"
     )
     first, _ = Short().ask("redis-master. A").errors
     assert first.text == "no Service redis-master in namespace default; there is one in my-ns"
     first, _ = Short().ask("redis-master.nowhere. A").errors
     assert first.text == "no namespace nowhere"
+    first, _ = Short().ask("redis-mster.my-ns.svc. A").errors
+    assert first.text == "no Service redis-mster in namespace my-ns; did you mean redis-master?"
+    first, _ = Short().ask("redis-master.my-ns.svc.cluster.lcoal. A").errors
+    assert first.text == "names of the cluster's Services end in svc.cluster.local."
     first, _ = Short().ask("db-7.web. A").errors
     assert first.text == "Service default/web has no ready endpoint called db-7"
     assert len(Short().ask("www.example.com. A").errors) == 1, "never meant for the cluster"

@@ -92,7 +92,7 @@ REFUSED = {
     "nsid block": ("nsid {\nx\n}", "3: x: nsid has no options"),
     "root": ("root", "2: root: takes exactly one argument, got 0"),
     "root two": ("root a b", "2: root: takes exactly one argument, got 2"),
-    "twice": ("any\nany", "3: any: is there already (Corefile:2); a server block takes it once"),
+    "twice": ("nsid\nnsid", "3: nsid: is there already (Corefile:2); a server block takes it once"),
 }  # fmt: skip
 
 

@@ -277,6 +277,7 @@ REFUSED = {
     "expr": ("template IN A {\nexpr yes\n}", "3: expr: unknown name 'yes'"),
     "var": ("template IN A {\nvar x\n}", "3: var: takes a name and an expression"),
     "var name": ("template IN A {\nvar 1x 2\n}", "3: var: '1x' is no name for a variable"),
+    "var twice": ("template IN A {\nvar x 1\nvar x 2\n}", "4: var: the variable x is there already; give this one another name"),
     "var taken": ("template IN A {\nvar len 2\n}", "3: var: 'len' means something else in expressions"),
     "var kinds": ("template IN A {\nvar x 2\nexpr x == 'a'\n}", "4: expr: == is not for int and string, but for comparable\n    x == 'a'\n      ^"),
     "var order": ("template IN A {\nexpr later == 1\nvar later 1\n}", "3: expr: unknown name 'later'"),

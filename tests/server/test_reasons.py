@@ -118,6 +118,12 @@ REASONS: Final = {
     f"twin.shop.svc.{D}": "no Service twin in namespace shop; there is one in prod",
     f"secret.shop.svc.{D}": "no Service secret in namespace shop",
     f"*.shop.svc.{D}": "no Service * in namespace shop; wildcards ended with CoreDNS 1.9",
+    f"web-frontend.shop.svc.{D}": "no Service web-frontend in namespace shop; did you mean web?",
+    f"twin.svc.{D}": (
+        "namespace twin does not exist or is not exposed here; "
+        "Service twin is in namespace prod: twin.prod.svc"
+    ),
+    f"secret.svc.{D}": "namespace secret does not exist or is not exposed here",
     f"web.nope.svc.{D}": "namespace nope does not exist or is not exposed here",
     f"web.shpo.svc.{D}": "namespace shpo does not exist or is not exposed here; did you mean shop?",
     f"secret.hidden.svc.{D}": "namespace hidden does not exist or is not exposed here",
@@ -140,6 +146,13 @@ REASONS: Final = {
     f"db-7.web.shop.svc.{D}": "Service shop/web has no ready endpoint called db-7; ready: 10-244-0-1",
     f"_https._tcp.web.shop.svc.{D}": (
         "Service shop/web has no port _https._tcp; it has _http._tcp"
+    ),
+    f"_http._udp.web.shop.svc.{D} SRV": (
+        "Service shop/web has no port _http._udp; it has _http._tcp"
+    ),
+    f"_http.web.shop.svc.{D} SRV": "Service shop/web has no port _http; it has _http._tcp",
+    f"10-244-0-2.idle.shop.svc.{D}": (
+        "Service shop/idle has no ready endpoint called 10-244-0-2; it is not ready"
     ),
     f"web.shop.svc.{D} TXT": "the name exists but has no record of this type",
     f"shop.svc.{D}": "only names below this one have records",

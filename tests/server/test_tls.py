@@ -67,6 +67,7 @@ class Running(InProcess):
         _, writer = await asyncio.open_connection("localhost", self.port, ssl=trust)
         subject = dict(pair[0] for pair in writer.get_extra_info("peercert")["subject"])
         writer.close()
+        await writer.wait_closed()
         return str(subject["commonName"])
 
 

@@ -79,10 +79,15 @@ async def fetched(origin: str, port: int) -> dns.zone.Zone:
 
 
 def write(
-    folder: Path, serial: int = 1, more: str = "", refresh: int = 60, expire: int = 600
+    folder: Path,
+    serial: int = 1,
+    more: str = "",
+    refresh: int = 60,
+    expire: int = 600,
+    origin: str = ORIGIN,
 ) -> None:
     text = HEAD.format(serial=serial, refresh=refresh, expire=expire) + more
-    (folder / "db.new").write_text(text)
+    (folder / "db.new").write_text(text.replace(ORIGIN, origin))
     (folder / "db.new").rename(folder / "db")
 
 
@@ -260,6 +265,30 @@ async def test_the_next_primary_is_asked(tmp_path: Path) -> None:
         await until(lambda: has(theirs, "ns1.example.test", "192.0.2.1"))
 
 
+async def test_several_secondaries_in_a_block(tmp_path: Path) -> None:
+    """Each zone from its own primary and with its own options; the longest answers; notices reach both."""
+    write(tmp_path)
+    port = free_dns_port()
+    to = f"to 127.0.0.1:{port}"
+    sub = f"sub.{ORIGIN}"
+    (tmp_path / "below").mkdir()
+    write(tmp_path / "below", origin=sub)
+    below = primary(tmp_path / "below", to=to).replace(ORIGIN, sub)
+    async with Running(primary(tmp_path, to=to)) as ours, Running(below) as deeper:
+        lines = (
+            f"secondary {sub} {{\ntransfer from 127.0.0.1:{deeper.port}\nfallthrough\n}}\nwhoami"
+        )
+        async with Running(secondary(f"127.0.0.1:{ours.port}", more=lines), port) as theirs:
+            await until(lambda: has(theirs, "ns1.example.test", "192.0.2.1"))
+            await until(lambda: has(theirs, "ns1.sub.example.test", "192.0.2.1"))
+            assert await theirs.address("gone.example.test") == "NXDOMAIN"
+            assert await theirs.address("gone.sub.example.test") == "NOERROR"  # whoami's
+            write(tmp_path, serial=2, more="new 60 IN A 192.0.2.2\n")
+            write(tmp_path / "below", 2, "new 60 IN A 192.0.2.3\n", origin=sub)
+            await until(lambda: has(theirs, "new.example.test", "192.0.2.2"))
+            await until(lambda: has(theirs, "new.sub.example.test", "192.0.2.3"))
+
+
 async def test_before_the_first_transfer(caplog: pytest.LogCaptureFixture) -> None:
     closed = free_dns_port()
     async with Running(secondary(f"127.0.0.1:{closed}")) as running:
@@ -424,7 +453,10 @@ async def test_a_transfer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatc
             while True:
                 writer.write(reply.to_wire(prepend_length=True))
                 await writer.drain()
+        writer.transport.abort()
+        given_up.set()
 
+    given_up = asyncio.Event()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         address = Address("127.0.0.1", server.sockets[0].getsockname()[1])
@@ -432,3 +464,4 @@ async def test_a_transfer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(UpstreamError, match="too large"):
             async for _ in records:
                 pass
+        await given_up.wait()

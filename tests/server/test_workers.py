@@ -40,7 +40,16 @@ class Running:
         self.folder, self.port, self.http = folder, free_port(), free_port()
         (folder / "web.yaml").write_text(SERVICE.format(name="web", address="10.96.1.1"))
         command = [sys.executable, "-m", "kdns", "serve", "--manifests", str(folder)]
-        command += ["--listen", f"127.0.0.1:{self.port}", "--metrics", f"127.0.0.1:{self.http}"]
+        (folder / "zones").mkdir()
+        (folder / "zones" / "db.broken.test").write_text("no zone\n")
+        command += [
+            "--zones",
+            str(folder / "zones"),
+            "--listen",
+            f"127.0.0.1:{self.port}",
+            "--metrics",
+            f"127.0.0.1:{self.http}",
+        ]
         self.log = folder.with_suffix(".log")
         with self.log.open("w") as output:
             self.process = subprocess.Popen(
@@ -77,13 +86,14 @@ class Running:
         return [int(number) for number in path.read_text().split() if _is_worker(number)]
 
     def requests(self) -> float:
+        return self.counted("coredns_dns_requests")
+
+    def counted(self, name: str) -> float:
+        """The sum of a counter's samples in ``/metrics``."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=2) as page:
             families = text_string_to_metric_families(page.read().decode())
         return sum(
-            sample.value
-            for family in families
-            if family.name == "coredns_dns_requests"
-            for sample in family.samples
+            sample.value for family in families if family.name == name for sample in family.samples
         )
 
 
@@ -125,6 +135,7 @@ def test_all_processes_answer_and_all_questions_are_counted(server: Running) -> 
     wait_for(lambda: server.requests() >= before, "figures of both processes")
     server.ask("web")
     wait_for(lambda: server.requests() % ASKERS == 0, "every question counted once")
+    assert server.counted("kdns_zone_file_failures") == 1
 
 
 def test_a_change_reaches_every_process(server: Running) -> None:

@@ -348,11 +348,13 @@ async def test_proxy_url_is_honoured(api: FakeApi, tmp_path: Path) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         asked.append(head.split(b"\r\n")[0])
         upstream, out = await asyncio.open_connection("127.0.0.1", api.port)
-        out.write(head.replace(b"http://cluster.test", b"", 1))
-        while data := await upstream.read(65536):
-            writer.write(data)
-        for each in (out, writer):
-            each.close()
+        try:
+            out.write(head.replace(b"http://cluster.test", b"", 1))
+            while data := await upstream.read(65536):
+                writer.write(data)
+        finally:
+            for each in (out, writer):
+                each.close()
 
     proxy = await asyncio.start_server(relay, "127.0.0.1", 0)
     address = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"

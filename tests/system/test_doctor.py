@@ -26,14 +26,24 @@ SWITCH: Final = "/etc/nsswitch.conf"
 SILENT: Final = Reply(words="no reply within 2 s")
 NOT_THERE: Final = Reply("NXDOMAIN")
 ANSWERED: Final = Reply("NOERROR", answered=True)
+BY_KDNS: Final = Reply(
+    "NOERROR", texts=("2 Pod shop/web", "1 address 127.0.0.1 port 4711 over udp")
+)
 
 
 class Servers:
     """Which servers are kdns, or lead names of the cluster (or all) to it; all others are the network's."""
 
-    def __init__(self, kdns: str = "", split: str = "", silent: str = "", root: Reply = ANSWERED):
+    def __init__(
+        self,
+        kdns: str = "",
+        split: str = "",
+        silent: str = "",
+        root: Reply = ANSWERED,
+        other: Reply = NOT_THERE,
+    ):
         self.kdns, self.split, self.silent = kdns.split(), split.split(), silent.split()
-        self.root = root
+        self.root, self.other = root, other
 
     def __call__(self, questions: Collection[Question]) -> Replies:
         return {question: self._reply(question) for question in questions}
@@ -44,9 +54,10 @@ class Servers:
             return SILENT
         if question.name == ".":
             return self.root if host in self.kdns else ANSWERED
-        asked = leads if question.rtype == Type.SOA else self.kdns
-        assert question.rtype == Type.SOA or question.name == WHOAMI
-        return ANSWERED if host in asked else NOT_THERE
+        if question.rtype == Type.SOA:
+            return ANSWERED if host in leads else NOT_THERE
+        assert question.name == WHOAMI
+        return BY_KDNS if host in self.kdns else self.other
 
 
 RUNS: Final = Servers(kdns="127.0.0.1")
@@ -74,6 +85,13 @@ CASES: Final = {
                 " -> sudo kdns laptop --install"
             ),
         ],
+    ),
+    "another program there that has an answer to everything": (
+        {"/etc/resolv.conf": GOOD},
+        Servers(
+            split="127.0.0.1 192.0.2.1", other=Reply("NOERROR", answered=True, texts=("welcome",))
+        ),
+        ["At 127.0.0.1:53 something else answers, not kdns. -> sudo ss -lnup 'sport = :53'"],
     ),
     "not asked": (
         {"/etc/resolv.conf": "nameserver 192.0.2.1\n"},
@@ -238,3 +256,12 @@ def test_where_kdns_may_be_when_nothing_is_installed(tmp_path: Path) -> None:
     found = examine(machine, Wanted(("cluster.local",)), Servers(kdns="127.0.0.153"))
     assert "kdns answers at 127.0.0.153:53." in wrong(found, "ok")
     assert "Split DNS is not installed. -> sudo kdns laptop --install" in wrong(found, "note")
+
+
+def test_another_program_where_kdns_may_be(tmp_path: Path) -> None:
+    machine = Recorded(tmp_path, {"/etc/resolv.conf": GOOD})
+    found = examine(machine, Wanted(("cluster.local",)), Servers(silent="127.0.0.153"))
+    assert wrong(found)[0] == (
+        "kdns does not run: at 127.0.0.1:53 and 127.0.0.1:1053 other programs answer,"
+        " at 127.0.0.153:53 nobody. -> kdns laptop"
+    )

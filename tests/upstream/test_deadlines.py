@@ -39,7 +39,7 @@ async def test_what_takes_too_long_is_cancelled_not_before() -> None:
     started = loop.time()
     with pytest.raises(TimeoutError):
         await Deadlines(0.05).within(forever.wait())
-    assert 0.05 <= loop.time() - started < 2
+    assert loop.time() - started >= 0.05
 
 
 async def test_one_that_ended_does_not_keep_others_from_their_time() -> None:

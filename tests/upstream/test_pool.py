@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import ExitStack, asynccontextmanager
-from time import monotonic
 
 import pytest
 from msgspec.structs import replace
 
 from kdns.config.addresses import Address
 from kdns.metrics import Metrics
-from kdns.upstream import client
+from kdns.upstream import client, health
 from kdns.upstream.client import Target, UpstreamError
 from kdns.upstream.health import ENOUGH_SAMPLES, Health, Latency
 from kdns.upstream.pool import OverloadError, Pool
@@ -28,7 +28,8 @@ from tests.fakes.nameserver import Fault, NameServer
 from tests.waiting import until
 
 RECORD = "a.test. 300 IN A 192.0.2.1"
-QUICK = Options(policy="sequential", read_timeout=0.2, check=Check(interval=0.01))
+OPTIONS = Options(policy="sequential", read_timeout=4.0, check=Check(interval=0.01))
+"""So patient that whoever replies does so in time, however busy the machine is."""
 
 
 def query(name: str = "a.test.", qtype: int = Type.A, **fields: object) -> Query:
@@ -42,7 +43,7 @@ def target(server: NameServer) -> Target:
 
 @asynccontextmanager
 async def pool_of(
-    *servers: NameServer, options: Options = QUICK, metrics: Metrics | None = None
+    *servers: NameServer, options: Options = OPTIONS, metrics: Metrics | None = None
 ) -> AsyncIterator[Pool]:
     pool = Pool(options, metrics or Metrics())
     pool.add(map(target, servers))
@@ -84,7 +85,8 @@ class TestExchange:
     async def test_what_is_no_reply_is_waited_past(self, fault: Fault) -> None:
         with NameServer(RECORD) as server:
             server.fault = fault
-            async with pool_of(server, options=replace(QUICK, max_connect_attempts=1)) as pool:
+            options = replace(OPTIONS, read_timeout=0.2, max_connect_attempts=1)
+            async with pool_of(server, options=options) as pool:
                 assert (
                     await failure(pool.ask(query())) == f"127.0.0.1:{server.port}: no reply in 0.2s"
                 )
@@ -98,7 +100,7 @@ class TestExchange:
     async def test_an_unreadable_reply_is_an_error_at_once(self) -> None:
         with NameServer(RECORD) as server:
             server.fault = "garbled"
-            async with pool_of(server, options=replace(QUICK, max_connect_attempts=1)) as pool:
+            async with pool_of(server, options=replace(OPTIONS, max_connect_attempts=1)) as pool:
                 assert "unreadable reply" in await failure(pool.ask(query()))
 
     async def test_an_error_without_question_is_a_reply(self) -> None:
@@ -112,9 +114,7 @@ class TestExchange:
             server.stop()
             options = Options(max_connect_attempts=1, max_fails=0)
             async with pool_of(server, options=options) as pool:
-                started = monotonic()
                 assert "refused" in (await failure(pool.ask(query()))).lower()
-                assert monotonic() - started < 1
 
     async def test_truncated_over_udp_is_asked_over_tcp(self) -> None:
         with NameServer(RECORD) as server:
@@ -135,13 +135,13 @@ class TestExchange:
     @pytest.mark.parametrize(
         ("transport", "options", "expected"),
         [
-            pytest.param("udp", QUICK, "udp", id="as asked: UDP"),
-            pytest.param("tcp", QUICK, "tcp", id="as asked: TCP"),
-            pytest.param("internal", QUICK, "udp", id="our own"),
-            pytest.param("tcp", replace(QUICK, prefer_udp=True), "udp", id="prefer_udp"),
-            pytest.param("udp", replace(QUICK, force_tcp=True), "tcp", id="force_tcp"),
+            pytest.param("udp", OPTIONS, "udp", id="as asked: UDP"),
+            pytest.param("tcp", OPTIONS, "tcp", id="as asked: TCP"),
+            pytest.param("internal", OPTIONS, "udp", id="our own"),
+            pytest.param("tcp", replace(OPTIONS, prefer_udp=True), "udp", id="prefer_udp"),
+            pytest.param("udp", replace(OPTIONS, force_tcp=True), "tcp", id="force_tcp"),
             pytest.param(
-                "udp", replace(QUICK, force_tcp=True, prefer_udp=True), "tcp", id="force_tcp wins"
+                "udp", replace(OPTIONS, force_tcp=True, prefer_udp=True), "tcp", id="force_tcp wins"
             ),
         ],
     )
@@ -163,7 +163,7 @@ class TestExchange:
         monkeypatch.setattr(client, "_file_limit", lambda: 8)
         with NameServer(RECORD) as server:
             server.fault = "drop"
-            async with pool_of(server) as pool:
+            async with pool_of(server, options=replace(OPTIONS, read_timeout=0.5)) as pool:
                 asked = [pool.ask(query(f"n{number}.test.")) for number in range(6)]
                 results = await asyncio.gather(*asked, return_exceptions=True)
                 assert [str(result) for result in results[4:]] == [
@@ -174,7 +174,7 @@ class TestExchange:
 
 
 class TestConnections:
-    OPTIONS = replace(QUICK, force_tcp=True)
+    OPTIONS = replace(OPTIONS, force_tcp=True)
 
     async def test_one_is_used_again(self) -> None:
         with NameServer(RECORD) as server:
@@ -204,7 +204,7 @@ class TestConnections:
     async def test_no_more_are_kept_than_max_idle(self) -> None:
         with NameServer(RECORD) as server:
             server.delay = 0.05
-            options = replace(self.OPTIONS, read_timeout=2.0, limits=Limits(max_idle=1))
+            options = replace(self.OPTIONS, limits=Limits(max_idle=1))
             async with pool_of(server, options=options) as pool:
                 names = [f"n{number}.test." for number in range(4)]
                 await asyncio.gather(*(pool.ask(query(name)) for name in names))
@@ -220,11 +220,12 @@ class TestConnections:
 
     async def test_one_whose_reply_was_not_waited_for_is_not_used_again(self) -> None:
         with NameServer(RECORD) as server:
-            options = replace(self.OPTIONS, max_connect_attempts=1, max_fails=0)
+            options = replace(self.OPTIONS, read_timeout=1.0, max_connect_attempts=1, max_fails=0)
             async with pool_of(server, options=options) as pool:
-                server.delay = 0.4
+                late = threading.Event()
+                server.reached = lambda _: late.wait(10)
                 await failure(pool.ask(query()))
-                server.delay = 0.0
+                late.set()
                 assert address(await pool.ask(query())) == "192.0.2.1"
             assert server.connections == 2
 
@@ -237,7 +238,7 @@ class TestChoice:
     async def test_policies(self, policy: str, expected: dict[int, int] | None) -> None:
         with ExitStack() as stack:
             servers = [stack.enter_context(NameServer(RECORD)) for _ in range(3)]
-            options = replace(QUICK, policy=policy, read_timeout=2.0)
+            options = replace(OPTIONS, policy=policy)
             async with pool_of(*servers, options=options) as pool:
                 for number in range(12 if expected else 60):
                     await pool.ask(query(f"n{number}.test."))
@@ -253,34 +254,33 @@ class TestChoice:
             async with pool_of(dead, good) as pool:
                 assert address(await pool.ask(query())) == "192.0.2.1"
 
-    async def test_one_that_failed_is_asked_last(self) -> None:
+    async def test_one_that_failed_is_asked_last(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(health, "FIRST_SUSPICION", health.LONGEST_SUSPICION)
         with NameServer(RECORD) as mute, NameServer(RECORD) as good:
             mute.fault = "drop"
-            async with pool_of(mute, good, options=replace(QUICK, max_fails=0)) as pool:
-                await pool.ask(query())
-                started = monotonic()
-                for number in range(10):
+            options = replace(OPTIONS, read_timeout=1.0, max_fails=0)
+            async with pool_of(mute, good, options=options) as pool:
+                for number in range(11):
                     await pool.ask(query(f"n{number}.test."))
-                assert monotonic() - started < 0.2  # less than one wait for the mute one
-                assert len(mute.udp) == 1
+                assert mute.names == ["n0.test. A"]
 
     async def test_down_after_failed_checks_and_up_again(self) -> None:
         with NameServer(RECORD) as server, NameServer(RECORD) as other:
             server.stop()
             async with pool_of(server, other) as pool:
                 await pool.ask(query())
-                health = pool.upstreams[0].health
-                await until(lambda: health.is_down(2))
+                state = pool.upstreams[0].health
+                await until(lambda: state.is_down(2))
                 assert [u.name for u in pool.order()] == [f"127.0.0.1:{other.port}"]
                 server.start()
-                await until(lambda: not health.is_down(2))
+                await until(lambda: not state.is_down(2))
                 assert len(pool.order()) == 2
                 assert ". NS" in server.names
 
     async def test_max_fails_0_never_checks(self) -> None:
         with NameServer(RECORD) as server:
             server.fault = "drop"
-            options = replace(QUICK, max_fails=0, read_timeout=0.05)
+            options = replace(OPTIONS, max_fails=0, read_timeout=0.05)
             async with pool_of(server, options=options) as pool:
                 await failure(pool.ask(query()))
                 assert pool.upstreams[0].probe._task is None
@@ -294,7 +294,7 @@ class TestChoice:
                 pool.upstreams[0].health.failed_checks = 3
                 assert address(await pool.ask(query())) == "192.0.2.1"
             async with pool_of(
-                server, options=replace(QUICK, failfast=True), metrics=metrics
+                server, options=replace(OPTIONS, failfast=True), metrics=metrics
             ) as pool:
                 pool.upstreams[0].health.failed_checks = 3
                 assert await failure(pool.ask(query())) == "no healthy upstream"
@@ -304,7 +304,7 @@ class TestChoice:
     async def test_attempts(self, attempts: int | None, expected: int) -> None:
         with NameServer() as first, NameServer() as second:
             first.fault = second.fault = "garbled"
-            options = replace(QUICK, max_connect_attempts=attempts, max_fails=0)
+            options = replace(OPTIONS, max_connect_attempts=attempts, max_fails=0)
             async with pool_of(first, second, options=options) as pool:
                 await failure(pool.ask(query()))
             assert len(first.udp) + len(second.udp) == expected
@@ -312,7 +312,7 @@ class TestChoice:
     async def test_failover(self) -> None:
         with NameServer() as ill, NameServer(RECORD) as good:
             ill.rcode = Rcode.SERVFAIL
-            options = replace(QUICK, failover=frozenset({Rcode.SERVFAIL}))
+            options = replace(OPTIONS, failover=frozenset({Rcode.SERVFAIL}))
             async with pool_of(ill, good, options=options) as pool:
                 assert (await pool.ask(query())).rcode == Rcode.NOERROR
             async with pool_of(ill, good) as pool:
@@ -321,32 +321,30 @@ class TestChoice:
     async def test_failover_ends_with_the_last_reply(self) -> None:
         with NameServer() as first, NameServer() as second:
             first.rcode, second.rcode = Rcode.SERVFAIL, Rcode.REFUSED
-            options = replace(QUICK, failover=frozenset({Rcode.SERVFAIL, Rcode.REFUSED}))
+            options = replace(OPTIONS, failover=frozenset({Rcode.SERVFAIL, Rcode.REFUSED}))
             async with pool_of(first, second, options=options) as pool:
                 assert (await pool.ask(query())).rcode == Rcode.REFUSED
             assert (len(first.udp), len(second.udp)) == (1, 1)
 
 
 class TestHedge:
-    OPTIONS = replace(QUICK, read_timeout=2.0)
-
     async def test_a_second_one_is_asked_when_the_first_is_slower_than_usual(self) -> None:
         with NameServer(RECORD) as first, NameServer(RECORD) as second:
             metrics = Metrics()
-            async with pool_of(first, second, options=self.OPTIONS, metrics=metrics) as pool:
+            async with pool_of(first, second, metrics=metrics) as pool:
                 for number in range(ENOUGH_SAMPLES + 8):
                     await pool.ask(query(f"n{number}.test."))
-                before, first.delay = len(second.udp), 1.0
-                started = monotonic()
+                first.fault = "drop"
                 assert address(await pool.ask(query())) == "192.0.2.1"
-                assert monotonic() - started < 0.5
-                assert len(second.udp) == before + 1
+                assert not pool.upstreams[0].health.errors  # its time was not over
+                assert "a.test. A" in first.names
+                assert "a.test. A" in second.names
             assert b"kdns_forward_hedged_total 0.0" not in metrics.expose()
 
     async def test_not_before_the_usual_time_is_known(self) -> None:
         with NameServer(RECORD) as first, NameServer(RECORD) as second:
             first.delay = 0.1
-            async with pool_of(first, second, options=self.OPTIONS) as pool:
+            async with pool_of(first, second) as pool:
                 await pool.ask(query())
             assert not second.udp
 
@@ -374,7 +372,7 @@ class TestInFlight:
     async def test_the_same_question_is_asked_once(self) -> None:
         with NameServer(RECORD) as server:
             server.delay = 0.1
-            async with pool_of(server, options=replace(QUICK, read_timeout=2.0)) as pool:
+            async with pool_of(server) as pool:
                 names = ["a.test.", "A.test.", "a.TEST."] * 10
                 responses = await asyncio.gather(*(pool.ask(query(name)) for name in names))
             assert {address(response) for response in responses} == {"192.0.2.1"}
@@ -393,7 +391,7 @@ class TestInFlight:
     async def test_what_makes_another_question(self, other: dict[str, object]) -> None:
         with NameServer(RECORD) as server:
             server.delay = 0.1
-            async with pool_of(server, options=replace(QUICK, read_timeout=2.0)) as pool:
+            async with pool_of(server) as pool:
                 await asyncio.gather(pool.ask(query()), pool.ask(query(**other)))  # type: ignore[arg-type]
             assert len(server.udp) == 2
 
@@ -401,7 +399,7 @@ class TestInFlight:
         with NameServer(RECORD) as server:
             server.delay = 0.1
             metrics = Metrics()
-            options = replace(QUICK, read_timeout=2.0, max_concurrent=2)
+            options = replace(OPTIONS, max_concurrent=2)
             async with pool_of(server, options=options, metrics=metrics) as pool:
                 asked = [pool.ask(query(f"n{number}.test.")) for number in range(3)]
                 results = await asyncio.gather(*asked, return_exceptions=True)
@@ -411,7 +409,7 @@ class TestInFlight:
     async def test_who_gives_up_takes_nothing_from_the_others(self) -> None:
         with NameServer(RECORD) as server:
             server.delay = 0.1
-            async with pool_of(server, options=replace(QUICK, read_timeout=2.0)) as pool:
+            async with pool_of(server) as pool:
                 first = asyncio.ensure_future(pool.ask(query()))
                 second = asyncio.ensure_future(pool.ask(query()))
                 await asyncio.sleep(0)

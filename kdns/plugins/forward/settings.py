@@ -120,13 +120,15 @@ def _health_check(settings: Settings, option: Option) -> Settings:
         if word == "no_rec":
             check = replace(check, recursion_desired=False)
         elif word == "domain":
-            check = replace(check, domain=_domain(option, next(words, "")))
+            check = replace(check, domain=_domain(option, next(words, None)))
         else:
             option.fail(f"expected no_rec or domain NAME, got {word!r}")
     return _set(settings, check=check)
 
 
-def _domain(option: Option, text: str) -> bytes:
+def _domain(option: Option, text: str | None) -> bytes:
+    if text is None:
+        option.fail("nothing stands after domain; expected a name such as example.org")
     try:
         return names.wire_from_text(text if text.endswith(".") else text + ".")
     except names.BadNameError as error:

@@ -67,6 +67,8 @@ def read_variable(option: Option, before: tuple[tuple[str, str], ...]) -> tuple[
         option.fail(f"{name!r} is no name for a variable")
     if name in RESERVED or name in FUNCTIONS:
         option.fail(f"{name!r} means something else in expressions")
+    if name in dict(before):
+        option.fail(f"the variable {name} is there already; give this one another name")
     return name, read_condition(option, " ".join(words), before)
 
 
