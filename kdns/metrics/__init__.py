@@ -89,6 +89,10 @@ class Metrics:
         """Increment a counter. For what is rare; hot paths count themselves and are ``read``."""
         self._counts[family][labels] += by
 
+    def show(self, family: Family, value: float, *labels: str) -> None:
+        """Set a gauge: what was said before no longer counts."""
+        self._counts[family][labels] = value
+
     def record(self, family: Family, value: float, *labels: str) -> None:
         """Enter a value into a histogram."""
         histograms = self._histograms[family]

@@ -178,9 +178,21 @@ HOSTS_ENTRIES: Final = Family(
     *("coredns_hosts_entries", "gauge", "Entries of hosts files and of inline lines."),
     labels=("hostsfile",),
 )
+HOSTS_RELOADED: Final = Family(
+    "coredns_hosts_reload_timestamp_seconds", "gauge", "Change of the hosts file last read."
+)
+_TEMPLATE: Final = (*_BLOCK, "class", "type")
 TEMPLATE_MATCHES: Final = Family(
     *("coredns_template_matches_total", "counter", "Questions that a template matched."),
-    labels=("server", "zone", "view", "class", "type"),
+    labels=_TEMPLATE,
+)
+TEMPLATE_FAILURES: Final = Family(
+    *("coredns_template_template_failures_total", "counter", "Templates that failed."),
+    labels=(*_TEMPLATE, "section", "template"),
+)
+TEMPLATE_RECORD_FAILURES: Final = Family(
+    *("coredns_template_rr_failures_total", "counter", "Templates that made no record."),
+    labels=(*_TEMPLATE, "section", "template"),
 )
 LOCALHOST_REQUESTS: Final = Family(
     "coredns_local_localhost_requests_total", "counter", "Questions for names at localhost."

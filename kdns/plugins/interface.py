@@ -59,6 +59,10 @@ class Followed(Protocol[T_co]):
     @property
     def value(self) -> T_co: ...
 
+    @property
+    def changed_at(self) -> float:
+        """Unix time of the file's last change; 0 while it was never read."""
+
 
 class Offer(Protocol):
     """Zones of a directive that can be handed over whole (``transfer``)."""

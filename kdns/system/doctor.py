@@ -148,6 +148,10 @@ def _interface(machine: Machine) -> Iterator[Finding]:
 def _kdns(case: Case) -> Iterator[Finding]:
     if case.place:
         yield Finding("ok", f"kdns answers at {case.place}.")
+        if not case.leads_here(case.place):
+            reply = case.reply(case.place, case.zone, Type.SOA)
+            text = f"kdns at {case.place} does not have names in {case.zone}: {reply}."
+            yield Finding("wrong", f"{text} It may have been started for another cluster or zone.")
         return
     others = [each for each in case.places if case.reply(each, WHOAMI).rcode]
     if others and (address := case.wanted.address):
@@ -229,7 +233,7 @@ def _servers(case: Case) -> Iterator[Finding]:
     elif not reply.rcode:
         text = f"Programs ask {name} first, and it does not reply ({reply.words})."
         yield Finding("wrong", text, again)
-    else:
+    elif not case.is_kdns(first):  # of kdns itself it was told above
         text = f"Programs ask {name}, which does not ask kdns for {case.zone}: {reply}."
         yield Finding("wrong", text, again)
     if len(case.conf.servers) > 1 and "rotate" in case.conf.options:
@@ -240,7 +244,9 @@ def _servers(case: Case) -> Iterator[Finding]:
 def _look_up(case: Case) -> Iterator[Finding]:
     """What a program gets, when all that is needed is there."""
     name = f"ns.dns.{case.zone}"
-    if case.place is None or not case.machine.program("getent"):
+    if case.place is None or not case.leads_here(case.place):
+        return
+    if not case.machine.program("getent"):
         return
     ran = case.machine.run("getent", "ahosts", name, limit=5.0)
     if ran.problem:

@@ -75,7 +75,7 @@ class Chain:
         """Nothing changes by itself here."""
 
     def on_scrape(self, report: Callable[[], None]) -> None:
-        """Nobody scrapes here."""
+        self.metrics.before_scrape(report)
 
     def zone_files(self, files: Iterable[tuple[Name, str]], reload: float) -> ZoneFiles:
         self.stores.append(ZoneFiles(NamedFiles(files), reload, self.changes.append))

@@ -221,6 +221,23 @@ async def test_without_reload_the_file_is_read_once(path: Path) -> None:
     await asyncio.wait_for(server.files[0].run(), 1)
 
 
+def test_series(tmp_path: Path) -> None:
+    """Entries of each file, also where several server blocks have one; the time is the file's own."""
+    (tmp_path / "one").write_text("10.0.0.1 a b\n")
+    (tmp_path / "two").write_text("10.0.0.1 c\n")
+    os.utime(tmp_path / "one", (1_600_000_000, 1_600_000_000))
+    os.utime(tmp_path / "two", (1_700_000_000, 1_700_000_000))
+    server = Chain(f". {{\nhosts {tmp_path}/one {{\n10.0.0.3 x\n}}\n}}\n")
+    hosts.wrap(hosts.Settings(f"{tmp_path}/two"), server.handler, server)
+    server.files[1].load()
+    lines = server.metrics.expose().decode().splitlines()
+    assert {line for line in lines if line.startswith("coredns_hosts_")} == {
+        f'coredns_hosts_entries{{hostsfile="{tmp_path}/one"}} 6.0',
+        f'coredns_hosts_entries{{hostsfile="{tmp_path}/two"}} 2.0',
+        "coredns_hosts_reload_timestamp_seconds 1.7e+09",
+    }
+
+
 # ---- CoreDNS beside it
 
 PEERS_FILE = "10.0.0.1 one.test One.example\n10.0.0.2 two.test\nfd00::2 two.test\n10.0.0.7 *.wild.test\nfd00::8 six.wild.test\n10.0.0.6 twice.test\n10.0.0.6 twice.test\n"

@@ -309,6 +309,23 @@ def test_the_extended_error_is_for_who_speaks_edns() -> None:
     assert server.ask("a. A", edns=None).errors == ()
 
 
+def test_failures_are_counted() -> None:
+    """By the template that failed: of many in a Corefile it is the one to be mended."""
+    text = '. {\ntemplate IN A {\nanswer "{{ .Name }} 1 A x"\n}\ntemplate IN MX {\nadditional "{{ index .Match 7 }}"\n}\n}\n'
+    server = Chain(text)
+    for asked in ("a. A", "b. A", "a. MX"):
+        with pytest.raises(TemplateError):
+            server.ask(asked)
+    lines = server.metrics.expose().decode().splitlines()
+    series = 'coredns_template_{}_failures_total{{class="IN",section="{}",server="dns://:53",template="{}",type="{}",view="",zone="."}} {}'
+    assert {
+        line for line in lines if line.startswith("coredns_template_") and "failures" in line
+    } == {
+        series.format("rr", "answer", "{{ .Name }} 1 A x", "A", 2.0),
+        series.format("template", "additional", "{{ index .Match 7 }}", "MX", 1.0),
+    }
+
+
 # ---- CoreDNS beside it
 
 COREFILE = r"""

@@ -39,10 +39,12 @@ class Servers:
         kdns: str = "",
         split: str = "",
         silent: str = "",
+        of_others: str = "",
         root: Reply = ANSWERED,
         other: Reply = NOT_THERE,
     ):
         self.kdns, self.split, self.silent = kdns.split(), split.split(), silent.split()
+        self.of_others = of_others.split()
         self.root, self.other = root, other
 
     def __call__(self, questions: Collection[Question]) -> Replies:
@@ -55,7 +57,7 @@ class Servers:
         if question.name == ".":
             return self.root if host in self.kdns else ANSWERED
         if question.rtype == Type.SOA:
-            return ANSWERED if host in leads else NOT_THERE
+            return ANSWERED if host in leads and host not in self.of_others else NOT_THERE
         assert question.name == WHOAMI
         return BY_KDNS if host in self.kdns else self.other
 
@@ -156,6 +158,16 @@ CASES: Final = {
             (
                 "192.0.2.1 (/etc/resolv.conf), asked for other names, does not reply"
                 " (no reply within 2 s)."
+            )
+        ],
+    ),
+    "kdns for another cluster": (
+        {"/etc/resolv.conf": GOOD},
+        Servers(kdns="127.0.0.1", of_others="127.0.0.1"),
+        [
+            (
+                "kdns at 127.0.0.1:53 does not have names in cluster.internal: NXDOMAIN."
+                " It may have been started for another cluster or zone."
             )
         ],
     ),

@@ -7,7 +7,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from kdns.metrics import Samples, families
+from kdns.metrics import families
 from kdns.plugins.hosts.settings import Settings
 from kdns.plugins.hosts.table import Table, read
 from kdns.plugins.interface import Context, Followed, Handler, file_key
@@ -33,7 +33,8 @@ class Hosts:
         self.file: Followed[Table] = context.text_file(self.path, settings.reload, make)
         self.inline = make(settings.inline)
         self.keys = frozenset((file_key(self.path),))
-        context.metrics.read(families.HOSTS_ENTRIES, self._sizes)
+        self.metrics = context.metrics
+        context.on_scrape(self.report)
 
     async def answer(self, query: Query) -> Answer:
         if query.qtype == Type.PTR:
@@ -50,8 +51,12 @@ class Hosts:
             return self._found(())
         return await self._pass_on(query) if covered else self._missing(query)
 
-    def _sizes(self) -> Samples:
-        return [((self.path,), len(self.file.value) + len(self.inline))]
+    def report(self) -> None:
+        """Show how many entries there are, and from when."""
+        entries = len(self.file.value) + len(self.inline)
+        self.metrics.show(families.HOSTS_ENTRIES, entries, self.path)
+        if self.file.changed_at:
+            self.metrics.show(families.HOSTS_RELOADED, self.file.changed_at)
 
     def _tables(self) -> tuple[Table, Table]:
         return self.file.value, self.inline

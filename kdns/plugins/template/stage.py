@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, cast
 
 from msgspec.structs import replace
@@ -11,7 +10,7 @@ from kdns.metrics import families
 from kdns.plugins.expressions import Env, ExpressionError
 from kdns.plugins.go_regex import Pattern
 from kdns.plugins.interface import Context, Handler
-from kdns.plugins.template.go_template import Template, compile_template
+from kdns.plugins.template.go_template import Template, TemplateError, compile_template
 from kdns.plugins.template.records import record
 from kdns.plugins.template.settings import SECTIONS, Settings, compiled, definitions
 from kdns.plugins.template.values import Fields
@@ -39,11 +38,12 @@ class Stage:
         self.settings, self.next, self.context = settings, next_handler, context
         self.zones = served_zones(settings.zones, context)
         self.patterns = compiled(settings)
-        self.sections: dict[str, tuple[Template, ...]] = {
-            section: tuple(compile_template(text) for text in getattr(settings, section))
+        self.sections: dict[str, tuple[tuple[str, Template], ...]] = {
+            section: tuple((text, compile_template(text)) for text in getattr(settings, section))
             for section in SECTIONS
         }
-        fields = {f for group in self.sections.values() for each in group for f in each.fields}
+        """By section, each text and what was made of it."""
+        fields = {f for group in self.sections.values() for _, each in group for f in each.fields}
         self.definitions = definitions(settings)
         self.defines = bool(settings.variables or settings.conditions)
         by_asker = not fields.isdisjoint(_PER_ASKER) or self.definitions.by_asker
@@ -67,9 +67,12 @@ class Stage:
         """Raises ``ExpressionError``."""
         if not self._holds(query, data):
             return self._kept(await self._pass_on(query))
-        labels = (self.context.server, data["Zone"], "", data["Class"], data["Type"])
-        self.context.metrics.count(families.TEMPLATE_MATCHES, *map(str, labels))
+        self._count(families.TEMPLATE_MATCHES, data)
         return await self._say(query, data)
+
+    def _count(self, family: families.Family, data: Fields, *more: str) -> None:
+        labels = (self.context.server, data["Zone"], "", data["Class"], data["Type"], *more)
+        self.context.metrics.count(family, *map(str, labels))
 
     async def _pass_on(self, query: Query) -> Answer:
         if self.settings.fallthrough.covers(query.name):
@@ -102,17 +105,31 @@ class Stage:
             return _failure(query, "the configuration says so (template)")
         answer = Answer(
             rcode=self.settings.rcode,
-            authority=_records(self.sections["authority"], data),
-            additional=_records(self.sections["additional"], data),
+            authority=self._records("authority", data),
+            additional=self._records("additional", data),
             keep_until=self.keep_until,
             plugin=NAME,
         )
         if self.settings.error and query.wants_reason:
             answer = replace(answer, errors=(self.settings.error,))
-        for one in _records(self.sections["answer"], data):
+        for one in self._records("answer", data):
             answer = replace(answer, answer=(*answer.answer, one))
             answer = await self._follow(query, answer, one)
         return answer
+
+    def _records(self, section: str, data: Fields) -> tuple[Record, ...]:
+        """Raises ``TemplateError``, which costs this answer."""
+        found = []
+        for text, template in self.sections[section]:
+            failed = families.TEMPLATE_FAILURES
+            try:
+                made = template.execute(data)
+                failed = families.TEMPLATE_RECORD_FAILURES
+                found.append(record(made))
+            except TemplateError:
+                self._count(failed, data, section, text)
+                raise
+        return tuple(found)
 
     async def _follow(self, query: Query, answer: Answer, one: Record) -> Answer:
         """Where an alias leads, through the whole server."""
@@ -165,11 +182,6 @@ def _message(query: Query, question: Fields) -> Fields:
         AuthenticatedData=bool(query.flags & Flag.AD),
         Question=[question],
     )
-
-
-def _records(templates: Iterable[Template], data: Fields) -> tuple[Record, ...]:
-    """Raises ``TemplateError``, which costs this answer."""
-    return tuple([record(template.execute(data)) for template in templates])
 
 
 def _failure(query: Query, text: str) -> Answer:
