@@ -47,6 +47,8 @@ class TextFile(Generic[T_co]):
         self._text = ""
         self._seen: Signature = ()
         self._problem = ""
+        self.changed_at = 0.0
+        """Unix time of the file's last change; 0 while it was never read."""
         self._value = read("")
 
     @property
@@ -112,6 +114,8 @@ class TextFile(Generic[T_co]):
             self._complain(text)
             return False
         self._problem = ""
+        if self._seen and self._seen[0]:
+            self.changed_at = self._seen[0][0] / 1e9
         if value is None:
             return False
         self._text, self._value = text, value
