@@ -548,7 +548,7 @@ QUESTIONS = _questions()
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(world=probes.worlds)
 def test_a_kept_reply_is_the_one_that_would_be_made(options: str, world: probes.World) -> None:
     cluster = Cluster(OPTIONS[options], world.state)

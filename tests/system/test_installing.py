@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.processes import wait_until
 from tests.system import host
-from tests.system.host import KDNS, RESOLVERS, Host
+from tests.system.host import KDNS, RESOLVERS, Host, wait_listening
 
 pytestmark = pytest.mark.skipif(bool(host.missing()), reason=f"no laptop: {host.missing()}")
 
@@ -39,7 +39,7 @@ def laptop(tmp_path: Path) -> Iterator[Host]:
     made = Host(tmp_path)
     try:
         (tmp_path / "network.Corefile").write_text(NETWORK)
-        made.start_in_network(KDNS, "-conf", tmp_path / "network.Corefile")
+        wait_listening(made.start_in_network(KDNS, "-conf", tmp_path / "network.Corefile"))
         wait_until(lambda: made.addresses("outside.test") == "198.51.100.1", 10, "the network")
         yield made
     finally:
@@ -47,7 +47,7 @@ def laptop(tmp_path: Path) -> Iterator[Host]:
 
 
 def start_kdns(laptop: Host) -> None:
-    laptop.start(*LAPTOP)
+    wait_listening(laptop.start(*LAPTOP))
     name = "redis-master.my-ns.svc.cluster.internal"
     wait_until(lambda: laptop.addresses(name) == REDIS, 30, "kdns through the system")
 
