@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.message
 import pytest
 
 from kdns.cli import main
@@ -60,6 +61,20 @@ def test_silence_is_no_proof_of_absence(
     server.rcode = 2
     assert run(server, "web.test.", "--for", "absent", "--timeout", "100ms") == 1
     assert capsys.readouterr().out.endswith("web.test. A SERVFAIL\n")
+
+
+def test_what_leaves_absence_open_is_said(
+    server: NameServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a name that was completed: the completion is not there, but about the name itself nobody knows."""
+
+    def fails(asked: dns.message.Message) -> None:
+        server.rcode = 2 if str(asked.question[0].name) == "nope." else None
+
+    server.reached = fails
+    words = ("nope", "--search", "shop.test", "--ndots", "2", "--for", "absent")
+    assert run(server, *words, "--timeout", "0s") == 1
+    assert capsys.readouterr().out.endswith(": nope. A SERVFAIL\n")
 
 
 def test_manifests_are_followed(tmp_path: Path) -> None:
