@@ -31,7 +31,7 @@ from tests.fakes import gate
 Result = TypeVar("Result")
 
 NAMESPACE = "watched"
-WITHIN = 2.0
+WITHIN = 10.0
 """Seconds after the API's return in which everything must be right."""
 
 

@@ -20,7 +20,7 @@ from tests.cluster.rest import NODE, Json
 
 ROOT: Final = Path(__file__).parents[2]
 NAMESPACE: Final = "laptop"
-MOMENT: Final = 5.0
+MOMENT: Final = 20.0
 
 pytestmark = pytest.mark.skipif(
     shutil.which("dig") is None, reason="dig (bind9-dnsutils) is missing"

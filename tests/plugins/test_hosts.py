@@ -173,7 +173,7 @@ def test_a_missing_file_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureF
     ]
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  (files tell no event)
             await asyncio.sleep(0.01)
@@ -223,7 +223,7 @@ async def test_a_configmap_that_is_swapped_is_noticed(tmp_path: Path) -> None:
 
 async def test_without_reload_the_file_is_read_once(path: Path) -> None:
     server = chain(path, "reload 0")
-    await asyncio.wait_for(server.files[0].run(), 1)
+    await asyncio.wait_for(server.files[0].run(), 30)
 
 
 def test_series(tmp_path: Path) -> None:

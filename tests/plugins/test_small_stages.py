@@ -152,7 +152,7 @@ class TestErrors:
         assert caplog.messages == ["plugin/errors: 2 a. A: x"]
 
 
-async def eventually(true: Callable[[], bool], seconds: float = 5.0) -> None:
+async def eventually(true: Callable[[], bool], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110  (polling is the point)
             await asyncio.sleep(0.005)

@@ -95,7 +95,7 @@ async def run() -> AsyncIterator[type[Running]]:
     for each in servers:
         if each.task and not each.task.done():
             each.server.stop()
-            assert await asyncio.wait_for(each.task, 15) == 0
+            assert await asyncio.wait_for(each.task, 40) == 0
 
 
 def bound(*blocks: str) -> str:

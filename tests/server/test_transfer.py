@@ -60,11 +60,11 @@ class Running:
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
         self._server.stop()
-        assert await asyncio.wait_for(self._task, 15) == 0
+        assert await asyncio.wait_for(self._task, 40) == 0
 
     async def ask(self, name: str, rdtype: str = "A") -> dns.message.Message:
         query = dns.message.make_query(name, rdtype, use_edns=0)
-        return await dns.asyncquery.udp(query, "127.0.0.1", 5, self.port)
+        return await dns.asyncquery.udp(query, "127.0.0.1", 30, self.port)
 
     async def address(self, name: str) -> str:
         """The first record's data, or the rcode."""
@@ -79,11 +79,11 @@ class Running:
 async def fetched(origin: str, port: int) -> dns.zone.Zone:
     """The zone as dnspython reads it from a transfer."""
     zone = dns.zone.Zone(origin, relativize=False)
-    await dns.asyncquery.inbound_xfr("127.0.0.1", zone, port=port, timeout=5, lifetime=20)
+    await dns.asyncquery.inbound_xfr("127.0.0.1", zone, port=port, timeout=30, lifetime=50)
     return zone
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
+async def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
     """Until it holds; it may be a coroutine function."""
     async with asyncio.timeout(seconds):
         while True:
