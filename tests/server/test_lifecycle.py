@@ -328,7 +328,7 @@ async def test_the_garbage_collector_passes_over_what_stays(running: Running) ->
         ("bind 127.0.0.1", "bind 127.0.0.1 203.0.113.9"),
         ("/manifests\n", "/nope\n"),
         ("/db.example.org", "/db.broken"),
-        ("errors", "errors\n    health localhost:1\n    health localhost:2"),
+        ("errors", "errors\n    ready localhost:1\n    ready localhost:2"),
     ],
     ids=["directive", "syntax", "address", "manifests", "zone file", "twice"],
 )
