@@ -122,7 +122,7 @@ def told(site: Site, *words: str, last: str) -> list[str]:
         return watcher.poll() is not None
 
     try:
-        wait_until(asked, 20, "tail has seen enough")
+        wait_until(asked, 60, "tail has seen enough")
         assert watcher.stdout is not None
         lines = watcher.stdout.read().splitlines()
     finally:
@@ -158,7 +158,7 @@ def test_json(site: Site) -> None:
 def test_top(site: Site) -> None:
     watcher = site.watch("top", "--seconds", "1")
     try:
-        wait_until(lambda: bool(site.dig(WEB)) and watcher.poll() is not None, 20, "top")
+        wait_until(lambda: bool(site.dig(WEB)) and watcher.poll() is not None, 60, "top")
         output, _ = watcher.communicate()
     finally:
         watcher.kill()
@@ -183,13 +183,13 @@ def test_faults_come_and_go(processes: str, request: pytest.FixtureRequest) -> N
     told = "shop.svc.cluster.local. rcode SERVFAIL\n"
     assert site.fault("set", "shop.svc.cluster.local", "rcode", "SERVFAIL") == (0, told)
     # With several processes each takes it over by itself.
-    wait_until(lambda: _all(site, "SERVFAIL"), 10, "the fault is everywhere")
+    wait_until(lambda: _all(site, "SERVFAIL"), 30, "the fault is everywhere")
     said = site.dig("+nocookie", WEB)
     assert "; EDE: 0 (Other): (a fault set on purpose: rcode SERVFAIL)" in said
     assert "status: NOERROR" in site.dig("www.test")
     assert "fault: rcode SERVFAIL" in site.dig("+short", "TXT", f"{WEB}.explain.kdns")
     assert site.fault("clear", "shop.svc.cluster.local") == (0, "")
-    wait_until(lambda: _all(site, "NOERROR"), 10, "the fault is gone")
+    wait_until(lambda: _all(site, "NOERROR"), 30, "the fault is gone")
 
 
 def _all(site: Site, status: str) -> bool:

@@ -540,7 +540,9 @@ def test_a_signal_ends_it_in_order(program: Site, number: signal.Signals) -> Non
     pidfile = program.folder / "pid"
     process = start(program, "-pidfile", str(pidfile))
     pid = int(pidfile.read_text())
-    wait_until(lambda: "listening on" in (program.folder / "log").read_text(), 30, "the start's end")
+    wait_until(
+        lambda: "listening on" in (program.folder / "log").read_text(), 30, "the start's end"
+    )
     os.kill(pid, number)
     assert process.stop() == 0
     assert not pidfile.exists()
