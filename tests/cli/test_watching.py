@@ -207,6 +207,15 @@ def test_a_fault_takes_the_place_of_the_one_before(site: Site) -> None:
     assert site.fault("clear") == (0, "")
 
 
+def test_what_the_documentation_shows(site: Site) -> None:
+    page = (Path(__file__).parents[2] / "docs/debugging.md").read_text()
+    shown = re.search(r"^```text\n\$ kdns fault (.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert shown
+    for part in shown[1].split("$ kdns fault "):
+        words, _, output = part.partition("\n")
+        assert site.fault(*words.split()) == (0, output)
+
+
 def test_a_fault_set_once_more_begins_its_chances_anew(site: Site) -> None:
     def run() -> list[bool]:
         site.fault("set", "test", "truncate", "50%", "seed", "3")
