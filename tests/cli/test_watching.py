@@ -18,7 +18,7 @@ from typing import Final
 import pytest
 
 from kdns.cli import main
-from kdns.derivation.messages import Watch, frame
+from kdns.derivation.messages import ClearFaults, Watch, frame
 from kdns.plugins.debug import Settings
 from tests.cluster.processes import Process, free_dns_port, wait_until
 from tests.fakes.nameserver import NameServer
@@ -255,7 +255,11 @@ def test_only_its_user_may_open_it(site: Site) -> None:
     assert stat.S_IMODE(mode) == 0o600
 
 
-@pytest.mark.parametrize("octets", [b"\xff\xff\xff\xff", b"\0\0\0\5hello", b"\0\0\0\1\xc1", b""])
+NO_TEXT = frame(ClearFaults("ab")).replace(b"ab", b"\xff\xff")
+NONSENSE = [b"\xff\xff\xff\xff", b"\0\0\0\5hello", b"\0\0\0\1\xc1", b"", NO_TEXT]
+
+
+@pytest.mark.parametrize("octets", NONSENSE)
 def test_nonsense_ends_the_connection_and_nothing_else(site: Site, octets: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(5)
@@ -264,6 +268,7 @@ def test_nonsense_ends_the_connection_and_nothing_else(site: Site, octets: bytes
         sock.shutdown(socket.SHUT_WR)
         assert sock.recv(100) == b""
     assert site.fault("list") == (0, "")
+    assert "Traceback" not in (site.folder / "log").read_text()
 
 
 def test_a_watcher_that_does_not_read_is_no_burden(site: Site) -> None:
