@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdns.packet_cache import MAX_CHANCES, NOTED, AskedBefore, Entry, PacketCache
+from kdns.packet_cache import MAX_CHANCES, NOTED, SPARE, AskedBefore, Entry, PacketCache
 from kdns.wire.message import FOREVER, Key
 
 
@@ -162,6 +162,27 @@ def test_dropping_and_keeping_for_ever_leaves_nothing_behind() -> None:
         cache.keep(entry("a", WEB))
         cache.drop([WEB])
     assert internals(cache) <= 40
+
+
+def test_what_was_dropped_is_not_held_where_there_is_much_room() -> None:
+    """Each holds its bodies: as many as there is room for would be a multiple of what is kept."""
+    cache = PacketCache()
+    for _ in range(4 * SPARE):
+        cache.keep(entry("a", WEB), until=1e9)
+        cache.drop([WEB])
+    assert internals(cache) <= SPARE + 1
+
+
+def test_letting_go_of_what_was_dropped_keeps_the_turns() -> None:
+    cache = PacketCache(max_entries=3)
+    for name in "abc":
+        cache.keep(entry(name))
+    hit(cache, "a")
+    cache.keep(entry("d"))  # "b" made room; "a", which was in use, came behind "c"
+    for _ in range(20):
+        cache.keep(entry("d"))
+    cache.keep(entry("e"))
+    assert names(cache) == {"a", "d", "e"}
 
 
 def test_expiry() -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], seconds: float = 10) -> float:
+async def until(condition: Callable[[], object], seconds: float = 30) -> float:
     """Poll until it holds, and return the seconds that took; it may be a coroutine function.
 
     Raises ``TimeoutError`` after ``seconds``.

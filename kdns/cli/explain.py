@@ -56,7 +56,9 @@ class Told(Struct, frozen=True):
 
     @property
     def answers(self) -> bool:
-        return bool(self.texts("record"))
+        """Whether it has such records; an alias that leads nowhere is none."""
+        found = any(text.startswith("NOERROR") for text in self.texts("answer"))
+        return found and bool(self.texts("record"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -206,8 +208,6 @@ def _print(shown: Told, others: list[Told]) -> None:
 
 def _advice(shown: Told) -> list[str]:
     """For its reasons; where readiness is one, the Pods that lack it too."""
-    if shown.answers:
-        return []
     reasons = shown.texts("reason")
     lines = advice(reasons)
     if any("ready" in reason for reason in reasons):

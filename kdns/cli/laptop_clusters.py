@@ -26,7 +26,9 @@ def find(options: argparse.Namespace) -> tuple[tuple[Cluster, ...], str]:
     """
     if options.manifests:
         if options.context or options.kubeconfig:
-            raise ConfigError("cannot be used with a kubeconfig", Location("--manifests"))
+            raise ConfigError(
+                "cannot be used with --context or --kubeconfig", Location("--manifests")
+            )
         return (Cluster(ALIAS, (_access("manifests", options.manifests),)),), "default"
     path = _kubeconfig(options.kubeconfig)
     contexts = [_context(path, text) for text in options.context or [""]]

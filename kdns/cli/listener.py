@@ -30,7 +30,7 @@ def choose() -> Address:
 
 def hint(address: Address) -> str:
     """How port 53 could be had, the only one that a resolv.conf can name; "" where that is no matter."""
-    if address != CANDIDATES[-1] or _try(CANDIDATES[0]) == "in use":
+    if address != CANDIDATES[-1] or _try(CANDIDATES[0]) in {"", "in use"}:
         return ""
     how = "sudo kdns laptop"
     if sys.platform.startswith("linux"):

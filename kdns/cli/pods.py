@@ -96,5 +96,5 @@ def _fetched(access: ApiAccess, kind: type[M], namespace: str, name: str) -> M |
             body = asyncio.run(fetch(access, path, one, PATIENCE))
         listed = msgspec.json.decode(body, type=_List)
         return msgspec.json.decode(listed.items[0], type=kind) if listed.items else None
-    except (AccessError, TransportError, msgspec.MsgspecError) as error:
+    except (AccessError, TransportError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ConfigError(str(error)) from None

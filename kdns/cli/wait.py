@@ -36,6 +36,9 @@ LONGEST_PAUSE: Final = 1.0
 ATTEMPT: Final = 1
 """Seconds for one question: a server that restarts is to be asked again soon."""
 
+_PROOF: Final = frozenset({Rcode.NOERROR, Rcode.NXDOMAIN})
+"""Response codes that say whether there is something."""
+
 Test: TypeAlias = Callable[[Result], bool]
 
 
@@ -107,7 +110,7 @@ def condition(text: str) -> Test:
 def _absent(result: Result) -> bool:
     """Somebody must have said so: silence and failures are no proof."""
     replies = [step.rcode for step in result.steps]
-    return not result.records and all(code in {Rcode.NOERROR, Rcode.NXDOMAIN} for code in replies)
+    return not result.records and all(code in _PROOF for code in replies)
 
 
 async def _until(
@@ -130,7 +133,8 @@ def said(result: Result) -> str:
     """What the last look has shown."""
     if result.records:
         return ", ".join(rdata_text(each.rtype, each.rdata) for each in result.records)
-    step = result.steps[0]
+    # The first question is what was meant; but what failed is why absence is not sure.
+    step = next((each for each in result.steps if each.rcode not in _PROOF), result.steps[0])
     what = rcode_name(step.rcode) if step.response else step.problem
     reasons = "".join(f", {reason}" for reason in step.reasons)
     return f"{step.name} {type_name(step.qtype)} {what}{reasons}"

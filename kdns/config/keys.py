@@ -30,7 +30,7 @@ def parse_key(text: str, port: int = 53, location: Location | None = None) -> tu
     if not found:
         scheme, rest = "dns", text
     if scheme in NOT_YET:
-        raise ConfigError(f"{text!r}: {scheme}:// is not supported yet", location)
+        raise ConfigError(f"{text!r}: {scheme}:// is not supported; use dns:// or tls://", location)
     if scheme not in {"dns", "tls"}:
         raise ConfigError(f"{text!r}: expected dns:// or tls://, found {scheme}://", location)
     zone, own_port = _split_port(rest, location)

@@ -111,6 +111,16 @@ SUPPORTED: Final = {
 """The module of each directive that there is. It is imported when a Corefile first names one: all of them
 would take a part of the time to start."""
 
+_INSTEAD: Final = {
+    "erratic": "use fault",
+    "grpc": "use forward with addresses or tls://",
+    "grpc_server": "serve dns:// or tls://",
+    "https": "serve dns:// or tls://",
+    "https3": "serve dns:// or tls://",
+    "quic": "serve dns:// or tls://",
+}
+"""What serves the purpose here of a directive that is not there."""
+
 _GONE: Final = {"federation": "", "kubernetai": "kubernetes", "upstream": ""}
 
 
@@ -177,7 +187,8 @@ def _check_known(directive: Option) -> Plugin | None:
     except ConfigError as error:
         raise ConfigError(str(error), location) from error
     if name in ORDER:
-        raise ConfigError(f"directive {name} of CoreDNS is not supported yet", location)
+        instead = _INSTEAD.get(name, "remove it")
+        raise ConfigError(f"directive {name} of CoreDNS is not supported; {instead}", location)
     if name in _GONE:
         instead = f"; use {_GONE[name]}" if _GONE[name] else "; remove it"
         raise ConfigError(f"directive {name} is gone from CoreDNS{instead}", location)

@@ -95,7 +95,7 @@ def decode(lines: Iterable[bytes]) -> Snapshot:
                 objects.setdefault(kind, []).extend(
                     msgspec.json.decode(read.objects, type=LISTS[kind])
                 )
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise SnapshotError(f"damaged: {error}") from error
         digest.update(line)
     raise SnapshotError("damaged: its end is missing")

@@ -102,7 +102,7 @@ class DebugSocket:
                 await self._converse(reader, writer)
         except (asyncio.IncompleteReadError, OSError):
             pass  # the other side is gone
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             logger.warning("debug socket: not a request: %s", error)
         finally:
             self._tasks.discard(task)

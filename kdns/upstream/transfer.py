@@ -52,7 +52,11 @@ async def _records(
     first: Record | None = None
     count = octets = 0
     while True:
-        for record in (await _message(reader, query, message_id)).answer:
+        records = (await _message(reader, query, message_id)).answer
+        if not records:  # else a server could go on for ever, and be given all of the time
+            place = " in the middle" if first else ""
+            raise UpstreamError(f"the transfer has no records{place}")
+        for record in records:
             if first is None:
                 if record.rtype != Type.SOA:
                     raise UpstreamError("the transfer does not begin with the SOA")
@@ -66,8 +70,6 @@ async def _records(
                 raise UpstreamError(
                     f"the transfer is too large: {count} records with {octets} octets came so far"
                 )
-        if first is None:
-            raise UpstreamError("the transfer has no records")
 
 
 async def _message(reader: asyncio.StreamReader, query: Query, message_id: int) -> Response:

@@ -131,6 +131,7 @@ def test_a_transfer_in_any_number_of_messages(
         ([message(rcode=dns.rcode.REFUSED)], b"", "no zone transfer: REFUSED"),
         ([message()], b"", "the transfer has no records"),
         ([message(NS)], b"", "does not begin with the SOA"),
+        ([message(SOA), message(), message(NS), message(SOA)], b"", "no records in the middle"),
         ([message(SOA, NS)], b"", "the connection was closed in the middle"),
         ([message(SOA)], b"\0\5hello", "unreadable reply"),
         ([message(SOA)], b"\0\x0c\0\0\x84\0" + bytes(8), "the reply is to another question"),

@@ -74,6 +74,19 @@ def test_what_is_not_ready(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.endswith("\n  kubectl describe pod -n default db-2\n")
 
 
+def test_what_is_there_and_of_no_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An alias that leads nowhere, and an address at which nobody answers."""
+    lost = "externalName: gone.default.svc.cluster.local, type: ExternalName"
+    for name, spec in (("lost", lost), ("idle", "clusterIP: 10.0.0.1, selector: {app: idle}")):
+        head = f"apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\n"
+        (tmp_path / f"{name}.yaml").write_text(f"{head}spec: {{{spec}}}\n")
+    words = ["-n", "default", "--manifests", str(tmp_path)]
+    assert main.main(["explain", "lost", *words]) == 1
+    assert "\n  kubectl get services -n default\n" in capsys.readouterr().out
+    assert main.main(["explain", "idle", *words]) == 0
+    assert "\n  kubectl get pods -n default --show-labels\n" in capsys.readouterr().out
+
+
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["explain", "nope.default.svc.cluster.local", "--json", *CLUSTER]) == 1
     document = json.loads(capsys.readouterr().out)

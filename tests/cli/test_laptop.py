@@ -81,7 +81,7 @@ def test_contexts(words: tuple[str, ...], expected: list[tuple[str, str]], names
     [
         (("--context", "no"), "contexts: no entry named 'no' (there are: dev, prod, arn:aws:eks/x=y)"),
         (("--context", "dev", "--context", "arn:aws:eks/x=y"), "--context: 'arn:aws:eks/x=y' cannot be part of a name; expected arn:aws:eks/x=y=ZONE"),
-        (("--manifests", "a", "--context", "dev"), "--manifests: cannot be used with a kubeconfig"),
+        (("--manifests", "a", "--context", "dev"), "--manifests: cannot be used with --context or --kubeconfig"),
         (("--kubeconfig", "/nowhere"), "--context: /nowhere: no such file"),
     ],
     ids=["unknown", "no label", "both", "no file"],
@@ -90,6 +90,11 @@ def test_refused(kubeconfig: Path, words: tuple[str, ...], message: str) -> None
     with pytest.raises(ConfigError) as error:
         read(*words)
     assert str(error.value).endswith(message)
+
+
+def test_doctor_installs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["laptop", "doctor", "--install"]) == 1
+    assert "kdns: doctor changes nothing: say --install" in capsys.readouterr().err
 
 
 def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +212,8 @@ def test_port_53_that_is_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert listener.hint(Address("127.0.0.1", 5353)) == "", "as wanted"
     monkeypatch.setattr(listener, "_try", lambda address: "in use")
     assert listener.hint(last) == "", "by another resolver"
+    monkeypatch.setattr(listener, "_try", lambda address: "")
+    assert listener.hint(last) == "", "root chose another port"
 
 
 def test_none_is_free(ports: tuple[socket.socket, int], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 import pytest
 
 from kdns.cli import main
-from kdns.derivation.messages import Watch, frame
+from kdns.derivation.messages import ClearFaults, Watch, frame
 from kdns.plugins.debug import Settings
 from tests.cluster.processes import Process, free_dns_port, wait_until
 from tests.fakes.nameserver import NameServer
@@ -122,7 +122,7 @@ def told(site: Site, *words: str, last: str) -> list[str]:
         return watcher.poll() is not None
 
     try:
-        wait_until(asked, 20, "tail has seen enough")
+        wait_until(asked, 60, "tail has seen enough")
         assert watcher.stdout is not None
         lines = watcher.stdout.read().splitlines()
     finally:
@@ -158,7 +158,7 @@ def test_json(site: Site) -> None:
 def test_top(site: Site) -> None:
     watcher = site.watch("top", "--seconds", "1")
     try:
-        wait_until(lambda: bool(site.dig(WEB)) and watcher.poll() is not None, 20, "top")
+        wait_until(lambda: bool(site.dig(WEB)) and watcher.poll() is not None, 60, "top")
         output, _ = watcher.communicate()
     finally:
         watcher.kill()
@@ -183,13 +183,13 @@ def test_faults_come_and_go(processes: str, request: pytest.FixtureRequest) -> N
     told = "shop.svc.cluster.local. rcode SERVFAIL\n"
     assert site.fault("set", "shop.svc.cluster.local", "rcode", "SERVFAIL") == (0, told)
     # With several processes each takes it over by itself.
-    wait_until(lambda: _all(site, "SERVFAIL"), 10, "the fault is everywhere")
+    wait_until(lambda: _all(site, "SERVFAIL"), 30, "the fault is everywhere")
     said = site.dig("+nocookie", WEB)
     assert "; EDE: 0 (Other): (a fault set on purpose: rcode SERVFAIL)" in said
     assert "status: NOERROR" in site.dig("www.test")
     assert "fault: rcode SERVFAIL" in site.dig("+short", "TXT", f"{WEB}.explain.kdns")
     assert site.fault("clear", "shop.svc.cluster.local") == (0, "")
-    wait_until(lambda: _all(site, "NOERROR"), 10, "the fault is gone")
+    wait_until(lambda: _all(site, "NOERROR"), 30, "the fault is gone")
 
 
 def _all(site: Site, status: str) -> bool:
@@ -205,6 +205,15 @@ def test_a_fault_takes_the_place_of_the_one_before(site: Site) -> None:
     assert " tc" in site.dig("+ignore", "www.test")
     assert "192.0.2.1" in site.dig("www.test"), "over TCP it is whole"
     assert site.fault("clear") == (0, "")
+
+
+def test_what_the_documentation_shows(site: Site) -> None:
+    page = (Path(__file__).parents[2] / "docs/debugging.md").read_text()
+    shown = re.search(r"^```text\n\$ kdns fault (.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert shown
+    for part in shown[1].split("$ kdns fault "):
+        words, _, output = part.partition("\n")
+        assert site.fault(*words.split()) == (0, output)
 
 
 def test_a_fault_set_once_more_begins_its_chances_anew(site: Site) -> None:
@@ -246,7 +255,11 @@ def test_only_its_user_may_open_it(site: Site) -> None:
     assert stat.S_IMODE(mode) == 0o600
 
 
-@pytest.mark.parametrize("octets", [b"\xff\xff\xff\xff", b"\0\0\0\5hello", b"\0\0\0\1\xc1", b""])
+NO_TEXT = frame(ClearFaults("ab")).replace(b"ab", b"\xff\xff")
+NONSENSE = [b"\xff\xff\xff\xff", b"\0\0\0\5hello", b"\0\0\0\1\xc1", b"", NO_TEXT]
+
+
+@pytest.mark.parametrize("octets", NONSENSE)
 def test_nonsense_ends_the_connection_and_nothing_else(site: Site, octets: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(5)
@@ -255,6 +268,7 @@ def test_nonsense_ends_the_connection_and_nothing_else(site: Site, octets: bytes
         sock.shutdown(socket.SHUT_WR)
         assert sock.recv(100) == b""
     assert site.fault("list") == (0, "")
+    assert "Traceback" not in (site.folder / "log").read_text()
 
 
 def test_a_watcher_that_does_not_read_is_no_burden(site: Site) -> None:

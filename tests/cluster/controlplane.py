@@ -102,10 +102,14 @@ class ControlPlane:
     # -- breaking it on purpose -------------------------------------------------------------------
 
     def kill_apiserver(self) -> None:
-        """SIGKILL: all watches break at once, the port refuses connections."""
+        """SIGKILL: all watches break at once, the port refuses connections.
+
+        The controllers stand still until it is back, else they would try ever less often.
+        """
+        _running(self._controllers, "kube-controller-manager").pause()
         _running(self._apiserver, "kube-apiserver").kill()
 
-    def start_apiserver(self, wait: bool = True) -> None:
+    def start_apiserver(self) -> None:
         """Start it (again), on the same port; returns when it is ready."""
         command: list[str | Path] = [
             *(programs.require("kube-apiserver"), f"--etcd-servers={self._etcd_url}"),
@@ -122,8 +126,9 @@ class ControlPlane:
             "--delete-collection-workers=4",
         ]
         self._apiserver = Process(command, self.folder / "kube-apiserver.log")
-        if wait:
-            self.wait_ready()
+        self.wait_ready()
+        if self._controllers is not None:
+            self._controllers.resume()
 
     def wait_ready(self) -> float:
         """Wait for the API server's ``/readyz``; seconds it took."""

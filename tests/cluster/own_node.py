@@ -32,7 +32,7 @@ UPSTREAM: Final = "10.0.0.53"
 API_PORT: Final = 6443
 _PROGRAM: Final = "tests.cluster.own_node"
 _ACCOUNT: Final = Path("/run/secrets/kubernetes.io/serviceaccount")
-_START_SECONDS: Final = 20.0
+_START_SECONDS: Final = 60.0
 _END_SECONDS: Final = 60.0
 _SYNCED: Final = "no-such-service.default.svc.cluster.local A"
 

@@ -96,7 +96,7 @@ class Process:
         """SIGKILL, and wait for the end."""
         self._end(signal.SIGKILL, 10)
 
-    def stop(self, seconds: float = 10) -> int:
+    def stop(self, seconds: float = 30) -> int:
         """SIGTERM, after ``seconds`` SIGKILL; its exit status."""
         return self._end(signal.SIGTERM, seconds)
 

@@ -29,7 +29,7 @@ from tests.fakes.nameserver import NameServer
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 NAMESPACE: Final = "deployed"
 SYSTEM: Final = "kube-system"
-SECONDS: Final = 15
+SECONDS: Final = 40
 HEADLESS: Final = {"clusterIP": "None", "selector": {"app": "db"}, "ports": [{"port": 80}]}
 
 
@@ -262,7 +262,7 @@ def scraped(
                 text = kdns.page(kdns.metrics, "/metrics")[1]
                 return all(each in text for each in ("healthcheck_failures_total{", "service_kind"))
 
-            wait_until(counted, 20, "a failed health check and a change of endpoints")
+            wait_until(counted, 60, "a failed health check and a change of endpoints")
             upstream.rcode = dns.rcode.SERVFAIL
             ask(kdns.port, question("broken.test. A"))
             text = kdns.page(kdns.metrics, "/metrics")[1]

@@ -16,7 +16,7 @@ from tests.cluster.controlplane import ControlPlane
 from tests.cluster.rest import CONFLICT, Api, ApiError, Json
 from tests.records.mirror_cases import CASES, Case, lines
 
-SETTLE = 15.0
+SETTLE = 40.0
 """Seconds until the controllers must have agreed; they take well below one."""
 Labels: TypeAlias = set[frozenset[tuple[str, str]]]
 FINALIZER = "kdns.test/hold"

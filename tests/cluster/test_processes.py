@@ -30,10 +30,10 @@ def test_children_end_with_the_run_however_it_ends(tmp_path: Path, how: signal.S
         assert run.stdout is not None
         child = int(run.stdout.readline())
         comm = Path(f"/proc/{child}/comm")
-        wait_until(lambda: comm.read_text() == "sleep\n", 10, "sleep")  # setpriv has done its part
+        wait_until(lambda: comm.read_text() == "sleep\n", 30, "sleep")  # setpriv has done its part
         run.send_signal(how)
         run.wait(10)
-    wait_until(lambda: not _alive(child), 20, "the child's end")
+    wait_until(lambda: not _alive(child), 60, "the child's end")
 
 
 def _alive(pid: int) -> bool:

@@ -42,9 +42,9 @@ def test_default_port_is_for_dns_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("https://.", "'https://.': https:// is not supported yet"),
-        ("grpc://a:443", "'grpc://a:443': grpc:// is not supported yet"),
-        ("quic://.", "'quic://.': quic:// is not supported yet"),
+        ("https://.", "'https://.': https:// is not supported; use dns:// or tls://"),
+        ("grpc://a:443", "'grpc://a:443': grpc:// is not supported; use dns:// or tls://"),
+        ("quic://.", "'quic://.': quic:// is not supported; use dns:// or tls://"),
         ("dsn://.", "'dsn://.': expected dns:// or tls://, found dsn://"),
         (".:", "'.:': expected a port number after ':'"),
         (".:65536", "'.:65536': expected a port of 0 to 65535"),

@@ -17,8 +17,10 @@ import dns.rdatatype
 Way: TypeAlias = Literal["udp", "udp with EDNS", "tcp"]
 WAYS: Final[tuple[Way, ...]] = ("udp", "udp with EDNS", "tcp")
 ORIGIN: Final = dns.name.from_text("cluster.local.")
-SECONDS: Final = 3.0
+SECONDS: Final = 30.0
+"""For a reply that must come."""
 SILENCE: Final = 0.5
+"""For one that must not."""
 HOST: Final = "127.0.0.1"
 
 
@@ -41,7 +43,7 @@ def ask_by(way: Way, port: int, text: str) -> dns.message.Message:
     return ask(port, question(text, edns), way == "tcp")
 
 
-def send_udp(port: int, data: bytes, seconds: float = SILENCE) -> bytes | None:
+def send_udp(port: int, data: bytes, seconds: float) -> bytes | None:
     """The reply to a datagram; None when there is none within ``seconds``."""
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
         sock.settimeout(seconds)

@@ -24,7 +24,7 @@ COMMANDS: Final[Mapping[str, list[str]]] = {
     "kdns": [sys.executable, "-m", "kdns"],
     "coredns": [programs.COREDNS],
 }
-_START_SECONDS: Final = 20
+_START_SECONDS: Final = 60
 
 
 class Server:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conformance import cases
 from tests.conformance.cases import Case, Expected, Step
-from tests.conformance.client import WAYS, Way, ask_by, assemble, send_udp
+from tests.conformance.client import SECONDS, SILENCE, WAYS, Way, ask_by, assemble, send_udp
 from tests.conformance.conftest import Running, Stage
 from tests.conformance.expectation import differences, reasons, shown
 from tests.conformance.subjects import SUBJECT
@@ -55,8 +55,9 @@ def report(step: Step, way: str, found: list[str]) -> str:
 
 def check_octets(running: Running, step: Step, expected: Expected) -> None:
     data = assemble(step.send)
-    reply = send_udp(running.port, data)
-    if expected.says == "SILENCE":
+    silent = expected.says == "SILENCE"
+    reply = send_udp(running.port, data, SILENCE if silent else SECONDS)
+    if silent:
         assert reply is None, step.cite
         return
     assert reply is not None, f"silence, wanted {expected.says} ({step.cite})"

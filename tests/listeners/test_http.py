@@ -49,7 +49,7 @@ class Http:
         return await asyncio.to_thread(self._request, path, method, headers)
 
     def _request(self, path: str, method: str, headers: dict[str, str]) -> tuple[int, str, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(
                 method, path, headers={k.replace("_", "-"): v for k, v in headers.items()}
@@ -64,7 +64,7 @@ class Http:
         try:
             writer.write(data)
             writer.write_eof()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 return await reader.read()
         finally:
             writer.close()
@@ -263,7 +263,7 @@ async def test_a_socket_that_is_not_wanted_is_closed() -> None:
 
 
 def _wait_for_a_connection(listening: socket.socket) -> None:
-    assert select.select([listening], [], [], 5)[0]
+    assert select.select([listening], [], [], 30)[0]
 
 
 async def test_without_a_host_both_families_are_served() -> None:
@@ -288,7 +288,7 @@ async def test_the_probe_times_our_own_health(caplog: pytest.LogCaptureFixture) 
         task = asyncio.ensure_future(
             health_probe.probe_forever("127.0.0.1", client.port, metrics, interval=0.01)
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             three = "coredns_health_request_duration_seconds_count 3.0"
             while not sample(metrics, three):  # noqa: ASYNC110  (polling is the point)
                 await asyncio.sleep(0.001)

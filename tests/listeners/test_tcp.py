@@ -78,7 +78,7 @@ class Client:
         self.writer.write(frame(*messages))
 
     async def receive(self, count: int = 1) -> list[bytes]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return [
                 await self.reader.readexactly(
                     int.from_bytes(await self.reader.readexactly(2), "big")
@@ -92,7 +92,7 @@ class Client:
 
     async def is_closed(self) -> bool:
         """Wait for the other side to end the connection; False when there is something to read."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             try:
                 return await self.reader.read(1) == b""
             except ConnectionResetError:
@@ -247,7 +247,7 @@ async def test_half_close_after_part_of_a_question_ends_the_connection() -> None
 
 
 async def test_an_idle_connection_is_ended() -> None:
-    async with served(idle=0.1) as it:
+    async with served(idle=0.5) as it:
         client = await it.connect()
         assert await client.ask(b"x") == [b"re:x"]
         assert await client.is_closed()
@@ -267,11 +267,11 @@ async def test_octets_that_make_no_question_keep_no_connection() -> None:
 
 
 async def test_a_question_that_waits_is_not_idle() -> None:
-    async with served(idle=0.05) as it:
+    async with served(idle=0.3) as it:
         waiting, idle = await it.connect(), await it.connect()
         waiting.send(b"late")
         assert await idle.is_closed()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.4)
         assert len(it.listener.connections) == 1
         it.responder.gates[b"late"].set()
         assert await waiting.receive() == [b"re:late"]

@@ -84,9 +84,12 @@ def test_messages(text: str, message: str) -> None:
     assert refusal(text) == message
 
 
-def test_a_directive_that_is_not_there_yet_says_so() -> None:
-    for name in set(ORDER) - set(SUPPORTED):
-        assert refusal(name) == f"2: directive {name} of CoreDNS is not supported yet"
+def test_a_directive_that_is_not_there_says_so_and_what_to_do() -> None:
+    absent = {name: refusal(name) for name in set(ORDER) - set(SUPPORTED)}
+    assert absent["erratic"] == "2: directive erratic of CoreDNS is not supported; use fault"
+    assert absent["route53"] == "2: directive route53 of CoreDNS is not supported; remove it"
+    for name, message in absent.items():
+        assert message.startswith(f"2: directive {name} of CoreDNS is not supported; ")
 
 
 def test_some_stand_more_than_once() -> None:

@@ -218,7 +218,7 @@ async def test_a_configmap_that_is_swapped_is_noticed(tmp_path: Path) -> None:
 
 async def test_without_reload_the_file_is_read_once(path: Path) -> None:
     server = chain(path, "reload 0")
-    await asyncio.wait_for(server.files[0].run(), 1)
+    await asyncio.wait_for(server.files[0].run(), 30)
 
 
 def test_series(tmp_path: Path) -> None:

@@ -78,7 +78,9 @@ async def test_the_only_one(caplog: pytest.LogCaptureFixture) -> None:
 async def test_none(caplog: pytest.LogCaptureFixture) -> None:
     with NameServer(RECORD) as server:
         async with Block(f"loop\nforward . 127.0.0.1:{server.port}") as block:
-            await asyncio.wait_for(asyncio.gather(*block.running[1:]), 5)  # the first is the pool's
+            await asyncio.wait_for(
+                asyncio.gather(*block.running[1:]), 30
+            )  # the first is the pool's
             assert len(block.pools[0].upstreams) == 1
             assert told(await block.answer("a.test. A")) == "NOERROR; a.test. 300 A 192.0.2.1"
         assert {name.split()[1] for name in server.names} == {"HINFO", "A"}

@@ -68,7 +68,7 @@ def test_any_changes_lead_where_a_fresh_start_would(world: World, view: str) -> 
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(world=probes.worlds)
 def test_what_differs_after_a_change_has_a_key_in_it(view: str, world: World) -> None:
     index = probes.synced(world.state)

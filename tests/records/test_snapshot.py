@@ -64,6 +64,14 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str]] = {
         lambda: _signed([LINES[0], _line({"kind": "services", "objects": [{"name": 7}]})]),
         "damaged: Expected `str`",
     ),
+    "no text": (
+        lambda: [LINES[0], LINES[1].replace(b"10.96.0.7", b"10.96.0.\xff")],
+        "damaged: 'utf-8' codec",
+    ),
+    "no text in what is passed over": (
+        lambda: [LINES[0], b'{"kind": "\xff", "objects": []}\n'],
+        "damaged: 'utf-8' codec",
+    ),
     "nested without end": (
         lambda: [LINES[0], b'{"kind": "services", "more": ' + b"[" * 100_000],
         "damaged: maximum recursion depth",

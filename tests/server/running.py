@@ -34,7 +34,7 @@ class InProcess:
     async def stop(self) -> int:
         """Its exit status; 0 where it did not start."""
         self.server.stop()
-        return await asyncio.wait_for(self.task, 15) if self.task else 0
+        return await asyncio.wait_for(self.task, 40) if self.task else 0
 
     @property
     def endpoint(self) -> Endpoint:

@@ -52,7 +52,7 @@ class Site:
 }}
 """
         self.server = InProcess(text, workers)
-        await asyncio.wait_for(self.server.start(), 15)
+        await asyncio.wait_for(self.server.start(), 40)
 
     async def stop(self) -> None:
         if self.server is not None:
@@ -62,7 +62,7 @@ class Site:
     async def ask(self, name: str = WEB) -> tuple[str, str]:
         """Rcode with data, and Extended DNS Error."""
         query = dns.message.make_query(name, "A", use_edns=0, id=7)
-        reply = await dns.asyncquery.udp(query, "127.0.0.1", timeout=2, port=self.port)
+        reply = await dns.asyncquery.udp(query, "127.0.0.1", timeout=30, port=self.port)
         data = [item.to_text() for rrset in reply.answer for item in rrset]
         errors = [o for o in reply.options if isinstance(o, dns.edns.EDEOption)]
         stale = next((o.text or "" for o in errors if o.code == dns.edns.EDECode.STALE_ANSWER), "")
@@ -71,7 +71,7 @@ class Site:
     async def until(self, expected: tuple[str, str], name: str = WEB) -> set[str]:
         """Ask until this is the answer; return all rcodes and data on the way."""
         seen = set()
-        for _ in range(500):
+        for _ in range(1500):
             found = await self.ask(name)
             seen.add(found[0])
             if found == expected:
@@ -127,7 +127,7 @@ async def test_a_start_without_the_api_server(
     began = time.monotonic()
     await site.start(workers=workers)
     seen = await site.until(("NOERROR 10.96.0.7", (await _stale(site))))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert seen <= {"SERVFAIL", "NOERROR 10.96.0.7"}
     assert "serving the snapshot of 20" in caplog.text
     status, text = await page(site.ready, "/ready")
@@ -153,7 +153,7 @@ async def test_a_start_without_the_api_server(
 
 
 async def _stale(site: Site) -> str:
-    for _ in range(500):
+    for _ in range(1500):
         found, stale = await site.ask()
         if found != "SERVFAIL" and stale:
             moment = time.strftime("%Y-%m-%dT%H", time.gmtime(time.time() - 3600))
@@ -225,7 +225,7 @@ async def test_what_cannot_be_served(
     await saved(site)
     spoil(site)
     await site.start(options)
-    for _ in range(200):
+    for _ in range(1500):
         if message in caplog.text:
             break
         await asyncio.sleep(0.02)

@@ -124,7 +124,7 @@ async def test_a_certificate_that_changes(
     await _until(running, "second")
     certificate, key = running.authority.server("third")
     shutil.copy(certificate, running.folder / "server.crt")  # the key comes later
-    for _ in range(250):
+    for _ in range(1500):
         if "the key does not belong to the certificate" in caplog.text:
             break
         await asyncio.sleep(0.02)
@@ -217,7 +217,7 @@ async def test_an_authority_that_cannot_be_used(running: Running) -> None:
 
 
 async def _until(running: Running, name: str) -> None:
-    for _ in range(250):
+    for _ in range(1500):
         if await running.shown() == name:
             return
         await asyncio.sleep(0.02)

@@ -59,7 +59,7 @@ class Running(InProcess):
 
     async def ask(self, name: str, rdtype: str = "A") -> dns.message.Message:
         query = dns.message.make_query(name, rdtype, use_edns=0)
-        return await dns.asyncquery.udp(query, "127.0.0.1", 5, self.port)
+        return await dns.asyncquery.udp(query, "127.0.0.1", 30, self.port)
 
     async def address(self, name: str) -> str:
         """The first record's data, or the rcode."""
@@ -74,7 +74,7 @@ class Running(InProcess):
 async def fetched(origin: str, port: int) -> dns.zone.Zone:
     """The zone as dnspython reads it from a transfer."""
     zone = dns.zone.Zone(origin, relativize=False)
-    await dns.asyncquery.inbound_xfr("127.0.0.1", zone, port=port, timeout=5, lifetime=20)
+    await dns.asyncquery.inbound_xfr("127.0.0.1", zone, port=port, timeout=30, lifetime=50)
     return zone
 
 

@@ -62,7 +62,7 @@ class Running:
         found = set()
         for _ in range(ASKERS):
             try:
-                reply = dns.query.udp(query, "127.0.0.1", port=self.port, timeout=0.5)
+                reply = dns.query.udp(query, "127.0.0.1", port=self.port, timeout=5)
             except dns.exception.Timeout:
                 return {"silence"}
             texts = [item.to_text() for rrset in reply.answer for item in rrset]
@@ -104,7 +104,7 @@ def _is_worker(number: str) -> bool:
         return False  # ended meanwhile
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

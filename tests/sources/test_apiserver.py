@@ -294,7 +294,7 @@ async def test_a_plugin_that_waits_for_its_user_holds_nothing_up(
     program.write_text(text)
     api.tokens = {"Bearer late"}
     path = kubeconfig(tmp_path / "c", api.url, user)
-    async with asyncio.timeout(2), following(ApiAccess(kubeconfig=str(path))) as status:
+    async with asyncio.timeout(30), following(ApiAccess(kubeconfig=str(path))) as status:
         assert not status.synced
         (tmp_path / "go").touch()
         await until(lambda: status.synced)

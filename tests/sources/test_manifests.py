@@ -37,7 +37,7 @@ from kdns.status import SourceStatus
 from tests.waiting import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "cluster"
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 class Kept:

@@ -23,7 +23,7 @@ from kdns.wire.message import Key
 from kdns.wire.names import Name, from_text
 from tests.waiting import until
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 NEVER = 3600.0  # longer than a test
 
 ORIGIN = from_text("example.org")

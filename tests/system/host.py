@@ -64,6 +64,11 @@ def missing() -> str:
 _UNSHARE: Final = ("unshare", "-n", "-m", "-p", "--fork", "--kill-child", "--mount-proc")
 
 
+def wait_listening(kdns: Process) -> None:
+    """To be awaited before programs ask: a resolver that gets no reply waits for seconds."""
+    kdns.wait_ready(lambda: "listening on" in kdns.log.read_text(), 30)
+
+
 class Host:
     """``Host(folder)`` until ``close``. Commands run as root unless ``user`` is told."""
 
@@ -127,17 +132,15 @@ class Host:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def files(self) -> dict[str, str]:
-        """Every file of /etc and /var/lib: type, mode, owner, and target or checksum.
+    def files(self) -> list[str]:
+        """Every file of /etc and /var/lib, as lines: type, mode, owner and target; checksums.
 
         But for the times that NetworkManager notes.
         """
-        listed = self.shell(
-            "find /etc /var/lib -path /var/lib/NetworkManager -prune -o"
-            " -type f -printf '%p\\t%y %m %U %G ' -exec sha256sum {} \\; -o"
-            " -printf '%p\\t%y %m %U %G %l\\n'"
-        )
-        return dict(line.split("\t", 1) for line in listed.splitlines())
+        every = "find /etc /var/lib -path /var/lib/NetworkManager -prune -o"
+        listed = f"{every} -printf '%p %y %m %U %G %l\\n'"
+        sums = f"{every} -type f -exec sha256sum {{}} +"
+        return sorted(self.shell(f"{listed}; {sums}").splitlines())
 
     def addresses(self, name: str) -> str:
         """What programs get, one line, "" when there is nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import thread_time
 
 import dns.edns
 import dns.flags
@@ -272,9 +272,9 @@ def test_a_chain_of_pointers_costs_no_time() -> None:
     record = last + b"\0\x10\0\1\0\0\0\0\0\0"
     count = (65535 - start - len(first)) // len(record)
     data = header(rest=(count + 1, 0, 0)) + WEB + A_IN + first + record * count
-    started = perf_counter()
+    started = thread_time()
     parse(data)
-    assert perf_counter() - started < 0.5
+    assert thread_time() - started < 0.5
 
 
 @settings(max_examples=20)

@@ -156,9 +156,9 @@ def test_pointers_upon_pointers_cost_little() -> None:
     ends = (0xC000 | 12 + 11 + 2 * 7000).to_bytes(2, "big")
     record = ends + b"\0\1\0\1\0\0\0\0\0\4abcd"
     data = b"\0\0\x80\0\0\0" + (3001).to_bytes(2, "big") + bytes(4) + text + record * 3000
-    started = time.perf_counter()
+    started = time.thread_time()
     assert isinstance(decode(data), Unreadable)  # more pointers than a name has labels
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 class TestRequests:

@@ -59,12 +59,13 @@ class Stage:
                 try:
                     data = self._data(query, zone, pattern, groups)
                     return await self._matched(query, data)
-                except ExpressionError as error:
-                    return self._kept(_failure(query, f"template: {error}"[:MAX_REASON]))
+                except (ExpressionError, TemplateError) as error:
+                    text = f"template: {error}"[:MAX_REASON]
+                    return replace(_failure(query, text), failure=text, keep_until=0.0)
         return await self._pass_on(query)
 
     async def _matched(self, query: Query, data: Fields) -> Answer:
-        """Raises ``ExpressionError``."""
+        """Raises ``ExpressionError`` and ``TemplateError``."""
         if not self._holds(query, data):
             return self._kept(await self._pass_on(query))
         self._count(families.TEMPLATE_MATCHES, data)
@@ -118,7 +119,7 @@ class Stage:
         return answer
 
     def _records(self, section: str, data: Fields) -> tuple[Record, ...]:
-        """Raises ``TemplateError``, which costs this answer."""
+        """Raises ``TemplateError``."""
         found = []
         for text, template in self.sections[section]:
             failed = families.TEMPLATE_FAILURES
