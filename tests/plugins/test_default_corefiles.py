@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import dns.exception
@@ -75,13 +76,25 @@ def upstream() -> Iterator[NameServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def stop() -> Iterator[Callable[[Process], None]]:
+    """They wait for the silent upstream before they end: beside the tests of the next one."""
+    ends: list[Future[int]] = []
+    with ThreadPoolExecutor() as pool:
+        yield lambda process: ends.append(pool.submit(process.stop))
+    assert {end.result() for end in ends} == {0}
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def server(
-    request: pytest.FixtureRequest, upstream: NameServer, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    upstream: NameServer,
+    stop: Callable[[Process], None],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     running = Server(request.param, tmp_path_factory.mktemp(request.param), upstream)
     yield running
-    assert running.process.stop() == 0
+    stop(running.process)
 
 
 def test_cluster_names(server: Server) -> None:
