@@ -111,6 +111,8 @@ SUPPORTED: Final = {
 """The module of each directive that there is. It is imported when a Corefile first names one: all of them
 would take a part of the time to start."""
 
+_ZONES: Final = frozenset({"file", "auto", "secondary"})
+
 _INSTEAD: Final = {
     "erratic": "use fault",
     "grpc": "use forward with addresses or tls://",
@@ -143,6 +145,12 @@ class Plan(Struct, frozen=True):
         """What was accepted without effect, each with file and line."""
         found = [getattr(s, "warnings", ()) for group in self.settings.values() for s in group]
         return (*self.repeated, *(text for texts in found for text in texts))
+
+    @property
+    def ends_with_zones(self) -> bool:
+        """Whether no directive is asked after those that answer from zones."""
+        answering = [name for name in self.settings if hasattr(_module(name), "wrap")]
+        return bool(answering) and answering[-1] in _ZONES
 
     def first(self, name: str) -> object | None:
         """The settings of a directive, if the block has it."""
@@ -199,7 +207,7 @@ def _check_known(directive: Option) -> Plugin | None:
 
 def build(planned: Plan, context: Context) -> Handler:
     """Make the chain: each stage knows only the next."""
-    handler: Handler = end_of_chain
+    handler: Handler = end_of_zones if planned.ends_with_zones else end_of_chain
     stages: Sequence[tuple[str, object]] = [
         (name, settings) for name, group in planned.settings.items() for settings in group
     ]
@@ -228,8 +236,17 @@ def published(planned: Plan, context: Context) -> Reader | None:
 
 async def end_of_chain(query: Query) -> Answer:
     """Nobody took the question: SERVFAIL, as the peer has it, with the reason."""
+    return _nobody(query, Rcode.SERVFAIL)
+
+
+async def end_of_zones(query: Query) -> Answer:
+    """The name is in no zone of the block: REFUSED, and the asker's resolver tries another server."""
+    return _nobody(query, Rcode.REFUSED)
+
+
+def _nobody(query: Query, rcode: Rcode) -> Answer:
     errors: tuple[ExtendedError, ...] = ()
     if query.wants_reason:
         text = "no directive of this server block answers for the name"
         errors = (ExtendedError(ErrorCode.NOT_AUTHORITATIVE, text),)
-    return Answer(Rcode.SERVFAIL, authoritative=False, errors=errors, handled=False)
+    return Answer(rcode, authoritative=False, errors=errors, handled=False)

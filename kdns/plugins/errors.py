@@ -109,7 +109,7 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
             return Answer(Rcode.SERVFAIL, authoritative=False, keep_until=0.0)
         if reply.failure and query.transport != "internal":
             report(query, reply.failure)
-        if not reply.handled and query.transport != "internal":
+        if not reply.handled and reply.rcode == Rcode.SERVFAIL and query.transport != "internal":
             report(query, UNHANDLED)
         return reply
 

@@ -154,3 +154,19 @@ def test_the_end_of_the_chain() -> None:
         "no directive of this server block answers for the name",
     )
     assert Chain(". {\nerrors\n}").ask("web. A", edns=None).errors == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "rcode"),
+    [
+        ("file zones/db.example.test example.test", Rcode.REFUSED),
+        ("auto example.test {\ndirectory zones\n}", Rcode.REFUSED),
+        ("secondary example.test {\ntransfer from 192.0.2.1\n}", Rcode.REFUSED),
+        ("errors\nfile zones/db.example.test example.test\nwhoami", Rcode.NOERROR),
+        ("file zones/db.example.test example.test\nforward other.test 192.0.2.1", Rcode.SERVFAIL),
+        ("template IN A example.test", Rcode.SERVFAIL),
+    ],
+)
+def test_a_name_in_no_zone_is_refused_where_only_zones_answer(text: str, rcode: Rcode) -> None:
+    """As CoreDNS has it: another server may know, and nothing went wrong here."""
+    assert Chain(f". {{\n{text}\n}}\n").ask("web. A").rcode == rcode
