@@ -27,6 +27,9 @@ from kdns.wire.message import Key, Transport
 
 logger: Final = logging.getLogger("kdns.server")
 
+_CHOICES: Final = 8
+"""How often the system may choose: a port that is free for UDP may be taken for TCP."""
+
 _NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
@@ -75,6 +78,15 @@ class Endpoint:
 
     async def open(self) -> None:
         """Bind all sockets to one port. Raises ``OSError`` when the address cannot be had."""
+        for _ in range(_CHOICES if self.site.port == 0 else 0):
+            try:
+                return await self._open()
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+        return await self._open()
+
+    async def _open(self) -> None:
         with ExitStack() as undo:
             port = self.site.port
             if self.site.scheme == "dns":

@@ -144,14 +144,14 @@ class Deployed(Server):
         return self.asked(right.question)[0].startswith(right.answer)
 
     def page(self, port: int, path: str) -> tuple[int, str]:
-        """Status and text; 0 while nobody listens."""
+        """Status and text; 0 while nobody answers."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as page:
                 return page.status, page.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
-        except urllib.error.URLError:
+        except OSError:
             return 0, ""
 
     def ready(self) -> tuple[int, str]:

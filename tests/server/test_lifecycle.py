@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -15,6 +16,7 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
 import dns.asyncquery
 import dns.exception
@@ -25,6 +27,7 @@ import pytest
 
 from kdns import __version__
 from kdns.config.tree import ConfigError
+from kdns.listeners import tcp as tcp_listener
 from kdns.plugins.chain import SUPPORTED
 from tests.cluster.processes import Process, free_dns_port, free_port, wait_until
 from tests.server.running import InProcess
@@ -208,9 +211,14 @@ async def test_questions_dropped_because_too_many_wait_are_counted(running: Runn
         assert 'kdns_dropped_datagrams_total{reason="overflow"} 3.0' in text
 
 
-async def test_a_port_that_the_system_chooses(tmp_path: Path) -> None:
+async def test_a_port_that_the_system_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = Running(tmp_path)
     server.text = server.corefile(port=0)
+    taken = [OSError(errno.EADDRINUSE, "taken"), OSError(errno.EADDRINUSE, "taken"), mock.DEFAULT]
+    bind = mock.Mock(wraps=tcp_listener.bind, side_effect=taken)
+    monkeypatch.setattr(tcp_listener, "bind", bind)  # others' connections have ports too
     await server.start()
     (endpoint,) = server.server.core.sockets
     for tcp in (False, True):
