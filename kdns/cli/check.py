@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kdns.cli import serve
 from kdns.config import corefile, flags
@@ -23,6 +24,7 @@ from kdns.config.access import ManifestAccess
 from kdns.config.printer import to_text
 from kdns.config.tree import ConfigError, ServerBlock
 from kdns.metrics import Metrics
+from kdns.plugins import chain
 from kdns.plugins.chain import Plan
 from kdns.records.cluster import Selection, assemble
 from kdns.server import generation
@@ -157,12 +159,21 @@ def _check_blocks(blocks: tuple[ServerBlock, ...], report: Report) -> None:
 
 
 def _plan(block: ServerBlock, report: Report) -> Plan | None:
-    """None for a block with a mistake, so that those of the next ones come out as well."""
+    """None for a block with mistakes: the first of each directive comes out, and those of other blocks."""
     try:
         return generation.plan([block])[0]
     except ConfigError as error:
-        report.errors.append(str(error))
+        alone = (replace(block, directives=(each,)) for each in block.directives)
+        report.errors += list(filter(None, map(_mistake, alone))) or [str(error)]
         return None
+
+
+def _mistake(block: ServerBlock) -> str:
+    try:
+        chain.plan(block)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def _try_start(plans: list[Plan], report: Report) -> None:

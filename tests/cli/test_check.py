@@ -106,6 +106,8 @@ def test_empty_corefile_is_the_default(folder: Path, capsys: pytest.CaptureFixtu
     [
         pytest.param(". {\nwhoami", ["Corefile:2: expected '}', found the end of the file"], id="syntax"),
         pytest.param("a {\nwhoamy\n}\nb {\nlog {\nx\n}\n}", ["Corefile:2: unknown directive 'whoamy'", "Corefile:6: x"], id="each block"),
+        pytest.param(". {\nwhoamy\nready :x\ncache a {\nb\n}\nlog\n}", ["Corefile:2: unknown", "Corefile:3: ready: ", "Corefile:5: "], id="each directive"),
+        pytest.param(". {\nerrors\nerrors\n}", ["Corefile:3: errors: is there already"], id="twice"),
         pytest.param("tls://. {\nwhoami\n}", ["Corefile:1: tls://"], id="tls"),
         pytest.param(". {\nkubernetes 10.0.0.0/8\n}", ["Corefile:2: kubernetes: needs a zone"], id="found by building"),
         pytest.param(". {\nshortnames\n}", ["Corefile:2: shortnames: needs"], id="what another needs"),
