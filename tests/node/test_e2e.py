@@ -27,7 +27,10 @@ SERVERS: Final = {"coredns": servers.deploy_coredns, "kdns": servers.deploy_kdns
 
 
 class Results(NamedTuple):
-    """By the specs' names; seconds, of all runs together."""
+    """By the specs' names; seconds, the least of its runs.
+
+    Most specs look each five seconds whether their Pods are done: to be a moment late costs five seconds.
+    """
 
     times: dict[str, float]
     failed: tuple[str, ...]
@@ -42,8 +45,8 @@ class Results(NamedTuple):
 
     def beside(self, other: Results) -> Results:
         """Both runs."""
-        specs = self.times.keys() | other.times.keys()
-        times = {spec: self.times.get(spec, 0) + other.times.get(spec, 0) for spec in specs}
+        specs = self.times.keys() & other.times.keys()
+        times = {spec: min(self.times[spec], other.times[spec]) for spec in specs}
         return Results(times, (*self.failed, *other.failed))
 
 
@@ -94,5 +97,5 @@ def test_what_coredns_passes(results: dict[str, Results]) -> None:
 
 
 def test_no_slower_than_coredns(results: dict[str, Results]) -> None:
-    """Two of the specs' waits of five seconds are for the kubelet's probes, which come when they come."""
-    assert results["kdns"].seconds <= results["coredns"].seconds + 10
+    """Five seconds are one look of one spec."""
+    assert results["kdns"].seconds <= results["coredns"].seconds + 5
