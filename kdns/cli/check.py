@@ -18,7 +18,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.cli import serve
+from kdns.cli import coredns, serve
 from kdns.config import corefile, flags
 from kdns.config.access import ManifestAccess
 from kdns.config.printer import to_text
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-p",
         "--port",
-        type=_port,
+        type=coredns.port,
         default=53,
         metavar="N",
         help="the port of keys that name none (default: %(default)s)",
@@ -86,12 +86,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--serve", action="store_true", help="take what follows -- as options of kdns serve"
     )
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"expected a port of 0 to 65535, found {text!r}")
-    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         *("-dns.port", "--dns.port", "-p"),
         dest="port",
-        type=_port,
+        type=port,
         default=DEFAULT_PORT,
         metavar="N",
         help="port of the keys that name none (default: %(default)s)",
@@ -114,7 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _port(text: str) -> int:
+def port(text: str) -> int:
+    """For argparse: 0 lets the system choose."""
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"expected a port of 0 to 65535, not {text!r}")
     return int(text)

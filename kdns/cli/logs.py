@@ -76,9 +76,8 @@ class Writer(logging.Handler):
             lines.append(
                 f"[WARNING] {dropped} log lines dropped: they could not be written in time\n"
             )
-        with suppress(
-            OSError
-        ):  # nobody reads any more, or the disk is full: there is nobody to tell
+        # Where nobody reads any more, or the disk is full, there is nobody to tell.
+        with suppress(OSError):
             rest = memoryview("".join(lines).encode("utf-8", "backslashreplace"))
             while rest:
                 rest = rest[os.write(self._file, rest) :]

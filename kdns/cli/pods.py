@@ -14,11 +14,12 @@ import msgspec
 from msgspec import Struct
 
 from kdns.cli import logs
-from kdns.config.addresses import Address, is_address
+from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError
 from kdns.records.manifest_shapes import Pod, Service
 from kdns.stub.pods import for_pod
 from kdns.stub.resolver_config import ResolverConfig
+from kdns.wire.names import is_address
 
 if TYPE_CHECKING:
     from kdns.config.access import ApiAccess

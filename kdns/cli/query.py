@@ -19,14 +19,14 @@ from msgspec.structs import replace
 from kdns.cli import serve, servers
 from kdns.cli.telling import Teller, conclude, ignore, to_json
 from kdns.config import flags
-from kdns.config.addresses import Address, is_address
+from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError
 from kdns.stub import resolver_config
 from kdns.stub.flavours import FLAVOURS
 from kdns.stub.resolver_config import ResolverConfig
 from kdns.stub.walk import ADDRESSES, Result, walk
 from kdns.wire.constants import Type
-from kdns.wire.names import BadNameError, reverse, to_text, wire_from_text
+from kdns.wire.names import BadNameError, is_address, reverse, to_text, wire_from_text
 from kdns.wire.presentation import rdata_text
 from kdns.wire.scalars import class_number, type_number
 

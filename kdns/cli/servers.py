@@ -13,8 +13,8 @@ def read(word: str, port: int) -> Address:
 
     Raises ``ConfigError``; a host name is resolved by the system.
     """
-    from kdns.config.addresses import is_address
     from kdns.upstream.resolv import ResolvError, addresses
+    from kdns.wire.names import is_address
 
     text = word.removeprefix("@")
     host = text

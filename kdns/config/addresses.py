@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from msgspec import Struct
 
 
@@ -15,15 +13,6 @@ class Address(Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def is_address(text: str) -> bool:
-    """Whether it is an IP address, maybe with an IPv6 scope."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def parse_address(text: str) -> Address:

@@ -12,10 +12,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.config.addresses import is_address
 from kdns.config.tree import ConfigError, Key, Location, ServerBlock
 from kdns.wire import names
-from kdns.wire.names import Name
+from kdns.wire.names import Name, is_address
 
 DEFAULT_PORTS: Final = {"tls": 853}  # RFC 7858 section 3.1; dns has the port that the caller gives
 NOT_YET: Final = ("https", "https3", "grpc", "quic", "doq", "doh", "unix")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
-from kdns.config.addresses import Address, is_address
+from kdns.config.addresses import Address
+from kdns.wire.names import is_address
+
+MAX_SERVERS: Final = 3
+"""Libraries ask no more: ``MAXNS`` of glibc and musl; Go has the same."""
 
 
 class ResolvConf(Struct, frozen=True):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from kdns.config.addresses import Address, is_address, parse_address
+from kdns.config.addresses import Address, parse_address
 from kdns.config.tree import Option
+from kdns.wire.names import is_address
 
 
 def read_address(option: Option, text: str) -> Address:

@@ -20,11 +20,11 @@ from kdns.records.lookup import is_exposed
 from kdns.records.objects import Kind, Service
 from kdns.records.outcome import View
 from kdns.records.reachable import Place, Shown
-from kdns.records.services import external_target, is_address, pack
+from kdns.records.services import external_target, pack
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Key, Record
-from kdns.wire.names import BadNameError, Name, address_of, skip, to_wire
+from kdns.wire.names import BadNameError, Name, address_of, is_address, skip, to_wire
 
 _TIMES: Final = (7200, 1800, 86400)
 """Refresh, retry and expire of the SOA in seconds; the peer's."""

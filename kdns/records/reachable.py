@@ -16,8 +16,8 @@ from kdns.records.holders import outside
 from kdns.records.index import Index
 from kdns.records.objects import Port, Service
 from kdns.records.outcome import Asked, View
-from kdns.records.services import endpoint_label, is_address, port_matches
-from kdns.wire.names import Name
+from kdns.records.services import endpoint_label, port_matches
+from kdns.wire.names import Name, is_address
 
 MAX_NODES: Final = 16
 """Of a cluster with more nodes, so many stand in an answer: each of them forwards a node port."""

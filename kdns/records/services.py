@@ -7,7 +7,6 @@ a CNAME. The names below it are an endpoint's label, ``_port._proto``, and with 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
 from typing import Final
 
 from msgspec import Struct
@@ -18,7 +17,7 @@ from kdns.records.outcome import Asked, Outcome, Reason, View
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Record
-from kdns.wire.names import MAX_LABEL, BadNameError, Name, skip, to_wire, wire_from_text
+from kdns.wire.names import MAX_LABEL, BadNameError, Name, is_address, skip, to_wire, wire_from_text
 
 _PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
 _SLICES: Final = (Kind.SLICE,)
@@ -132,15 +131,6 @@ def external_target(text: str) -> bytes | None:
         return wire_from_text(text.rstrip(".") + ".")
     except BadNameError:
         return None
-
-
-def is_address(text: str) -> bool:
-    """Whether an entry is an address and not a host name."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _cluster(view: View, subject: Subject, service: Service) -> Outcome:

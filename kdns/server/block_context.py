@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from time import time
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kdns.config.access import Access, base
 from kdns.config.tree import ServerBlock
 from kdns.metrics import Metrics
 from kdns.plugins.interface import Offer
-from kdns.plugins.metadata import Reader
 from kdns.records.index import Index
 from kdns.responder import Responder
 from kdns.server.clusters import Cluster
@@ -28,6 +27,9 @@ from kdns.upstream.pool import Pool
 from kdns.wire.message import Answer, Query
 from kdns.wire.message import Key as DependencyKey
 from kdns.wire.names import Name
+
+if TYPE_CHECKING:
+    from kdns.plugins.metadata import Reader
 
 T = TypeVar("T")
 

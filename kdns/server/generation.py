@@ -190,12 +190,13 @@ class Generation:
 
 
 def _view(planned: Plan, context: BlockContext) -> View | None:
-    if planned.first("view") is None:
+    settings = planned.first("view")
+    if settings is None:
         return None
     from kdns.plugins import view  # noqa: PLC0415 - as chain.SUPPORTED has it
 
-    settings = planned.first("view")
-    return view.View(settings, context) if isinstance(settings, view.Settings) else None
+    assert isinstance(settings, view.Settings)
+    return view.View(settings, context)
 
 
 def _offers_recursion(planned: Plan) -> bool:

@@ -11,9 +11,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from kdns.config.addresses import Address, is_address
+from kdns.config.addresses import Address
+from kdns.config.resolv_conf import MAX_SERVERS
 from kdns.records.manifest_shapes import DnsConfig, PodSpec
-from kdns.stub.resolver_config import MAX_SERVERS, ResolverConfig, in_namespace, with_option
+from kdns.stub.resolver_config import ResolverConfig, in_namespace, with_option
+from kdns.wire.names import is_address
 
 MAX_SEARCH: Final = 32
 """The kubelet's limit (MaxDNSSearchPaths)."""

@@ -12,8 +12,6 @@ from kdns.config import resolv_conf
 from kdns.config.addresses import Address
 from kdns.records.search import NDOTS, search_list
 
-MAX_SERVERS: Final = 3
-"""``MAXNS`` of glibc and musl; Go has the same."""
 MAX_NDOTS: Final = 15
 
 
@@ -43,7 +41,7 @@ def parse(text: str, port: int = 53) -> ResolverConfig:
     """What a ``resolv.conf`` comes to. What is no known word is passed over, as libraries do."""
     conf = resolv_conf.parse(text, port)
     search = tuple(name for each in conf.search if (name := each.strip(".")))
-    told = ResolverConfig(conf.servers[:MAX_SERVERS], search)
+    told = ResolverConfig(conf.servers[: resolv_conf.MAX_SERVERS], search)
     return reduce(with_option, conf.options, told)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 from typing import Final
 
-from kdns.config.addresses import Address, is_address, parse_address
+from kdns.config.addresses import Address, parse_address
+from kdns.wire.names import is_address
 
 PORT: Final = 53
 

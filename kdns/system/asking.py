@@ -12,7 +12,7 @@ from kdns.config.addresses import Address
 from kdns.system.machine import printable
 from kdns.upstream.client import UpstreamError, ask
 from kdns.wire import names
-from kdns.wire.constants import Flag, Rcode, Type
+from kdns.wire.constants import Flag, Type, rcode_name
 from kdns.wire.message import Edns, Query
 from kdns.wire.presentation import strings
 
@@ -79,11 +79,9 @@ async def _ask(question: Question) -> Reply:
     except UpstreamError as error:
         return Reply(words=printable(str(error)).lower())
     texts = [error.text for error in response.errors if error.text]
-    known = {code.value: code.name for code in Rcode}
-    rcode = known.get(response.rcode, f"RCODE{response.rcode}")
     told = [b"".join(strings(r.rdata)) for r in response.answer if r.rtype == Type.TXT]
     return Reply(
-        rcode,
+        rcode_name(response.rcode),
         bool(response.answer),
         printable(texts[0]) if texts else "",
         tuple(printable(text.decode(errors="replace")) for text in told),

@@ -9,11 +9,12 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.config.addresses import Address, is_address
+from kdns.config.addresses import Address
 from kdns.system import dnsmasq, macos, plain, resolved, windows
 from kdns.system.addresses import PORT, domain
 from kdns.system.machine import Machine
 from kdns.system.steps import Plan, PlanError, Wanted
+from kdns.wire.names import is_address
 
 
 class SplitDns(Struct, frozen=True):

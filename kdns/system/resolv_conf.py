@@ -8,16 +8,13 @@ from msgspec.structs import replace
 
 from kdns.config import resolv_conf
 from kdns.config.addresses import Address
-from kdns.config.resolv_conf import ResolvConf
+from kdns.config.resolv_conf import MAX_SERVERS, ResolvConf
 from kdns.system.addresses import PORT, domain
 
 PATH: Final = "/etc/resolv.conf"
 
 STUBS: Final = frozenset({Address("127.0.0.53", PORT), Address("127.0.0.54", PORT)})
 """Where systemd-resolved listens."""
-
-MAX_SERVERS: Final = 3
-"""The C library reads no more (``MAXNS``)."""
 
 
 def parse(text: str) -> ResolvConf:

@@ -163,6 +163,15 @@ def is_below(name: Name, zone: Name) -> bool:
     return not zone or name[-len(zone) :] == zone
 
 
+def is_address(text: str) -> bool:
+    """Whether it is an IP address, maybe with an IPv6 scope, and not a host name."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def reverse(address: str) -> Name:
     """The name that holds the PTR of an address (RFC 1035 section 3.5, RFC 3596 section 2.5)."""
     return from_text(ip_address(address).reverse_pointer)

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kdns.config.addresses import is_address
+from kdns.wire.names import is_address
 from tests.stub.beside import Case
 
 ROOT = Path(__file__).parents[2]

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from kdns.config.addresses import Address, is_address, parse_address
+from kdns.config.addresses import Address, parse_address
 from kdns.config.tree import ConfigError, Option
 from kdns.upstream import resolv
 from kdns.upstream.client import Target
 from kdns.upstream.resolv import ResolvError
 from kdns.wire import names
+from kdns.wire.names import is_address
 
 if TYPE_CHECKING:
     from kdns.plugins.forward.settings import Settings
