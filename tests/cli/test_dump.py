@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dns.message
@@ -90,7 +90,8 @@ def serving(messages: Iterable[dns.message.Message], rest: bytes = b"") -> Itera
 
         def serve() -> None:
             connection, _ = listener.accept()
-            with connection, connection.makefile("rb") as stream:
+            # Who has read enough closes, and does not wait for the rest.
+            with connection, connection.makefile("rb") as stream, suppress(ConnectionError):
                 question = stream.read(int.from_bytes(stream.read(2), "big"))
                 for message in messages:
                     data = question[:2] + message.to_wire()[2:]

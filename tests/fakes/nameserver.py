@@ -11,9 +11,11 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Literal, TypeAlias
 
+import dns.exception
 import dns.flags
 import dns.message
 import dns.name
@@ -123,7 +125,8 @@ class NameServer:
     def hang_up(self) -> None:
         """Close the connections that are open."""
         for connection in self._open:
-            connection.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # The other side may have been first.
+                connection.shutdown(socket.SHUT_RDWR)
         self._open.clear()
 
     def refuse_tcp(self) -> None:
@@ -183,7 +186,7 @@ class NameServer:
                     self.tcp.append(question)
                     for data in self._replies(question, "tcp"):
                         connection.sendall(struct.pack("!H", len(data)) + data)
-        except (OSError, ValueError):
+        except (OSError, ValueError, dns.exception.DNSException):
             pass
         finally:
             connection.close()
