@@ -132,8 +132,9 @@ class Context(Protocol):
     def text_file(self, path: str, reload: float, read: Callable[[str], T]) -> Followed[T]:
         """What ``read`` makes of the text of a file, looked at every ``reload`` seconds (0: never).
 
-        ``read`` is called with "" while there is no such file, and may be called in a thread. Answers
-        from it depend on ``file_key(path)``.
+        ``read`` is called with "" while there is no such file, and may be called in a thread. If it
+        raises ``ConfigError``, that ends the start; later it is logged, and what was read before stays.
+        Answers from it depend on ``file_key(path)``.
         """
 
     def metadata(self, query: Query, label: str, answer: Answer | None = None) -> str:

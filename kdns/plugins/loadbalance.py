@@ -8,6 +8,7 @@ answer says so, and is made anew each time that there is something to choose.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import count
 from random import choices
@@ -21,7 +22,7 @@ from kdns.config.tree import Option
 from kdns.plugins.interface import Context, Followed, Handler, file_key
 from kdns.plugins.options import read_options
 from kdns.plugins.root import rooted
-from kdns.plugins.weights import WeightFile, Weights
+from kdns.plugins.weights import Weights, parse_weights
 from kdns.wire.constants import Rcode, Type
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import from_wire
@@ -110,7 +111,8 @@ class Balancer:
         self.file: Followed[Weights] | None = None
         if settings.weights:
             path = rooted(settings.weights, context.block)
-            self.file = context.text_file(path, settings.reload, WeightFile(path).read)
+            read = partial(parse_weights, path=path)
+            self.file = context.text_file(path, settings.reload, read)
             self.keys = frozenset((file_key(path),))
 
     async def answer(self, query: Query) -> Answer:

@@ -7,39 +7,16 @@ www.example.com
 
 from __future__ import annotations
 
-import logging
 from ipaddress import ip_address
 from typing import Final, TypeAlias
 
 from kdns.config.tree import ConfigError, Location
 from kdns.wire.names import BadNameError, Name, from_text
 
-logger: Final = logging.getLogger("kdns.loadbalance")
-
 MAX_WEIGHT: Final = 255
 
 Weights: TypeAlias = dict[Name, dict[bytes, int]]
 """By owner and packed address."""
-
-
-class WeightFile:
-    """Reads the text of the file. A mistake is fatal at the start; later it leaves what was read before."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._value: Weights = {}
-        self._was_read = False
-
-    def read(self, text: str) -> Weights:
-        """Raises ``ConfigError`` as long as nothing was read."""
-        try:
-            self._value = parse_weights(text, self.path)
-        except ConfigError as error:
-            if not self._was_read:
-                raise
-            logger.warning("%s; going on with what was last read", error)
-        self._was_read = self._was_read or bool(text)
-        return self._value
 
 
 def parse_weights(text: str, path: str) -> Weights:

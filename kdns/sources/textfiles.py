@@ -1,7 +1,7 @@
 """Text files that directives read (a hosts file): loaded at the start, read again when they change.
 
 Knows nothing of what the text means: whoever asks for the file gives the function that reads it. A
-file that goes away, or cannot be read, leaves what was last read in service.
+file that goes away, cannot be read, or has a mistake in it leaves what was last read in service.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final, Generic, TypeVar
 
 from watchfiles import awatch
 
+from kdns.config.tree import ConfigError
 from kdns.plugins.interface import file_key
 from kdns.sources.zone_loading import Signature, signature
 from kdns.wire.message import Key
@@ -56,8 +57,14 @@ class TextFile(Generic[T_co]):
         return self._value
 
     def load(self) -> None:
-        """Read it, before ``run``; a file that is not there is waited for."""
-        self._take(self._look())
+        """Read it, before ``run``; a file that is not there is waited for.
+
+        Raises ``ConfigError`` if ``read`` does.
+        """
+        looked = self._look()
+        if isinstance(looked[1], ConfigError):
+            raise looked[1]
+        self._take(looked)
 
     async def run(self) -> None:
         """Follow changes until cancelled; returns at once where there are no reloads."""
@@ -98,19 +105,19 @@ class TextFile(Generic[T_co]):
             logger.info("%s has changed, read again", self.path)
             self._on_change(frozenset((file_key(self.path),)))
 
-    def _look(self) -> tuple[Signature, str | OSError, T_co | None]:
+    def _look(self) -> tuple[Signature, str | OSError | ConfigError, T_co | None]:
         """The signature is from before the reading: what changes meanwhile is read once more."""
         seen = signature((self.path,))
         try:
             text = read(self.path)
-        except OSError as error:
+            return seen, text, None if text == self._text else self._read(text)
+        except (OSError, ConfigError) as error:
             return seen, error, None
-        return seen, text, None if text == self._text else self._read(text)
 
-    def _take(self, looked: tuple[Signature, str | OSError, T_co | None]) -> bool:
+    def _take(self, looked: tuple[Signature, str | OSError | ConfigError, T_co | None]) -> bool:
         """Whether the file says something else now."""
         self._seen, text, value = looked
-        if isinstance(text, OSError):
+        if not isinstance(text, str):
             self._complain(text)
             return False
         self._problem = ""
@@ -121,11 +128,13 @@ class TextFile(Generic[T_co]):
         self._text, self._value = text, value
         return True
 
-    def _complain(self, error: OSError) -> None:
-        problem = error.strerror or str(error)
+    def _complain(self, error: OSError | ConfigError) -> None:
+        problem = str(error)
+        if isinstance(error, OSError):
+            problem = f"{self.path}: {error.strerror or error}"
         if problem != self._problem:
             self._problem = problem
-            logger.warning("%s: %s; going on with what was last read", self.path, problem)
+            logger.warning("%s; going on with what was last read", problem)
 
 
 def read(path: str) -> str:

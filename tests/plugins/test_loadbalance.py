@@ -13,7 +13,7 @@ import pytest
 
 from kdns.config.tree import ConfigError
 from kdns.plugins.loadbalance import Settings
-from kdns.plugins.weights import WeightFile, parse_weights
+from kdns.plugins.weights import parse_weights
 from kdns.wire.message import FOREVER, Answer
 from tests.plugins.chains import Chain, refusal, settings
 from tests.plugins.peers import Peers, check
@@ -115,21 +115,18 @@ def test_preferred_networks_come_first() -> None:
     assert {answer.keep_until for answer in answers} == {0.0}
 
 
-def test_a_file_that_changes(caplog: pytest.LogCaptureFixture) -> None:
-    file = WeightFile("w")
-    assert file.read("") == {}
-    with pytest.raises(ConfigError, match="w:1: expected a name before the first address"):
-        file.read("192.0.2.1 3")
-    good = file.read(WEIGHTS)
-    assert good[("www", "test")] == {bytes((192, 0, 2, 1)): 3, bytes((192, 0, 2, 2)): 1}
-    assert file.read("a.test\nb c d\n") == good
-    assert "w:2: expected a name, or an address and its weight; going on" in caplog.text
-    assert file.read("a.test\n::1 255\n") == {("a", "test"): {bytes(15) + b"\1": 255}}
+def test_a_file_s_text() -> None:
+    assert parse_weights("", "w") == {}
+    weights = parse_weights(WEIGHTS, "w")
+    assert weights[("www", "test")] == {bytes((192, 0, 2, 1)): 3, bytes((192, 0, 2, 2)): 1}
+    assert parse_weights("a.test\n::1 255\n", "w") == {("a", "test"): {bytes(15) + b"\1": 255}}
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        ("192.0.2.1 3", "w:1: expected a name before the first address"),
+        ("a.test\nb c d\n", "w:2: expected a name, or an address and its weight"),
         ("a.test\n192.0.2.1", "w:2: expected a weight after 192.0.2.1"),
         ("a.test\n192.0.2.300 1", "w:2: '192.0.2.300' does not appear to be"),
         ("a.test\n192.0.2.1 256", "w:2: expected a weight of 1 to 255, got '256'"),
