@@ -6,17 +6,15 @@ Clusters outlive a reload: equal access, same index, nothing is listed again.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import time
-from typing import Final
 
 from msgspec.structs import replace
 
 from kdns.config.access import Access, ApiAccess, base
 from kdns.records.index import Index
 from kdns.records.objects import Change
+from kdns.server import tasks
 from kdns.sources.apiserver import ApiServer
 from kdns.sources.connection import ObserveRequest
 from kdns.sources.manifests import Manifests
@@ -24,8 +22,6 @@ from kdns.sources.snapshots import Snapshots
 from kdns.sources.transport import AccessError
 from kdns.status import SourceStatus
 from kdns.wire.message import Key
-
-logger: Final = logging.getLogger("kdns.server")
 
 Changed = Callable[[set[Key]], None]
 
@@ -97,28 +93,17 @@ class WatchedCluster(Cluster):
         super().start(changed)
         if self._task is not None:
             return
-        self._task = self._run(self._source.run(), "watching")
+        name = self.status.name
+        self._task = tasks.start(self._source.run(), f"{name}: watching")
         if self._snapshots is not None and isinstance(self._source, ApiServer):
-            self._saving = self._run(self._snapshots.run(self._source), "its snapshot")
-
-    def _run(self, work: Coroutine[None, None, None], what: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=self.status.name)
-        task.add_done_callback(partial(self._ended, what))
-        return task
-
-    def _ended(self, what: str, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()):
-            # Its loop is meant to survive everything: this is a mistake of ours, and nobody is served
-            # by going down with it.
-            logger.critical("%s: %s ended: %r", self.status.name, what, error, exc_info=error)
+            self._saving = tasks.start(self._snapshots.run(self._source), f"{name}: its snapshot")
 
     async def stop(self) -> None:
         if self._snapshots is not None and self._saving is not None:
             self._snapshots.stop()
             await asyncio.gather(self._saving, return_exceptions=True)
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await tasks.cancel([self._task])
         if isinstance(self._source, ApiServer):
             await self._source.close()
 

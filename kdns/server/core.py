@@ -19,7 +19,7 @@ from kdns.derivation.messages import Batch
 from kdns.derivation.observed import Tap
 from kdns.metrics import Metrics
 from kdns.plugins.kubernetes.stage import STALE_AFTER
-from kdns.server import exports
+from kdns.server import exports, tasks
 from kdns.server.clusters import Cluster, Clusters
 from kdns.server.generation import Generation, plan, wanted_clusters
 from kdns.server.sockets import Endpoint, Sockets
@@ -48,7 +48,8 @@ class Core:
         self.sockets = Sockets(shared_port=shared_port)
         self.clusters = Clusters(self._changed, make_cluster)
         self.generation: Generation | None = None
-        self._zone_tasks: list[asyncio.Task[None]] = []
+        self._running: list[asyncio.Task[None]] = []
+        """What runs while the generation is in use."""
         self._stale: set[str] = set()
         self._frozen = False
         self._tap: Tap | None = None
@@ -84,9 +85,9 @@ class Core:
         for endpoint in closed:
             exports.retire(self.metrics, endpoint)
         await self.clusters.commit(prepared.wanted, prepared.clusters)
-        before = self._zone_tasks
-        self._zone_tasks = [asyncio.create_task(run) for run in prepared.generation.running]
-        await cancel(before)
+        before = self._running
+        self._running = [tasks.start(work) for work in prepared.generation.running]
+        await tasks.cancel(before)
         if reloaded:
             self._thaw()
 
@@ -115,7 +116,7 @@ class Core:
     async def stop(self, seconds: float) -> int:
         """Answer what was asked, at most so long, and end; return how many were cut off."""
         cut = await self.sockets.drain(seconds)
-        await cancel(self._zone_tasks)
+        await tasks.cancel(self._running)
         await self.clusters.stop()
         return cut
 
@@ -140,11 +141,3 @@ class Core:
         if self.generation is not None:
             self.generation.forget(keys)
         self.sockets.drop(keys)
-
-
-async def cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait for their end."""
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from importlib import import_module
 from time import time
 from typing import Final
@@ -23,8 +23,9 @@ from kdns.derivation.zone import ZONE as EXPLANATIONS
 from kdns.listeners.http import HttpListener
 from kdns.plugins import errors
 from kdns.records.objects import Change
+from kdns.server import tasks
 from kdns.server.clusters import Cluster, WatchedCluster
-from kdns.server.core import Core, cancel
+from kdns.server.core import Core
 from kdns.server.errors import UNUSABLE, as_config_error
 from kdns.server.generation import Generation
 from kdns.server.latency import record_programming, request_observer
@@ -68,7 +69,7 @@ class Server:
         self.reloader = Reloader(load, self.core, self.workers, http, self.pages)
         self.started = asyncio.Event()
         self._stop = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[object]] = set()
         self._began = time()
         self._late: set[str] = set()
 
@@ -102,10 +103,10 @@ class Server:
             except UNUSABLE as error:
                 stopping.cancel()
                 raise as_config_error(error) from error
-            self._tasks.append(asyncio.create_task(self._watch_sources()))
+            self._start(self._watch_sources())
             if self.changes is not None:
-                self._tasks.append(asyncio.create_task(self.reloader.follow(self.changes)))
-            self._tasks.append(asyncio.create_task(self._prepare_scrapes()))
+                self._start(self.reloader.follow(self.changes))
+            self._start(self._prepare_scrapes())
             self._announce()
             self.started.set()
         await stopping
@@ -160,13 +161,12 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         for number in (signal.SIGHUP, signal.SIGUSR1):  # CoreDNS reloads at SIGUSR1
-            loop.add_signal_handler(number, self._reload_soon)
+            loop.add_signal_handler(number, lambda: self._start(self.reload()))
 
-    def _reload_soon(self) -> None:
-        self._tasks.append(asyncio.create_task(self._reload_quietly()))
-
-    async def _reload_quietly(self) -> None:
-        await self.reload()
+    def _start(self, work: Coroutine[None, None, object]) -> None:
+        task = tasks.start(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # ---- the end
 
@@ -179,7 +179,7 @@ class Server:
         cut, _ = await asyncio.gather(self.core.stop(DRAIN), self.workers.stop(DRAIN))
         if cut:
             logger.warning("%d questions were cut off", cut)
-        await cancel(self._tasks)
+        await tasks.cancel(self._tasks)
         await self.reloader.close()
         errors.flush()
         if not self.quiet:

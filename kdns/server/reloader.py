@@ -22,7 +22,8 @@ from kdns.listeners.health_probe import probe_forever
 from kdns.listeners.http import HttpListener
 from kdns.metrics import families
 from kdns.plugins import debug, health
-from kdns.server.core import Core, cancel
+from kdns.server import tasks
+from kdns.server.core import Core
 from kdns.server.debug_socket import DebugSocket, Host
 from kdns.server.errors import UNUSABLE
 from kdns.server.generation import Generation
@@ -87,7 +88,7 @@ class Reloader:
     async def close(self) -> None:
         """End what was opened beside the core and the workers."""
         if self._probe is not None:
-            await cancel([self._probe])
+            await tasks.cancel([self._probe])
         await self._http.close()
         await self._debug.close()
 
@@ -120,11 +121,11 @@ class Reloader:
 
     async def _probe_health(self, generation: Generation) -> None:
         if self._probe is not None:
-            await cancel([self._probe])
+            await tasks.cancel([self._probe])
         address = next((s.address for s in health_settings(generation)), None)
         if address is not None:
             probing = probe_forever(address.host, address.port, self._core.metrics)
-            self._probe = asyncio.create_task(probing)
+            self._probe = tasks.start(probing)
 
     @property
     def _is_wanted(self) -> bool:

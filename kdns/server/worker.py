@@ -13,6 +13,7 @@ import socket
 from typing import Final
 
 from kdns.derivation.messages import Batch, Watch
+from kdns.server import tasks
 from kdns.server.channel import (
     Apply,
     Channel,
@@ -24,7 +25,7 @@ from kdns.server.channel import (
     unpack,
 )
 from kdns.server.clusters import Cluster
-from kdns.server.core import Core, cancel
+from kdns.server.core import Core
 from kdns.server.errors import UNUSABLE
 
 logger: Final = logging.getLogger("kdns.server")
@@ -46,7 +47,7 @@ class Worker:
 
     async def run(self) -> None:
         """Until told to end, or there is nobody to tell it."""
-        reporting = asyncio.create_task(self._report_forever())
+        reporting = tasks.start(self._report_forever())
         seconds = ORPHANED
         async for message in self.channel.messages():
             match message:
@@ -62,7 +63,7 @@ class Worker:
                     break
                 case _:
                     pass
-        await cancel([reporting])
+        await tasks.cancel([reporting])
         cut = await self.core.stop(seconds)
         if cut:
             logger.warning("worker: %d questions were cut off", cut)

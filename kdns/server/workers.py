@@ -11,6 +11,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
 from time import monotonic
 from typing import Final
@@ -18,6 +19,7 @@ from typing import Final
 from kdns.config.tree import ConfigError, ServerBlock
 from kdns.derivation.messages import Batch, Watch
 from kdns.records.objects import Change, Kind, Replaced
+from kdns.server import tasks
 from kdns.server.channel import (
     Channel,
     Configure,
@@ -59,7 +61,8 @@ class Workers:
         self.size, self.core = size, core
         self.blocks: tuple[ServerBlock, ...] = ()
         self._numbers = count(1)
-        self._running: dict[int, WorkerProcess] = {}
+        self.running: dict[int, WorkerProcess] = {}
+        """By number."""
         self._keepers: list[asyncio.Task[None]] = []
         self._watcher: Callable[[Batch], None] | None = None
         self._answers: asyncio.Queue[str] | None = None
@@ -69,7 +72,7 @@ class Workers:
     async def start(self, blocks: tuple[ServerBlock, ...]) -> None:
         """Start all and wait until they serve. Raises ``ConfigError`` when one cannot."""
         self.blocks, self._answers = blocks, asyncio.Queue()
-        self._keepers = [asyncio.create_task(self._keep()) for _ in range(self.size)]
+        self._keepers = [tasks.start(self._keep()) for _ in range(self.size)]
         try:
             async with asyncio.timeout(START):
                 for _ in range(self.size):
@@ -82,12 +85,12 @@ class Workers:
     def configure(self, blocks: tuple[ServerBlock, ...]) -> None:
         """Have all serve another configuration, which the main process serves already."""
         self.blocks = blocks
-        for worker in self._running.values():
+        for worker in self.running.values():
             self._tell_all(worker)
 
     def forward(self, cluster: Cluster, change: Change) -> None:
         """Pass a change on."""
-        if not self._running:
+        if not self.running:
             return
         for number, known in enumerate(self.core.clusters):
             if known is cluster:
@@ -109,7 +112,7 @@ class Workers:
         self._send_all(Drain(seconds))
         if self._keepers:
             _, late = await asyncio.wait(self._keepers, timeout=seconds + 1)
-            for worker in self._running.values():
+            for worker in self.running.values():
                 worker.process.kill()
             if late:
                 await asyncio.wait(late, timeout=1)
@@ -121,28 +124,46 @@ class Workers:
         pause = 0.0
         while not self._stopping:
             started = monotonic()
-            worker = await self._spawn()
-            await self._listen(worker)
-            code = await worker.process.wait()
-            del self._running[worker.number]
-            self.core.metrics.forget(worker.number)
+            try:
+                worker = await self._spawn()
+            except OSError as error:  # no more processes, or files, are to be had
+                self._note_serving(f"cannot be started: {error}")
+                logger.error("a worker cannot be started: %s", error)
+            else:
+                await self._attend(worker)
             if not self._stopping:
-                logger.warning("worker %d ended with status %d; replacing it", worker.number, code)
                 settled = monotonic() - started > SETTLED
                 pause = 0.0 if settled else min(max(2 * pause, 0.1), MAX_PAUSE)
                 await asyncio.sleep(pause)
 
+    async def _attend(self, worker: WorkerProcess) -> None:
+        """To its end."""
+        await self._listen(worker)
+        code = await worker.process.wait()
+        del self.running[worker.number]
+        self.core.metrics.forget(worker.number)
+        if not self._stopping:
+            logger.warning("worker %d ended with status %d; replacing it", worker.number, code)
+
+    def _note_serving(self, problem: str) -> None:
+        if self._answers is not None:
+            self._answers.put_nowait(problem)
+
     async def _spawn(self) -> WorkerProcess:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            theirs.set_inheritable(True)
-            process = await asyncio.create_subprocess_exec(
-                *COMMAND, str(theirs.fileno()), pass_fds=[theirs.fileno()]
-            )
+        """Raises ``OSError``."""
+        with ExitStack() as undo:
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            with theirs:
+                theirs.set_inheritable(True)
+                process = await asyncio.create_subprocess_exec(
+                    *COMMAND, str(theirs.fileno()), pass_fds=[theirs.fileno()]
+                )
+            undo.pop_all()
         ours.setblocking(False)
         worker = WorkerProcess(next(self._numbers), await Channel.open(ours), process)
         self._tell_all(worker)
-        self._running[worker.number] = worker
+        self.running[worker.number] = worker
         return worker
 
     def _tell_all(self, worker: WorkerProcess) -> None:
@@ -165,8 +186,7 @@ class Workers:
         async for message in worker.channel.messages():
             match message:
                 case Serving(problem):
-                    if self._answers is not None:
-                        self._answers.put_nowait(problem)
+                    self._note_serving(problem)
                     if problem:
                         logger.error("worker %d goes on as before: %s", worker.number, problem)
                 case Batch() if self._watcher is not None:
@@ -178,7 +198,7 @@ class Workers:
         worker.channel.close()
 
     def _send_all(self, message: Message) -> None:
-        for worker in self._running.values():
+        for worker in self.running.values():
             if not worker.channel.send(message):
                 logger.error("worker %d does not keep up; replacing it", worker.number)
                 worker.process.kill()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import signal
 import socket
@@ -11,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import dns.exception
 import dns.message
@@ -20,7 +22,10 @@ import dns.rcode
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.cluster.processes import free_port
+from kdns.config.tree import ConfigError
+from tests.cluster.processes import free_dns_port, free_port
+from tests.server.running import InProcess
+from tests.waiting import until
 
 ASKERS: Final = 24
 """Each from a port of its own: all of them reaching one of two processes has odds of 1 in 8 million."""
@@ -202,3 +207,42 @@ def test_an_address_in_use_is_an_error_at_start(tmp_path: Path) -> None:
     assert done.returncode == 1
     said = f"kdns: cannot listen on 127.0.0.1:{port}: Address already in use ("
     assert done.stderr.startswith(said)
+
+
+async def test_a_worker_that_cannot_be_started_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, refusals = asyncio.create_subprocess_exec, 2
+
+    async def spawn(*command: str, **options: Any) -> asyncio.subprocess.Process:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise OSError(errno.EAGAIN, "no more processes")
+        return await real(*command, **options)
+
+    server = InProcess(f".:{free_dns_port()} {{\nbind 127.0.0.1\nwhoami\n}}\n", workers=2)
+    await server.start()
+    try:
+        running = server.server.workers.running
+        (first,) = running.values()
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn)
+        first.process.kill()
+        await until(lambda: running and first not in running.values())
+        assert caplog.text.count("a worker cannot be started: [Errno 11] no more processes") == 2
+    finally:
+        assert await server.stop() == 0
+
+
+async def test_no_worker_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def spawn(*_: str, **__: Any) -> asyncio.subprocess.Process:
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn)
+    server = InProcess(f".:{free_dns_port()} {{\nbind 127.0.0.1\nwhoami\n}}\n", workers=2)
+    try:
+        with pytest.raises(ConfigError, match=r"a worker cannot serve: .*no more processes"):
+            await server.start()
+    finally:  # else the end of the process would
+        await server.server.workers.stop(0)
+        await server.server.core.stop(0)
