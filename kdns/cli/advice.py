@@ -46,7 +46,7 @@ _ADVICE: Final = [
     ),
     (re.compile(r"no namespace (?P<ns>[^ ;]+)"), ["kubectl get namespaces"]),
     (
-        re.compile(_SERVICE + r".*its selector matches no Pod"),
+        re.compile(_SERVICE + r".*its selector matches no running Pod"),
         [
             "kubectl get service -n {ns} {name} -o jsonpath='{{.spec.selector}}'",
             "kubectl get pods -n {ns} --show-labels",

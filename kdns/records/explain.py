@@ -18,6 +18,7 @@ from kdns.records.objects import Endpoint, Kind, Port
 from kdns.records.outcome import Asked, Outcome, Reason, View
 from kdns.records.search import artefact
 from kdns.records.services import endpoint_label
+from kdns.wire.constants import Type
 from kdns.wire.message import Key
 from kdns.wire.names import Name
 from kdns.wire.presentation import CONTROL_ESCAPES
@@ -43,13 +44,22 @@ def explain(index: Index, view: View, outcome: Outcome, zone: Name | None = None
     asked = outcome.asked
     if outcome.reason is None or asked is None:
         return "", ()
-    if outcome.reason in _SPECIAL:
+    keys: tuple[Key, ...] = ()
+    if outcome.reason is Reason.NO_SUCH_TYPE:
+        text = no_such_type(outcome.has)
+    elif outcome.reason in _SPECIAL:
         text, keys = _SPECIAL[outcome.reason](index, view, asked)
     else:
-        text, keys = _FIXED[outcome.reason].format(asked=asked, service=_full(asked)), ()
+        text = _FIXED[outcome.reason].format(asked=asked, service=_full(asked))
     if ";" not in text:
         text += _lengthened(view, asked, outcome.reason, zone or view.primary)
     return cut(text), keys
+
+
+def no_such_type(has: Iterable[Type]) -> str:
+    """For NODATA at a name that has records of other types."""
+    only = ", ".join(kind.name for kind in has)
+    return "the name exists but has no record of this type" + (f", only {only}" if only else "")
 
 
 def remark(index: Index, view: View, outcome: Outcome) -> str:
@@ -59,15 +69,19 @@ def remark(index: Index, view: View, outcome: Outcome) -> str:
         return ""
     if asked.title != "Service":  # what a ServiceImport's address leads to is not known here
         return ""
+    closing = False
     for piece in index.slices(asked.namespace, asked.service):  # mostly there is one, and it is
         for each in piece.endpoints:
             if each.ready:
                 return ""
+            closing = closing or each.terminating
     service = index.service(asked.namespace, asked.service)
     known = view.endpoints and Kind.SLICE in index.synced
     if not known or service is None or not service.cluster_ips:
         return ""
-    return cut(f"{_no_ready(index, asked)}; nobody answers at its ClusterIP")
+    # Where no endpoint is ready, kube-proxy goes on with those that terminate and still serve.
+    then = "" if closing else "; nobody answers at its ClusterIP"
+    return cut(_no_ready(index, asked) + then)
 
 
 def _lengthened(view: View, asked: Asked, reason: Reason, zone: Name) -> str:
@@ -83,7 +97,6 @@ def _lengthened(view: View, asked: Asked, reason: Reason, zone: Name) -> str:
 
 
 _FIXED: Final = {
-    Reason.NO_SUCH_TYPE: "the name exists but has no record of this type",
     Reason.EMPTY_NON_TERMINAL: "only names below this one have records",
     Reason.NOT_A_KUBERNETES_NAME: "not of the form SERVICE.NAMESPACE.svc or ADDRESS.NAMESPACE.pod",
     Reason.NO_ENDPOINT_IN_ZONE: "Service {service} has no ready endpoint in this topology zone",
@@ -233,18 +246,19 @@ def _none_ready(index: Index, view: View, asked: Asked) -> _Explained:
 
 def _no_ready(index: Index, asked: Asked) -> str:
     service = index.service(asked.namespace, asked.service)
-    total = sum(len(piece.endpoints) for piece in index.slices(asked.namespace, asked.service))
+    # A Pod with addresses of both families is in a slice for each.
+    waiting: dict[str, str] = {}
+    for piece in index.slices(asked.namespace, asked.service):
+        for endpoint in piece.endpoints:
+            if name := endpoint.pod or "".join(endpoint.addresses[:1]):
+                waiting.setdefault(name, name + (" (terminating)" * endpoint.terminating))
     kind = "headless, " if service and service.headless else ""
-    text = f"{asked.title} {_full(asked)} exists, {kind}0 of {total} endpoints ready"
-    if not total and service and asked.title == "Service":
-        text += "; its selector matches no Pod" if service.selects else "; it has no selector"
-    waiting = [
-        (endpoint.pod or endpoint.addresses[0]) + (" (terminating)" if endpoint.terminating else "")
-        for piece in index.slices(asked.namespace, asked.service)
-        for endpoint in piece.endpoints
-        if endpoint.addresses
-    ]
-    return text + (f": {_list(waiting)}" if waiting else "")
+    text = f"{asked.title} {_full(asked)} exists, {kind}0 of {len(waiting)} endpoints ready"
+    if not waiting and service and asked.title == "Service":
+        # Pods without address, and such as have ended, are no endpoints.
+        matches = "its selector matches no running Pod"
+        text += f"; {matches if service.selects else 'it has no selector'}"
+    return text + (f": {_list(list(waiting.values()))}" if waiting else "")
 
 
 def _no_port(index: Index, view: View, asked: Asked) -> _Explained:

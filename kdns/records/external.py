@@ -14,9 +14,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.records import reachable
+from kdns.records.explain import no_such_type
 from kdns.records.holders import outside
 from kdns.records.index import Index
-from kdns.records.lookup import is_exposed
+from kdns.records.lookup import APEX_TYPES, is_exposed
 from kdns.records.objects import Kind, Service
 from kdns.records.outcome import View
 from kdns.records.reachable import Place, Shown
@@ -30,7 +31,6 @@ _TIMES: Final = (7200, 1800, 86400)
 """Refresh, retry and expire of the SOA in seconds; the peer's."""
 _SERVER: Final = "ns1"
 _MASTER: Final = "hostmaster"
-_NO_SUCH_TYPE: Final = "the name exists but has no record of this type"
 
 
 class Found(Struct, frozen=True):
@@ -87,7 +87,7 @@ class External:
         if qtype == Type.SOA:
             return Found(answer=(self.soa(origin),), keys=(("serial",),))
         if qtype != Type.NS:
-            return Found(why=_NO_SUCH_TYPE)
+            return Found(why=no_such_type(APEX_TYPES))
         target = to_wire((_SERVER, *self.shown.apex), origin)
         addresses, keys = self._own_addresses()
         additional = [record for a in addresses for record in self._address(target, a, None)]
@@ -135,7 +135,7 @@ class External:
             return Found(exists=False, keys=tuple(keys), why=why, needs=(Kind.SERVICE,))
         records = [Record(qname, Type.PTR, self.shown.ttl, target) for target in targets]
         if qtype != Type.PTR:
-            return Found(keys=tuple(keys), why=_NO_SUCH_TYPE)
+            return Found(keys=tuple(keys), why=no_such_type((Type.PTR,)))
         return Found(answer=tuple(records), keys=tuple(keys))
 
     # ---- Services
@@ -193,7 +193,8 @@ class External:
             follow = qtype not in {Type.CNAME, Type.ANY}
             return Found(answer=(record,), keys=keys, target=target if follow else b"")
         records = [record for host in hosts for record in self._address(qname, host, qtype)]
-        return Found(answer=tuple(records), keys=keys, why=_NO_SUCH_TYPE)
+        why = "" if records else no_such_type(_types(places))
+        return Found(answer=tuple(records), keys=keys, why=why)
 
     def _address(self, owner: bytes, host: str, qtype: int | None) -> Iterator[Record]:
         """An A or AAAA record; nothing for a host name, or where the type is another."""
@@ -237,3 +238,14 @@ class External:
             return to_wire((*labels, service.name, service.namespace), origin)
         except BadNameError:
             return None
+
+
+def _types(places: list[Place]) -> Iterator[Type]:
+    """What there is at a name with these places; not of one that is an alias."""
+    reached = [place for place in places if is_address(place.host)]
+    if any(":" not in place.host for place in reached):
+        yield Type.A
+    if any(":" in place.host for place in reached):
+        yield Type.AAAA
+    if any(place.port for place in reached):
+        yield Type.SRV

@@ -23,6 +23,7 @@ from kdns.wire.message import Key, Record
 from kdns.wire.names import BadNameError, Name, address_of, skip, to_wire
 
 SPEC_VERSION: Final = "1.1.0"  # Kubernetes DNS specification, section 2.2
+APEX_TYPES: Final = (Type.SOA, Type.NS)
 SPEC_VERSION_TTL: Final = 28800  # seconds; the value of the specification's example
 
 
@@ -88,11 +89,10 @@ def is_exposed(index: Index, view: View, namespace: str) -> bool:
     return Kind.NAMESPACE not in index.synced and not view.labelled and namespace in index.services
 
 
-def nodata(
-    asked: Asked, *keys: Key, reason: Reason = Reason.NO_SUCH_TYPE, needs: tuple[Kind, ...] = ()
-) -> Outcome:
-    """The name exists without such a record."""
-    return Outcome(keys=keys, reason=reason, asked=asked, needs=needs)
+def nodata(asked: Asked, *keys: Key, has: tuple[Type, ...] = ()) -> Outcome:
+    """The name exists without such a record; without ``has``, only names below it have any."""
+    reason = Reason.NO_SUCH_TYPE if has else Reason.EMPTY_NON_TERMINAL
+    return Outcome(keys=keys, reason=reason, asked=asked, has=has)
 
 
 def nxdomain(asked: Asked, reason: Reason, *keys: Key, needs: tuple[Kind, ...] = ()) -> Outcome:
@@ -106,16 +106,16 @@ def _structure(
     """Names that exist for the tree's sake: the apex, dns-version, svc, pod and the namespaces."""
     if labels == ("dns-version",):
         record = Record(qname, Type.TXT, SPEC_VERSION_TTL, rdata.strings(SPEC_VERSION))
-        return Outcome(answer=(record,)) if qtype == Type.TXT else nodata(asked)
+        return Outcome(answer=(record,)) if qtype == Type.TXT else nodata(asked, has=(Type.TXT,))
     if labels in {(), ("svc",), ("pod",), ("dns",)}:
-        return nodata(asked, reason=Reason.EMPTY_NON_TERMINAL if labels else Reason.NO_SUCH_TYPE)
+        return nodata(asked, has=() if labels else APEX_TYPES)
     if asked.kind == "other":
         return nxdomain(asked, Reason.NOT_A_KUBERNETES_NAME)
     if asked.kind == "pod" and view.pods is PodMode.DISABLED:
         return nxdomain(asked, Reason.PODS_DISABLED)
     key = ("ns", asked.namespace)
     if is_exposed(index, view, asked.namespace):
-        return nodata(asked, key, reason=Reason.EMPTY_NON_TERMINAL)
+        return nodata(asked, key)
     return nxdomain(asked, Reason.NO_NAMESPACE, key, needs=(Kind.NAMESPACE,))
 
 
@@ -137,6 +137,7 @@ def _service(index: Index, view: View, subject: Subject, labels: Name) -> Outcom
         asked,
         outcome.needs,
         outcome.target,
+        outcome.has,
     )
 
 
@@ -154,8 +155,9 @@ def _pod(index: Index, view: View, asked: Asked, qname: bytes, qtype: int) -> Ou
         keys = (key, ("pod", str(address)))
         if all(pod.namespace != asked.namespace for pod in index.pods_at(str(address))):
             return nxdomain(asked, Reason.NO_POD_AT_ADDRESS, *keys, needs=(Kind.POD,))
-    if qtype != (Type.A if address.version == 4 else Type.AAAA):
-        return nodata(asked, *keys)
+    kind = Type.A if address.version == 4 else Type.AAAA
+    if qtype != kind:
+        return nodata(asked, *keys, has=(kind,))
     return Outcome(answer=(Record(qname, qtype, view.ttl, address.packed),), keys=keys)
 
 
@@ -175,16 +177,16 @@ def _dashed(label: str) -> IPv4Address | IPv6Address | None:
 def _reverse(index: Index, view: View, zone: Name, name: Name, qname: bytes, qtype: int) -> Outcome:
     asked = Asked("other")
     if name == zone:
-        return nodata(asked)
+        return nodata(asked, has=APEX_TYPES)
     if name == ("dns", *zone):  # above ns.dns, which the SOA of every zone names
-        return nodata(asked, reason=Reason.EMPTY_NON_TERMINAL)
+        return nodata(asked)
     needs = (Kind.SERVICE, Kind.SLICE) if view.endpoints else (Kind.SERVICE,)
     address = address_of(name)
     if address is None:
         prefix = prefix_of(name)
         key = ("prefix", prefix or "")
         if prefix and index.has_addresses_below(prefix):
-            return nodata(asked, key, reason=Reason.EMPTY_NON_TERMINAL)
+            return nodata(asked, key)
         return nxdomain(asked, Reason.NO_NAME_AT_ADDRESS, key, needs=needs)
     keys, targets = _names_at(index, view, address)
     if not targets:
@@ -192,7 +194,7 @@ def _reverse(index: Index, view: View, zone: Name, name: Name, qname: bytes, qty
             needs = (*needs, Kind.NAMESPACE)
         return nxdomain(asked, Reason.NO_NAME_AT_ADDRESS, *keys, needs=needs)
     if qtype != Type.PTR:
-        return nodata(asked, *keys)
+        return nodata(asked, *keys, has=(Type.PTR,))
     records = tuple([Record(qname, Type.PTR, view.ttl, target) for target in targets])
     return Outcome(answer=records, keys=keys)
 

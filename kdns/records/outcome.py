@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from kdns.records.objects import Kind
+from kdns.wire.constants import Type
 from kdns.wire.message import Key, Record
 from kdns.wire.names import Name
 
@@ -100,3 +101,5 @@ class Outcome(Struct, frozen=True):
     """Kinds that must be synced before a negative outcome is the truth."""
     target: bytes = b""
     """Where a CNAME in ``answer`` leads, if that is still to be followed."""
+    has: tuple[Type, ...] = ()
+    """Where the name exists without a record of the type asked: those that it has."""

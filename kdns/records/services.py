@@ -256,11 +256,22 @@ def located_records(view: View, subject: Subject, found: list[Location]) -> Outc
     match subject.qtype:
         case Type.A | Type.AAAA:
             records = _addresses(view, subject, found)
-            return Outcome(answer=records) if records else _empty()
+            return Outcome(answer=records) if records else _other_types(subject, found)
         case Type.SRV:
             return _locators(view, subject, found)
         case _:
-            return _empty()
+            return _other_types(subject, found)
+
+
+def _other_types(subject: Subject, found: list[Location]) -> Outcome:
+    """NODATA, where there are records of another type."""
+    there = {
+        Type.A: any(":" not in location.address for location in found),
+        Type.AAAA: any(":" in location.address for location in found),
+        Type.SRV: any(location.port for location in found),
+    }
+    has = tuple([kind for kind, is_there in there.items() if is_there and kind != subject.qtype])
+    return Outcome(reason=Reason.NO_SUCH_TYPE, has=has)
 
 
 def _addresses(view: View, subject: Subject, found: list[Location]) -> tuple[Record, ...]:
@@ -306,5 +317,5 @@ def _locators(view: View, subject: Subject, found: list[Location]) -> Outcome:
         kind = Type.A if len(packed) == 4 else Type.AAAA
         additional.setdefault((target, location.address), Record(target, kind, view.ttl, packed))
     if not answer:
-        return _empty()
+        return _other_types(subject, found)
     return Outcome(answer=tuple(answer.values()), additional=tuple(additional.values()))

@@ -121,7 +121,7 @@ REASONS = {
     "no namespace web; Service web is in namespace a, b: web.a.svc": "ask for web.a",
     "namespace b does not exist or is not exposed here": "kubectl get namespace b --show-labels",
     "Service a/b exists, headless, 0 of 2 endpoints ready: b-0, b-1": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
-    "Service a/b exists, 0 of 0 endpoints ready; its selector matches no Pod": "kubectl get service -n a b -o jsonpath='{.spec.selector}'",
+    "Service a/b exists, 0 of 0 endpoints ready; its selector matches no running Pod": "kubectl get service -n a b -o jsonpath='{.spec.selector}'",
     "Service a/b exists, 0 of 0 endpoints ready; it has no selector": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
     "Service a/b has no ready endpoint called c": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
     "Service a/b has no port _x._tcp; it has _y._tcp": "kubectl get service -n a b -o jsonpath='{.spec.ports}'",

@@ -202,6 +202,7 @@ OWN = {
     "its port": ("_http._tcp.lb.shop.example.org. SRV", "NOERROR; _http._tcp.lb.shop.example.org. 5 SRV 0 100 80 lb.shop.example.org.; + lb.shop.example.org. 5 A 192.0.2.2", ""),
     "nothing": ("inside.shop.example.org. A", f"NXDOMAIN; {SOA}", "Service shop/inside has no external address and no node port"),
     "alias": ("away.shop.example.org. A", "NOERROR; away.shop.example.org. 5 CNAME a.outside.test.; a.outside.test. 30 A 198.51.100.7", ""),
+    "no such type": ("lb.shop.example.org. TXT", f"NOERROR; {SOA}", "the name exists but has no record of this type, only A, SRV"),
     "no name": ("odd.shop.example.org. A", f"NOERROR; {SOA}", "the name exists but has no record of this type"),
 }  # fmt: skip
 

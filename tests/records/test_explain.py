@@ -23,9 +23,14 @@ DOWN = Endpoint(("172.0.0.1",), ready=False, pod="db-0")
 OBJECTS: tuple[Object, ...] = (
     *(Namespace(name) for name in ("shop", "store", "a", "b", "c", "d", "prod")),
     Service("shop", "web", cluster_ips=("10.0.0.1",), ports=(HTTP, Port("dns", "udp", 53))),
+    Service("shop", "both", cluster_ips=("10.0.0.11", "fd00::11"), ports=(HTTP,)),
+    Service("shop", "portless", cluster_ips=("fd00::12",)),
     Service("shop", "unnamed", cluster_ips=("10.0.0.2",), ports=(Port("", "tcp", 80),)),
     Service("shop", "db", headless=True),
     Slice("shop", "db-1", "db", (DOWN, replace(DOWN, pod="db-1"), replace(DOWN, pod="")), (HTTP,)),
+    Service("shop", "families", headless=True),
+    Slice("shop", "families-4", "families", (DOWN, replace(DOWN, pod="db-1"))),
+    Slice("shop", "families-6", "families", (replace(DOWN, addresses=("fd00::1",)),)),
     Service("shop", "many", headless=True),
     Service("shop", "leaving", headless=True),
     Slice(
@@ -64,6 +69,7 @@ SOME = replace(VIEW, namespaces=frozenset({"shop"}))
 LABELLED = replace(VIEW, labelled=True)
 
 NDOTS = "; a search list has appended to redis.prod, which exists (ndots)"
+OTHER_TYPES = "the name exists but has no record of this type, only"
 MAYBE = "; if a search list appended shop.svc.cluster.local, {} is what was meant (ndots)"
 SURE = "; a search list has appended shop.svc.cluster.local to {} (ndots)"
 SURELY = SURE.format("web.shop.svc.cluster.local")
@@ -76,7 +82,18 @@ NO_ADDRESS = (
 )
 
 TEXTS: list[tuple[View, str, str]] = [
-    (VIEW, "web.shop.svc TXT", "the name exists but has no record of this type"),
+    (VIEW, "web.shop.svc TXT", f"{OTHER_TYPES} A, SRV"),
+    (VIEW, "web.shop.svc AAAA", f"{OTHER_TYPES} A, SRV"),
+    (VIEW, "both.shop.svc TXT", f"{OTHER_TYPES} A, AAAA, SRV"),
+    (VIEW, "portless.shop.svc SRV", f"{OTHER_TYPES} AAAA"),
+    (VIEW, "_http._tcp.up.shop.svc TXT", f"{OTHER_TYPES} A, SRV"),
+    (VIEW, "172-0-0-9.up.shop.svc AAAA", f"{OTHER_TYPES} A, SRV"),
+    (VIEW, "dns-version A", f"{OTHER_TYPES} TXT"),
+    (VIEW, "cluster.local. A", f"{OTHER_TYPES} SOA, NS"),
+    (INSECURE, "10-0-0-1.shop.pod AAAA", f"{OTHER_TYPES} A"),
+    (INSECURE, "fd00--1.shop.pod SRV", f"{OTHER_TYPES} AAAA"),
+    (VIEW, "9.0.0.172.in-addr.arpa. A", f"{OTHER_TYPES} PTR"),
+    (VIEW, "in-addr.arpa. PTR", f"{OTHER_TYPES} SOA, NS"),
     (VIEW, "shop.svc A", "only names below this one have records"),
     (VIEW, "_tcp.web.shop.svc A", "only names below this one have records"),
     (VIEW, "nope A", FORM),
@@ -173,6 +190,11 @@ TEXTS: list[tuple[View, str, str]] = [
     ),
     (
         VIEW,
+        "families.shop.svc A",
+        "Service shop/families exists, headless, 0 of 2 endpoints ready: db-0, db-1",
+    ),
+    (
+        VIEW,
         "many.shop.svc A",
         "Service shop/many exists, headless, 0 of 9 endpoints ready: p0, p1, p2 …",
     ),
@@ -184,7 +206,7 @@ TEXTS: list[tuple[View, str, str]] = [
     (
         VIEW,
         "nobody.shop.svc A",
-        "Service shop/nobody exists, headless, 0 of 0 endpoints ready; its selector matches no Pod",
+        "Service shop/nobody exists, headless, 0 of 0 endpoints ready; its selector matches no running Pod",
     ),
     (
         VIEW,
@@ -194,7 +216,7 @@ TEXTS: list[tuple[View, str, str]] = [
     (
         replace(VIEW, ignore_empty=True),
         "web.shop.svc A",
-        "Service shop/web exists, 0 of 0 endpoints ready; its selector matches no Pod",
+        "Service shop/web exists, 0 of 0 endpoints ready; its selector matches no running Pod",
     ),
     (VIEW, "ep.web.shop.svc A", "Service shop/web has no ready endpoint called ep"),
     (
@@ -282,9 +304,14 @@ def test_a_positive_outcome_needs_no_words() -> None:
         (
             "web.shop.svc SRV",
             (
-                "Service shop/web exists, 0 of 0 endpoints ready; its selector matches no Pod; "
+                "Service shop/web exists, 0 of 0 endpoints ready; its selector matches no running Pod; "
                 "nobody answers at its ClusterIP"
             ),
+        ),
+        # kube-proxy goes on with those that still serve, where there are no others.
+        (
+            "closing.shop.svc A",
+            "Service shop/closing exists, 0 of 2 endpoints ready: db-0, db-1 (terminating)",
         ),
         ("busy.shop.svc A", ""),
         ("up.shop.svc A", ""),
@@ -298,6 +325,10 @@ def test_what_is_surprising_about_a_positive_outcome(question: str, text: str) -
             *OBJECTS,
             Service("shop", "idle", cluster_ips=("10.0.0.20",)),
             Slice("shop", "idle-1", "idle", (DOWN,)),
+            Service("shop", "closing", cluster_ips=("10.0.0.22",)),
+            Slice(
+                "shop", "closing-1", "closing", (DOWN, replace(DOWN, pod="db-1", terminating=True))
+            ),
             Service("shop", "busy", cluster_ips=("10.0.0.21",)),
             Slice("shop", "busy-1", "busy", (DOWN, replace(DOWN, ready=True))),
         )

@@ -135,7 +135,7 @@ REASONS: Final = {
         "Service shop/db exists, headless, 0 of 2 endpoints ready: db-0, db-1 (terminating)"
     ),
     f"nobody.shop.svc.{D}": (
-        "Service shop/nobody exists, headless, 0 of 0 endpoints ready; its selector matches no Pod"
+        "Service shop/nobody exists, headless, 0 of 0 endpoints ready; its selector matches no running Pod"
     ),
     f"byhand.shop.svc.{D}": (
         "Service shop/byhand exists, headless, 0 of 0 endpoints ready; it has no selector"
@@ -154,7 +154,7 @@ REASONS: Final = {
     f"10-244-0-2.idle.shop.svc.{D}": (
         "Service shop/idle has no ready endpoint called 10-244-0-2; it is not ready"
     ),
-    f"web.shop.svc.{D} TXT": "the name exists but has no record of this type",
+    f"web.shop.svc.{D} TXT": ("the name exists but has no record of this type, only A, SRV"),
     f"shop.svc.{D}": "only names below this one have records",
     f"address.shop.svc.{D}": (
         "Service shop/address: externalName must be a domain name, it is an IP address or not "

@@ -15,7 +15,7 @@ from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
 from kdns.records.explain import cut, explain, remark
 from kdns.records.index import Index
-from kdns.records.lookup import lookup, shown, zone_wire
+from kdns.records.lookup import lookup, nodata, shown, zone_wire
 from kdns.records.outcome import Asked, Outcome, Reason
 from kdns.records.services import pack
 from kdns.wire import rdata
@@ -122,12 +122,13 @@ class Cluster:
             answer, additional = servers.records(zone_wire(qname, name, zone), qname)
             return Outcome(answer=answer, additional=additional, keys=keys)
         records = [
-            Record(qname, qtype, self.view.ttl, packed)
+            Record(qname, Type.A if len(packed) == 4 else Type.AAAA, self.view.ttl, packed)
             for packed in map(pack, servers.addresses())
-            if qtype == (Type.A if len(packed) == 4 else Type.AAAA)
         ]
-        reason = None if records else Reason.NO_SUCH_TYPE
-        return Outcome(answer=tuple(records), keys=keys, reason=reason, asked=Asked("other"))
+        if answer := tuple([record for record in records if record.rtype == qtype]):
+            return Outcome(answer=answer, keys=keys)
+        has = dict.fromkeys(Type(record.rtype) for record in records)
+        return nodata(Asked("other"), *keys, has=tuple(has))
 
     def _index(self, step: Step) -> Index:
         return shown(self.index, self.view, step.zone)
