@@ -29,7 +29,7 @@ from kdns.derivation.messages import (
     requests,
 )
 from kdns.plugins import fault
-from kdns.wire.names import Name
+from kdns.wire.names import Name, to_text
 
 logger: Final = logging.getLogger("kdns.server")
 
@@ -38,6 +38,7 @@ MAX_UNREAD: Final = 1024 * 1024
 """Octets: a watcher that is slower misses what comes then, and is told how much."""
 MAX_CONNECTIONS: Final = 16
 MAX_FAULTS: Final = 64
+NONE_SET: Final = "no fault was set for {} (kdns fault list has those that were)"
 
 
 class Host:
@@ -135,7 +136,10 @@ class DebugSocket:
                 case ClearFaults(""):
                     faults = {}
                 case ClearFaults(name):
-                    faults = _without(faults, fault.name_of(name, Option(fault.NAME)))
+                    cleared = fault.name_of(name, Option(fault.NAME))
+                    faults = _without(faults, cleared)
+                    if faults == self._faults:
+                        return self._done(NONE_SET.format(to_text(cleared)))
                 case _:
                     return self._done()
         except ConfigError as error:

@@ -237,6 +237,7 @@ def test_a_fault_set_once_more_begins_its_chances_anew(site: Site) -> None:
         (["set", "web"], "expected: set NAME WHAT…, list, or clear [NAME]"),
         (["set", "web..", "drop"], "'web..' has an empty label"),
         (["clear", "web.."], "'web..' has an empty label"),
+        (["clear", "web"], "kdns: no fault was set for web. (kdns fault list has those that were)"),
         (["list", "web"], "expected: set NAME WHAT…, list, or clear [NAME]"),
     ],
 )
