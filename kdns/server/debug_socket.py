@@ -38,7 +38,6 @@ MAX_UNREAD: Final = 1024 * 1024
 """Octets: a watcher that is slower misses what comes then, and is told how much."""
 MAX_CONNECTIONS: Final = 16
 MAX_FAULTS: Final = 64
-NONE_SET: Final = "no fault was set for {} (kdns fault list has those that were)"
 
 
 class Host:
@@ -126,26 +125,12 @@ class DebugSocket:
     # ---- faults
 
     async def _change(self, request: SetFault | ClearFaults | ListFaults) -> Done:
-        faults = dict(self._faults)
+        if isinstance(request, ListFaults):
+            return self._done()
         try:
-            match request:
-                case SetFault(words):
-                    option = fault.from_words(words)
-                    settings = fault.parse(option)
-                    faults = _without(faults, settings.name) | {str(settings): option}
-                case ClearFaults(""):
-                    faults = {}
-                case ClearFaults(name):
-                    cleared = fault.name_of(name, Option(fault.NAME))
-                    faults = _without(faults, cleared)
-                    if faults == self._faults:
-                        return self._done(NONE_SET.format(to_text(cleared)))
-                case _:
-                    return self._done()
+            faults = _changed(self._faults, request)
         except ConfigError as error:
             return self._done(str(error))
-        if len(faults) > MAX_FAULTS:
-            return self._done(f"there are {MAX_FAULTS} faults already")
         # The same once more begins its chances anew, so that a run can be repeated.
         if faults != self._faults or isinstance(request, SetFault):
             if not await self._host.put_faults(tuple(faults.values())):
@@ -174,6 +159,25 @@ class DebugSocket:
                 continue
             writer.write(frame(Batch(batch.seen, batch.missed + missed, batch.pods)))
             self._watchers[writer] = 0
+
+
+def _changed(faults: dict[str, Option], request: SetFault | ClearFaults) -> dict[str, Option]:
+    """What there is after a request. Raises ``ConfigError`` for one that cannot be."""
+    if isinstance(request, SetFault):
+        option = fault.from_words(request.words)
+        settings = fault.parse(option)
+        rest = _without(faults, settings.name)
+        if len(rest) == MAX_FAULTS:
+            raise ConfigError(f"there are {MAX_FAULTS} faults already")
+        return rest | {str(settings): option}
+    if not request.name:
+        return {}
+    name = fault.name_of(request.name, Option(fault.NAME))
+    rest = _without(faults, name)
+    if rest == faults:
+        reason = f"no fault was set for {to_text(name)} (kdns fault list has those that were)"
+        raise ConfigError(reason)
+    return rest
 
 
 def _without(faults: dict[str, Option], name: Name) -> dict[str, Option]:
