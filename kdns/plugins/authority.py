@@ -72,12 +72,18 @@ class Authority(Struct, frozen=True):
         fallthrough: Fallthrough,
         next_handler: Handler,
     ) -> Answer:
-        """The answer, or the next directive's for names that the zone has not and ``fallthrough`` covers."""
+        """The answer, or the next directive's for names that the zone has not and ``fallthrough`` covers.
+
+        Where nobody answers then, the zone does: the name is below it, and does not exist.
+        """
         answer, missing = await self.answer(query, *found)
-        if missing and not answer.answer and fallthrough.covers(query.name):
-            passed = await next_handler(query)
-            return replace(passed, keys=passed.keys | answer.keys)
-        return answer
+        if not missing or answer.answer or not fallthrough.covers(query.name):
+            return answer
+        passed = await next_handler(query)
+        keys = passed.keys | answer.keys
+        if passed.handled:
+            return replace(passed, keys=keys)
+        return replace(answer, keys=keys, keep_until=min(answer.keep_until, passed.keep_until))
 
     async def _chase(self, query: Query, answer: Answer, target: bytes) -> Answer:
         """Follow an alias out of the zone, through the whole server."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from kdns.plugins import chain, ignored
 from kdns.plugins.chain import ORDER, SUPPORTED
 from kdns.wire.constants import Rcode
 from tests.plugins.chains import Chain, block, refusal
+from tests.plugins.peers import Peers, check
 
 NOT_DIRECTIVES = {"authority", "chain", "interface", "log_format", "third_party", "zones"}
 """Modules beside the directives'; a new one is named here, or is a directive in ``ORDER``."""
@@ -168,5 +170,53 @@ def test_the_end_of_the_chain() -> None:
     ],
 )
 def test_a_name_in_no_zone_is_refused_where_only_zones_answer(text: str, rcode: Rcode) -> None:
-    """As CoreDNS has it: another server may know, and nothing went wrong here."""
+    """Another server may know, and nothing went wrong here."""
     assert Chain(f". {{\n{text}\n}}\n").ask("web. A").rcode == rcode
+
+
+ENDS = """
+one {
+    bind 127.0.0.1
+    file FOLDER/db.z.one z.one {
+        fallthrough
+    }
+}
+two {
+    bind 127.0.0.1
+    auto {
+        directory FOLDER
+    }
+}
+three {
+    bind 127.0.0.1
+    auto z.three {
+        directory FOLDER
+    }
+}
+four {
+    bind 127.0.0.1
+    template IN A z.four
+}
+five {
+    bind 127.0.0.1
+    whoami
+}
+"""
+
+
+def test_ends_of_chains_beside_coredns(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        (tmp_path / f"db.z.{name}").write_text(
+            "@ 5 SOA ns h 1 2 3 4 5\n@ 5 NS ns\nns 5 A 192.0.2.1\n"
+        )
+    peers = Peers(ENDS, tmp_path)
+    names = ("x.one", "ns.z.one", "x.z.one", "x.two", "x.three", "x.four", "x.z.four", "six")
+    intended = {
+        "x.z.one A": "fallthrough, and nobody answers: the name does not exist",
+        "x.three A": "another server may know, as with file",
+    }
+    try:
+        check(peers, [f"{name} A" for name in names], intended)
+        assert peers.ask("kdns", "x.z.one A").startswith("NXDOMAIN AA")
+    finally:
+        peers.stop()

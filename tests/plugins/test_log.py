@@ -190,7 +190,7 @@ FORMAT = (
     "{>id} {remote} {type} {class} {name} {proto} {size} {>do} {>bufsize} {rcode} {>rflags} "
     "{>opcode} { {type} {nope} {/a} | {duration} {/log/class}"
 )
-# Not compared: a question whose CNAME was followed (logged there with the target's name), and names with
+# Not compared: a question whose CNAME was followed (the target has a line of its own there), and names with
 # spaces, "$" or "'" (escaped otherwise).
 QUESTIONS = [
     ("a.Example.org.", "A"),
