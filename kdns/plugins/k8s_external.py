@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from kdns.config.tree import Option
 from kdns.plugins import kubernetes
 from kdns.plugins.interface import Context, Handler
+from kdns.plugins.kubernetes import freshness
 from kdns.plugins.zones import (
     Fallthrough,
     longest_match,
@@ -20,17 +21,17 @@ from kdns.plugins.zones import (
     parse_zones,
     served_zones,
 )
+from kdns.records.explain import cut
 from kdns.records.external import External, Found
 from kdns.records.lookup import zone_wire
 from kdns.records.reachable import Shown
-from kdns.wire.constants import Class, ErrorCode, Rcode, Type
+from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
-from kdns.wire.names import BadNameError, Name, from_text, from_wire
+from kdns.wire.names import BadNameError, Name, from_text, from_wire, wire_to_text
 
 NAME: Final = "k8s_external"
 MAX_TTL: Final = 3600  # seconds; the peer's limit
 MAX_CHAIN: Final = 10
-_MAX_REASON: Final = 199
 
 
 class Settings(Struct, frozen=True):
@@ -136,25 +137,26 @@ class Stage:
         keys: frozenset[Key] = frozenset(found.keys)
         authority: tuple[Record, ...] = ()
         errors: tuple[ExtendedError, ...] = ()
+        now = self.context.now()
+        stale = freshness.staleness(query, self.status, now)
         if not found.answer:
             authority = (self.external.soa(zone_wire(query.qname, query.name, zone)),)
             keys |= {("serial",)}
         if query.wants_reason and (text := found.note if found.answer else found.why):
-            errors = (ExtendedError(ErrorCode.OTHER, text[:_MAX_REASON]),)
+            errors = (ExtendedError(ErrorCode.OTHER, cut(text)),)
         return Answer(
             rcode=Rcode.NOERROR if found.exists else Rcode.NXDOMAIN,
             answer=found.answer,
             authority=authority,
             additional=found.additional,
-            errors=errors,
+            errors=(*errors, *stale),
             keys=keys,
-            keep_until=float("inf") if self.status.synced else 0.0,
+            keep_until=freshness.keep_until(self.status, now, stale=bool(stale)),
             plugin=NAME,
         )
 
     def _failed(self, query: Query) -> Answer:
-        text = f"not synced yet: {self.status.problem}"[:_MAX_REASON]
-        errors = (ExtendedError(ErrorCode.NOT_READY, text),) if query.wants_reason else ()
+        errors = freshness.not_synced(query, self.status)
         return Answer(
             Rcode.SERVFAIL, authoritative=False, errors=errors, keep_until=0.0, plugin=NAME
         )
@@ -183,6 +185,7 @@ class Stage:
         answered = told.handled and told.rcode in {Rcode.NOERROR, Rcode.NXDOMAIN}
         kept = replace(
             answer,
+            errors=tuple(dict.fromkeys((*answer.errors, *_at_target(query, target, told)))),
             keys=answer.keys | told.keys,
             keep_until=min(answer.keep_until, told.keep_until),
         )
@@ -207,3 +210,14 @@ class Stage:
                 hops=query.hops + 1,
             )
         )
+
+
+def _at_target(query: Query, target: bytes, told: Answer) -> tuple[ExtendedError, ...]:
+    """Why a load balancer's name, or that of an ExternalName, leads nowhere."""
+    if not query.wants_reason:
+        return ()
+    if told.handled and told.rcode == Rcode.NOERROR:
+        return told.errors
+    what = rcode_name(told.rcode) if told.handled else "nothing here answers for it"
+    text = cut(f"the alias leads to {wire_to_text(target)}: {what}")
+    return (ExtendedError(ErrorCode.OTHER, text), *(told.errors if told.handled else ()))

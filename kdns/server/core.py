@@ -18,7 +18,7 @@ from kdns.config.tree import ServerBlock
 from kdns.derivation.messages import Batch
 from kdns.derivation.observed import Tap
 from kdns.metrics import Metrics
-from kdns.plugins.kubernetes.stage import STALE_AFTER
+from kdns.plugins.kubernetes.freshness import STALE_AFTER
 from kdns.server import exports, tasks
 from kdns.server.clusters import Cluster, Clusters
 from kdns.server.generation import Generation, plan, wanted_clusters

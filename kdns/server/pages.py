@@ -11,7 +11,7 @@ from kdns.listeners.http import Endpoint, Page, health_page, metrics_page, ready
 from kdns.metrics import Metrics
 from kdns.plugins import health, kubernetes, prometheus, ready
 from kdns.plugins.chain import Plan
-from kdns.plugins.kubernetes.stage import STALE_AFTER
+from kdns.plugins.kubernetes.freshness import STALE_AFTER
 from kdns.server.generation import Generation
 
 

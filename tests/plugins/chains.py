@@ -30,13 +30,18 @@ T = TypeVar("T")
 
 
 class Chain:
-    """A server with one block. ``objects`` are what its cluster holds, ``local`` its own addresses."""
+    """A server with one block. ``objects`` are what its cluster holds, ``local`` its own addresses.
+
+    A test can change the ``status`` of its source.
+    """
 
     def __init__(
         self, text: str, objects: Iterable[Object] = (), local: tuple[str, ...] = ()
     ) -> None:
         (self.block,) = corefile.parse(text, "Corefile")
         self.index, self.local = Index(), local
+        resources = {kind.value: ResourceStatus(synced=True) for kind in Kind}
+        self.status = SourceStatus("API server test", resources)
         found = tuple(objects)
         for kind in Kind:
             mine = tuple(each for each in found if _KINDS[type(each).__name__] is kind)
@@ -100,7 +105,7 @@ class Chain:
         return await self.handler(query)
 
     def cluster(self, access: Access) -> tuple[Index, SourceStatus]:
-        return self.index, SourceStatus("test", {"services": ResourceStatus(synced=True)})
+        return self.index, self.status
 
     def now(self) -> float:
         return 1_000_000.0

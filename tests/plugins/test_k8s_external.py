@@ -25,7 +25,7 @@ from kdns.records.objects import (
     Slice,
 )
 from kdns.records.reachable import MAX_NODES
-from kdns.wire.constants import Class, Rcode
+from kdns.wire.constants import Class, ErrorCode, Rcode
 from kdns.wire.message import FOREVER
 from tests.plugins.chains import Chain, refusal, settings, told
 
@@ -241,6 +241,50 @@ def test_before_the_nodes_are_known_nothing_is_denied() -> None:
     server = reachable()
     server.index.synced.discard(Kind.NODE)
     assert told(server.ask("web.shop.example.org. A")) == "SERVFAIL"
+
+
+@pytest.mark.parametrize("name", ["web", "elb", "none"])
+def test_stale_answers_say_since_when(name: str) -> None:
+    server = chain()
+    server.status.resources["services"].lost_at = server.now() - 100
+    answer = server.ask(f"{name}.shop.example.org. A")
+    last = answer.errors[-1]
+    assert last.code == ErrorCode.STALE_ANSWER
+    assert last.text == "API server test not reachable since 1970-01-12T13:45:00Z"
+    assert answer.keep_until == server.now() + 1
+    assert server.ask(f"{name}.shop.example.org. A", edns=None).errors == ()
+
+
+@pytest.mark.parametrize(
+    ("target", "reasons"),
+    [
+        ("nobody.test", ["the alias leads to nobody.test.: nothing here answers for it"]),
+        ("gone.test", ["the alias leads to gone.test.: NXDOMAIN"]),
+        (
+            "failed.test",
+            [
+                "the alias leads to failed.test.: SERVFAIL",
+                "the configuration says so (template)",
+            ],
+        ),
+        (
+            "none.shop.svc.cluster.local",
+            [
+                "the alias leads to none.shop.svc.cluster.local.: NXDOMAIN",
+                "no Service none in namespace shop",
+            ],
+        ),
+        ("a.outside.test", []),
+    ],
+)
+def test_where_an_alias_leads(target: str, reasons: list[str]) -> None:
+    fails = "template IN A {} {{\nrcode {}\n}}\n"
+    server = chain(
+        more=fails.format("gone.test", "NXDOMAIN") + fails.format("failed.test", "SERVFAIL")
+    )
+    server.index.apply(Put(service("elb", ingress=(target,))), 8)
+    errors = server.ask("elb.shop.example.org. A").errors
+    assert [error.text for error in errors] == reasons
 
 
 def test_server_behind_a_service_has_that_ones_addresses() -> None:

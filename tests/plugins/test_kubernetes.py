@@ -14,7 +14,6 @@ from kdns.plugins.kubernetes.stage import MAX_CHAIN
 from kdns.plugins.zones import Fallthrough
 from kdns.records.objects import Endpoint, Kind, Namespace, Object, Port, Put, Service, Slice
 from kdns.records.outcome import PodMode
-from kdns.status import ResourceStatus, SourceStatus
 from kdns.wire.constants import Class, Rcode
 from kdns.wire.message import FOREVER, Answer, Edns
 from tests.plugins.chains import Chain, block, refusal, settings, told
@@ -192,7 +191,7 @@ WEB_A = "web.shop.svc.cluster.local. 5 A 10.0.0.1"
 
 
 class Kubernetes(Chain):
-    """A block with the directive, whose source's status a test can set."""
+    """A block with the directive."""
 
     def __init__(
         self,
@@ -201,17 +200,11 @@ class Kubernetes(Chain):
         after: str = "",
         missing: Iterable[Kind] = (),
     ) -> None:
-        self.status = SourceStatus(
-            "API server test", {kind.value: ResourceStatus(synced=True) for kind in Kind}
-        )
         zones = "cluster.local in-addr.arpa ip6.arpa"
         super().__init__(f". {{\nkubernetes {zones} {{\n{options}\n}}\n{after}\n}}", objects)
         for kind in missing:
             self.index.synced.discard(kind)
             self.status.resources[kind.value].synced = False
-
-    def cluster(self, access: object) -> tuple[object, SourceStatus]:  # type: ignore[override]
-        return self.index, self.status
 
     def local_addresses(self) -> tuple[str, ...]:
         return ("192.0.2.9",)

@@ -8,7 +8,6 @@ import pytest
 
 from kdns.plugins.shortnames import Settings
 from kdns.records.objects import Kind, Namespace, Object, Pod, Port, Service
-from kdns.status import ResourceStatus, SourceStatus
 from kdns.wire.constants import Class, Rcode
 from kdns.wire.message import FOREVER, Answer, Edns
 from tests.plugins.chains import Chain, refusal, settings, told
@@ -44,15 +43,11 @@ class Short(Chain):
         objects: Iterable[Object] = OBJECTS,
         missing: Iterable[Kind] = (),
     ) -> None:
-        self.status = SourceStatus(
-            "test", {kind.value: ResourceStatus(synced=kind not in set(missing)) for kind in Kind}
-        )
         kubernetes = "kubernetes cluster.local in-addr.arpa {\nttl 7\n}"
         super().__init__(f". {{\n{text}\n{kubernetes}\n{after}\n}}", objects)
-        self.index.synced -= set(missing)
-
-    def cluster(self, access: object) -> tuple[object, SourceStatus]:  # type: ignore[override]
-        return self.index, self.status
+        for kind in missing:
+            self.index.synced.discard(kind)
+            self.status.resources[kind.value].synced = False
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.plugins.interface import Context, Handler
+from kdns.plugins.kubernetes import freshness
 from kdns.plugins.kubernetes.settings import Settings
 from kdns.plugins.kubernetes.zones import ClusterZones
 from kdns.plugins.zones import longest_match
@@ -20,20 +20,13 @@ from kdns.records.outcome import Asked, Outcome, Reason
 from kdns.records.services import pack
 from kdns.wire import rdata
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
-from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
+from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import Name, from_wire, to_text, wire_to_text
 
 NAME: Final = "kubernetes"
 
 MAX_CHAIN: Final = 10
 """CNAMEs followed for one question; the peer's limit."""
-
-STALE_AFTER: Final = 5.0
-"""Seconds without a connection before answers are called stale: a watch that is taken up again at
-once is nothing that an asker should hear about."""
-
-STALE_KEPT: Final = 1.0
-"""Seconds that an answer is kept which says that it is stale."""
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
@@ -157,7 +150,8 @@ class Cluster:
             at_most, errors = self.settings.max_answers, self._shortened(query, last.outcome)
         elif query.wants_reason and (text := remark(self._index(last), self.view, last.outcome)):
             errors = (ExtendedError(ErrorCode.OTHER, text),)
-        stale = self._staleness(query)
+        now = self.context.now()
+        stale = freshness.staleness(query, self.status, now)
         return Answer(
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
             answer=records,
@@ -165,7 +159,7 @@ class Cluster:
             additional=last.outcome.additional,
             errors=(*errors, *stale),
             keys=frozenset(keys),
-            keep_until=self._keep_until(stale=bool(stale)),
+            keep_until=freshness.keep_until(self.status, now, stale=bool(stale)),
             at_most=at_most,
             plugin=NAME,
         )
@@ -195,35 +189,12 @@ class Cluster:
         text = f"{self.settings.max_answers} of {len(outcome.answer)} records, others next time"
         return (ExtendedError(ErrorCode.OTHER, f"{text} (max_answers)"),)
 
-    def _keep_until(self, *, stale: bool) -> float:
-        """One that is called stale is not kept for ever: the API server's return changes no object."""
-        if not self.status.synced:
-            return 0.0
-        return self.context.now() + STALE_KEPT if stale else FOREVER
-
-    def _staleness(self, query: Query) -> tuple[ExtendedError, ...]:
-        """RFC 8914 section 4.4, with the moment and not the age: a kept answer stays true."""
-        if not query.wants_reason:
-            return ()
-        age = self.status.age(self.context.now())
-        if age < STALE_AFTER:
-            return ()
-        since = datetime.fromtimestamp(self.context.now() - age, UTC)
-        what = (
-            "not reached, this is the snapshot of"
-            if self.status.restored
-            else "not reachable since"
-        )
-        text = f"{self.status.name} {what} {since:%Y-%m-%dT%H:%M:%SZ}"
-        return (ExtendedError(ErrorCode.STALE_ANSWER, text),)
-
     def _not_synced(self, query: Query, step: Step) -> Answer:
         zone = zone_wire(step.qname, step.name, step.zone)
-        text = f"not synced yet: {self.status.problem}"
         return Answer(
             Rcode.SERVFAIL,
             authority=(soa(self.index, self.view, zone),),
-            errors=(ExtendedError(ErrorCode.NOT_READY, text),) if query.wants_reason else (),
+            errors=freshness.not_synced(query, self.status),
             keep_until=0.0,
             plugin=NAME,
         )
