@@ -10,9 +10,10 @@ import pytest
 from tests.cluster.processes import DiedError, Process, wait_until
 
 _STARTER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from tests.cluster.processes import Process
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
 print(Process(["sleep", "600"], Path(sys.argv[1])).pid, flush=True)
 time.sleep(600)
 """
@@ -32,7 +33,10 @@ def test_children_end_with_the_run_however_it_ends(tmp_path: Path, how: signal.S
         comm = Path(f"/proc/{child}/comm")
         wait_until(lambda: comm.read_text() == "sleep\n", 30, "sleep")  # setpriv has done its part
         run.send_signal(how)
-        run.wait(10)
+        try:
+            run.wait(60)
+        finally:
+            run.kill()
     wait_until(lambda: not _alive(child), 60, "the child's end")
 
 

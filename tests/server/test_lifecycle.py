@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import gc
 import os
 import signal
@@ -216,8 +217,9 @@ async def test_a_port_that_the_system_chooses(
 ) -> None:
     server = Running(tmp_path)
     server.text = server.corefile(port=0)
-    taken = [OSError(errno.EADDRINUSE, "taken"), OSError(errno.EADDRINUSE, "taken"), mock.DEFAULT]
-    bind = mock.Mock(wraps=tcp_listener.bind, side_effect=taken)
+    taken = OSError(errno.EADDRINUSE, "taken")
+    results = itertools.chain([taken, taken], itertools.repeat(mock.DEFAULT))
+    bind = mock.Mock(wraps=tcp_listener.bind, side_effect=results)
     monkeypatch.setattr(tcp_listener, "bind", bind)  # others' connections have ports too
     await server.start()
     (endpoint,) = server.server.core.sockets
