@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import itertools
 import gc
+import itertools
 import os
 import signal
 import socket
