@@ -9,10 +9,13 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.plugins.interface import Context, Handler
+from kdns.plugins.options import read_number
 from kdns.wire.message import Answer, Query
 
 DEFAULT: Final = 1232  # octets
-SIZES: Final = range(512, 4097)  # octets; the peer's bounds
+LEAST: Final = 512
+MOST: Final = 4096
+"""Octets; the peer's bounds."""
 
 
 class Settings(Struct, frozen=True):
@@ -27,10 +30,7 @@ def parse(directive: Option) -> Settings:
     directive.no_options()
     if not directive.args:
         return Settings()
-    text = directive.one()
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) in SIZES):
-        directive.fail(f"takes octets from {SIZES[0]} to {SIZES[-1]}, got {text!r}")
-    return Settings(int(text))
+    return Settings(read_number(directive, directive.one(), LEAST, MOST, "octets"))
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from kdns.config import durations
 from kdns.config.tree import Location, Option
 from kdns.plugins.interface import Context, Handler
+from kdns.plugins.options import read_number
 from kdns.plugins.rcodes import rcode_number
 from kdns.wire.constants import ErrorCode, rcode_name
 from kdns.wire.message import Answer, ExtendedError, Query
@@ -26,6 +27,8 @@ NAME: Final = "fault"
 
 MAX_DELAY: Final = 60.0
 """Seconds: each delayed question is kept in memory meanwhile, and nobody waits for longer."""
+
+MAX_SEED: Final = 999_999_999
 
 PLACE: Final = Location("fault set")
 """Where a fault is written that no file has."""
@@ -71,7 +74,7 @@ def parse(directive: Option) -> Settings:
     seed = 0
     for option in directive.options:
         if option.name == "seed":
-            seed = _seed(option)
+            seed = read_number(option, option.one(), 0, MAX_SEED)
         elif option.name in _OPTIONS:
             troubles.append(_trouble(option))
         else:
@@ -83,13 +86,6 @@ def parse(directive: Option) -> Settings:
 
 _OPTIONS: Final[tuple[Kind, ...]] = ("delay", "drop", "rcode", "truncate")
 _TAKES_VALUE: Final = frozenset({"delay", "rcode"})
-
-
-def _seed(option: Option) -> int:
-    text = option.one()
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        option.fail(f"expected a number of at most nine digits, not {text[:40]!r}")
-    return int(text)
 
 
 def _trouble(option: Option) -> Trouble:

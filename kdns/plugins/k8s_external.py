@@ -14,6 +14,7 @@ from kdns.config.tree import Option
 from kdns.plugins import kubernetes
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes import freshness
+from kdns.plugins.options import read_number
 from kdns.plugins.zones import (
     Fallthrough,
     longest_match,
@@ -54,7 +55,8 @@ def parse(directive: Option) -> Settings:
     for option in directive.options:
         match option.name:
             case "ttl":
-                settings = replace(settings, ttl=_ttl(option))
+                ttl = read_number(option, option.one(), 0, MAX_TTL, "seconds")
+                settings = replace(settings, ttl=ttl)
             case "apex":
                 settings = replace(settings, apex=_apex(option))
             case "headless":
@@ -71,13 +73,6 @@ def parse(directive: Option) -> Settings:
                 known = "apex, ttl, headless, nodeports, external_names, fallthrough"
                 option.fail(f"not an option of {NAME}; these are {known}")
     return settings
-
-
-def _ttl(option: Option) -> int:
-    text = option.one()
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= MAX_TTL):
-        option.fail(f"must be a number of seconds from 0 to {MAX_TTL}, not {text!r}")
-    return int(text)
 
 
 def _apex(option: Option) -> Name:

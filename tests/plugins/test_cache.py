@@ -151,7 +151,7 @@ class TestOptions:
             ("cache {\nprefetch\n}", "3: prefetch: expected AMOUNT"),
             ("cache {\nprefetch -1\n}", "3: prefetch: AMOUNT cannot be negative"),
             ("cache {\nprefetch 1 1m 20\n}", "3: prefetch: expected a percentage"),
-            ("cache {\nprefetch 1 1m 95%\n}", "3: prefetch: the percentage must be 10% to 90%"),
+            ("cache {\nprefetch 1 1m 95%\n}", "3: prefetch: expected a percentage from 10 to 90"),
             ("cache {\nserve_stale -1h\n}", "3: serve_stale: cannot be negative"),
             (
                 "cache {\nserve_stale 1h sometimes\n}",

@@ -100,7 +100,7 @@ def test_text(line: str) -> None:
         ("fault a {\ndelay -1s\n}", "3: delay: cannot be negative"),
         ("fault a {\ndrop 101%\n}", "3: drop: expected drop and maybe a share such as 10%"),
         ("fault a {\nrcode 2\n}", "3: rcode: expected a response code such as SERVFAIL, not '2'"),
-        ("fault a {\ndrop\nseed x\n}", "4: seed: expected a number of at most nine digits"),
+        ("fault a {\ndrop\nseed x\n}", "4: seed: expected a number from 0 to 999999999"),
     ],
 )
 def test_refused(text: str, reason: str) -> None:

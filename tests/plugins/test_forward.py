@@ -108,10 +108,14 @@ class TestOptions:
             ("forward . 192.0.2.1 {\npolicy best\n}", "3: policy: unknown policy 'best'"),
             (
                 "forward . 192.0.2.1 {\nmax_fails -1\n}",
-                "3: max_fails: expected a number of 0 or more",
+                "3: max_fails: expected a number from 0 to 4294967295",
             ),
             ("forward . 192.0.2.1 {\nmax_fails\n}", "3: max_fails: takes exactly one argument"),
             ("forward . 192.0.2.1 {\nmax_concurrent x\n}", "3: max_concurrent: expected a number"),
+            (
+                f"forward . 192.0.2.1 {{\nmax_fails {'9' * 5000}\n}}",
+                "3: max_fails: expected a number",
+            ),
             ("forward . 192.0.2.1 {\nforce_tcp yes\n}", "3: force_tcp: takes no argument"),
             ("forward . 192.0.2.1 {\nexpire 5\n}", "3: expire: '5' is not a duration"),
             ("forward . 192.0.2.1 {\nexpire -5s\n}", "3: expire: cannot be negative"),

@@ -40,10 +40,10 @@ def test_settings(text: str, expected: hosts.Settings) -> None:
 
 
 REFUSED = {
-    "ttl without": ("hosts {\nttl\n}", "3: ttl: takes seconds from 1 to 65535, got ''"),
-    "ttl 0": ("hosts {\nttl 0\n}", "3: ttl: takes seconds from 1 to 65535, got '0'"),
-    "ttl large": ("hosts {\nttl 65536\n}", "3: ttl: takes seconds from 1 to 65535, got '65536'"),
-    "ttl text": ("hosts {\nttl 5s\n}", "3: ttl: takes seconds from 1 to 65535, got '5s'"),
+    "ttl without": ("hosts {\nttl\n}", "3: ttl: expected seconds from 1 to 65535, got ''"),
+    "ttl 0": ("hosts {\nttl 0\n}", "3: ttl: expected seconds from 1 to 65535, got '0'"),
+    "ttl large": ("hosts {\nttl 65536\n}", "3: ttl: expected seconds from 1 to 65535, got '65536'"),
+    "ttl text": ("hosts {\nttl 5s\n}", "3: ttl: expected seconds from 1 to 65535, got '5s'"),
     "reload without": ("hosts {\nreload\n}", "3: reload: takes exactly one argument, got 0"),
     "reload text": ("hosts {\nreload 5\n}", "3: reload: '5' is not a duration; write it as in 5s, 250ms, 1h30m"),
     "reload negative": ("hosts {\nreload -5s\n}", "3: reload: cannot be negative, got -5s"),

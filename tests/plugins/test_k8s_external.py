@@ -79,8 +79,8 @@ def test_settings(text: str, expected: k8s_external.Settings) -> None:
 
 
 REFUSED = {
-    "ttl": ("k8s_external {\nttl 3601\n}", "3: ttl: must be a number of seconds from 0 to 3600, not '3601'"),
-    "ttl text": ("k8s_external {\nttl 5s\n}", "3: ttl: must be a number of seconds from 0 to 3600, not '5s'"),
+    "ttl": ("k8s_external {\nttl 3601\n}", "3: ttl: expected seconds from 0 to 3600, got '3601'"),
+    "ttl text": ("k8s_external {\nttl 5s\n}", "3: ttl: expected seconds from 0 to 3600, got '5s'"),
     "apex": ("k8s_external {\napex\n}", "3: apex: takes exactly one argument, got 0"),
     "apex name": ("k8s_external {\napex a..b\n}", "3: apex: 'a..b' has an empty label"),
     "apex root": ("k8s_external {\napex .\n}", "3: apex: takes a label such as dns"),

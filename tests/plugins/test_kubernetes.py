@@ -90,8 +90,8 @@ BAD = {
     "kubeconfig": "kubeconfig: takes a path and, if wanted, a context",
     "kubeconfig a b c": "kubeconfig: takes a path and, if wanted, a context",
     "manifests": "manifests: takes exactly one argument, got 0",
-    "max_answers 0": "max_answers: must be a number of records from 1 to 99999, not '0'",
-    "max_answers many": "max_answers: must be a number of records from 1 to 99999, not 'many'",
+    "max_answers 0": "max_answers: expected records from 1 to 99999, got '0'",
+    "max_answers many": "max_answers: expected records from 1 to 99999, got 'many'",
     "snapshot": "snapshot: takes exactly one argument, got 0",
     "namespaces": "namespaces: takes at least one namespace",
     "labels": "labels: takes a label selector, such as environment in (production, staging)",
@@ -105,9 +105,9 @@ BAD = {
     "noendpoints x": "noendpoints: takes no argument, got 'x'",
     "zonal x": "zonal: takes no argument, got 'x'",
     "ttl": "ttl: takes exactly one argument, got 0",
-    "ttl 3601": "ttl: must be a number of seconds from 0 to 3600, not '3601'",
-    "ttl -1": "ttl: must be a number of seconds from 0 to 3600, not '-1'",
-    "ttl 5s": "ttl: must be a number of seconds from 0 to 3600, not '5s'",
+    "ttl 3601": "ttl: expected seconds from 0 to 3600, got '3601'",
+    "ttl -1": "ttl: expected seconds from 0 to 3600, got '-1'",
+    "ttl 5s": "ttl: expected seconds from 0 to 3600, got '5s'",
     "ignore empty": "ignore: knows only empty_service, not 'empty'",
     "startup_timeout soon": (
         "startup_timeout: 'soon' is not a duration; write it as in 5s, 250ms, 1h30m"

@@ -120,7 +120,8 @@ REFUSED = {
     "metadata group": ("rewrite name regex (a) {2}.b metadata", "'{2}.b': there is no group 2 in the pattern"),
     "metadata label": ("rewrite name regex (a) {service}.b metadata", "'{service}.b': {service} is neither a group nor a label such as kubernetes/service"),
     "metadata brace": ("rewrite name regex (a) {1.b metadata", "'{1.b': a brace has no counterpart"),
-    "subnet bits": ("rewrite edns0 subnet set 33 56", "edns0 subnet takes bits from 0 to 32, got '33'"),
+    "subnet bits": ("rewrite edns0 subnet set 33 56", "expected bits for edns0 subnet from 0 to 32, got '33'"),
+    "subnet zeros": ("rewrite edns0 subnet set 0000033 56", "expected bits for edns0 subnet from 0 to 32, got '0000033'"),
 }  # fmt: skip
 
 

@@ -309,6 +309,21 @@ def test_the_extended_error_is_for_who_speaks_edns() -> None:
     assert server.ask("a. A", edns=None).errors == ()
 
 
+def test_types_that_nobody_knows_make_no_series_of_their_own() -> None:
+    """Whoever asks chooses the type: 65,536 series would be theirs to make."""
+    server = Chain(". {\nchaos\ntemplate ANY ANY {\nrcode NXDOMAIN\n}\n}\n")
+    for qtype in (Type.A, 731, 732):
+        server.ask("a. A", qtype=qtype)
+    server.ask("a. A", qclass=77)
+    lines = server.metrics.expose().decode().splitlines()
+    series = 'coredns_template_matches_total{{class="{}",server="dns://:53",type="{}",view="",zone="."}} {}'
+    assert {line for line in lines if line.startswith("coredns_template_matches_total")} == {
+        series.format("IN", "A", 1.0),
+        series.format("IN", "", 2.0),
+        series.format("", "A", 1.0),
+    }
+
+
 def test_failures(caplog: pytest.LogCaptureFixture) -> None:
     """A slip in the Corefile, not in kdns: each is told in a line, and counted by the template to be mended."""
     text = '. {\nerrors\ntemplate IN A {\nanswer "{{ .Name }} 1 A x"\n}\ntemplate IN MX {\nadditional "{{ index .Match 7 }}"\n}\n}\n'

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from kdns.config import durations
 from kdns.config.keys import expand_zone
 from kdns.config.tree import Option
+from kdns.plugins.options import read_number
 from kdns.wire.names import Name
 
 DEFAULT_CAPACITY: Final = 9984
@@ -164,12 +165,9 @@ def _prefetch(settings: Settings, option: Option) -> Settings:
 
 
 def _percentage(option: Option, text: str) -> int:
-    number = text.removesuffix("%")
-    if number == text or not number.isascii() or not number.isdigit():
+    if not text.endswith("%"):
         option.fail(f"expected a percentage such as 10%, got {text!r}")
-    if not 10 <= int(number) <= 90:
-        option.fail(f"the percentage must be 10% to 90%, got {text}")
-    return int(number)
+    return read_number(option, text.removesuffix("%"), 10, 90, "a percentage")
 
 
 def _serve_stale(settings: Settings, option: Option) -> Settings:

@@ -14,7 +14,7 @@ from kdns.config.keys import expand_zone
 from kdns.config.tree import Location, Option
 from kdns.plugins.forward.targets import MAX_TARGETS, check_target
 from kdns.plugins.name_servers import read_address, read_source
-from kdns.plugins.options import read_options
+from kdns.plugins.options import read_number, read_options
 from kdns.plugins.rcodes import rcode_number
 from kdns.upstream.probes import Check
 from kdns.upstream.upstream import Options, Policy
@@ -83,10 +83,7 @@ def _check_together(directive: Option, settings: Settings) -> None:
 
 
 def _number(option: Option) -> int:
-    text = option.one()
-    if not (text.isascii() and text.isdigit() and int(text) <= MAX_NUMBER):
-        option.fail(f"expected a number of 0 or more, got {text!r}")
-    return int(text)
+    return read_number(option, option.one(), 0, MAX_NUMBER)
 
 
 def _rcodes(option: Option) -> frozenset[int]:

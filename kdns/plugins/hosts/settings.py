@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from kdns.config import durations
 from kdns.config.tree import Option
 from kdns.plugins.hosts.table import address_of
+from kdns.plugins.options import read_number
 from kdns.plugins.zones import Fallthrough, parse_fallthrough, parse_zones
 from kdns.wire.names import Name
 
@@ -69,9 +70,7 @@ def _inline(settings: Settings, option: Option) -> Settings:
 
 def _ttl(settings: Settings, option: Option) -> Settings:
     text = option.args[0] if option.args else ""
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= MAX_TTL):
-        option.fail(f"takes seconds from 1 to {MAX_TTL}, got {text!r}")
-    return replace(settings, ttl=int(text))
+    return replace(settings, ttl=read_number(option, text, 1, MAX_TTL, "seconds"))
 
 
 def _reload(settings: Settings, option: Option) -> Settings:

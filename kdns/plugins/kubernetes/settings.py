@@ -12,6 +12,7 @@ from kdns.config import durations
 from kdns.config.access import Access, ApiAccess, ManifestAccess
 from kdns.config.keys import expand_zone
 from kdns.config.tree import ConfigError, Option, ServerBlock
+from kdns.plugins.options import read_number
 from kdns.plugins.zones import Fallthrough, parse_fallthrough, zones_of
 from kdns.records import selectors
 from kdns.records.outcome import PodMode, View
@@ -216,17 +217,11 @@ def _pods(option: Option) -> _Values:
 
 
 def _ttl(option: Option) -> _Values:
-    text = option.one()
-    if not text.isascii() or not text.isdigit() or len(text) > 8 or int(text) > MAX_TTL:
-        option.fail(f"must be a number of seconds from 0 to {MAX_TTL}, not {text[:40]!r}")
-    return {"ttl": int(text)}
+    return {"ttl": read_number(option, option.one(), 0, MAX_TTL, "seconds")}
 
 
 def _max_answers(option: Option) -> _Values:
-    text = option.one()
-    if not text.isascii() or not text.isdigit() or not 0 < len(text) < 6 or not int(text):
-        option.fail(f"must be a number of records from 1 to 99999, not {text[:40]!r}")
-    return {"max_answers": int(text)}
+    return {"max_answers": read_number(option, option.one(), 1, 99999, "records")}
 
 
 def _ignore(option: Option) -> _Values:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.plugins.arrival import server_address
+from kdns.plugins.options import read_number
 from kdns.plugins.rewrite.rules import PER_ASKER, EdnsRule
 from kdns.wire.constants import EdnsOption
 from kdns.wire.message import Edns, Query
@@ -56,9 +57,7 @@ _COUNTS: Final = {"nsid": (0, 0), "subnet": (2, 0), "local": (2, 1)}
 def _subnet(directive: Option, stop: bool, action: str, words: list[str]) -> EdnsRule:
     masks = [0, 0]
     for at, (word, most) in enumerate(zip(words, (32, 128), strict=False)):
-        if not (word.isascii() and word.isdigit() and int(word[:5]) <= most):
-            directive.fail(f"edns0 subnet takes bits from 0 to {most}, got {word!r}")
-        masks[at] = int(word)
+        masks[at] = read_number(directive, word, 0, most, "bits for edns0 subnet")
     return EdnsRule(stop, action, SUBNET, variable="subnet", masks=(masks[0], masks[1]))
 
 

@@ -72,7 +72,10 @@ class Stage:
         return await self._say(query, data)
 
     def _count(self, family: families.Family, data: Fields, *more: str) -> None:
-        labels = (self.context.server, data["Zone"], "", data["Class"], data["Type"], *more)
+        # As with the peer "" for what has no name: whoever asks chooses it, and would make series.
+        rclass = data["Class"] if data["Class"] in Class.__members__ else ""
+        rtype = data["Type"] if data["Type"] in Type.__members__ else ""
+        labels = (self.context.server, data["Zone"], "", rclass, rtype, *more)
         self.context.metrics.count(family, *map(str, labels))
 
     async def _pass_on(self, query: Query) -> Answer:
