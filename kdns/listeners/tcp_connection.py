@@ -100,9 +100,8 @@ class TcpConnection(asyncio.Protocol):
         """Questions are over, their answers are not (half-close)."""
         self.ended = True
         self._close_when_done()
-        return (
-            self.owner.transport_name == "tcp"
-        )  # TLS has no half-close: asyncio ends it either way
+        # TLS has no half-close: asyncio ends it either way.
+        return self.owner.transport_name == "tcp"
 
     def pause_writing(self) -> None:
         self.unread = True

@@ -79,7 +79,7 @@ class Translator:
         reply = await self.next(query)
         if not self._concerns(query) or not self._needs(reply):
             return reply
-        asked = replace(query, qtype=Type.A, transport="internal", hops=query.hops)
+        asked = replace(query, qtype=Type.A, transport="internal")
         found = await self.resolve(asked)
         self.context.metrics.count(families.DNS64_TRANSLATED, self.context.server)
         limit = next((r.ttl for r in reply.authority if r.rtype == Type.SOA), _NO_SOA_TTL)

@@ -27,7 +27,8 @@ from kdns.records.manifest_shapes import (
     ServicePort,
 )
 from kdns.records.objects import HEADLESS, Endpoint, Port, Slice
-from kdns.records.trimming import MAX_LABEL, canonical_address
+from kdns.records.trimming import canonical_address
+from kdns.wire.names import MAX_LABEL
 
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"

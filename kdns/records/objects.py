@@ -23,12 +23,11 @@ class Kind(Enum):
     SLICE = "endpointslices"
     POD = "pods"
     NAMESPACE = "namespaces"
-
-    __hash__ = (
-        object.__hash__
-    )  # Enum's own is a Python function, and events and look-ups hash kinds
     NODE = "nodes"
     IMPORT = "serviceimports"
+
+    # Enum's own is a Python function, and events and look-ups hash kinds.
+    __hash__ = object.__hash__
 
 
 class Port(Struct, frozen=True, gc=False):

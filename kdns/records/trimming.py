@@ -47,15 +47,13 @@ from kdns.records.shapes import (
     SliceMetadata,
     SliceShape,
 )
+from kdns.wire.names import MAX_LABEL
 
 _OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII).fullmatch
 
 ENDED_PHASES: Final = frozenset({"Succeeded", "Failed", "Unknown"})
 """Pods in these phases hold no address any more; the same set as in CoreDNS's watch."""
-
-MAX_LABEL: Final = 63
-"""RFC 1035 section 2.3.4: a longer name cannot be a label of a DNS name."""
 
 _CLUSTER_SCOPED: Final = frozenset({Kind.NAMESPACE, Kind.NODE})
 

@@ -267,7 +267,5 @@ def _signatures(node: Node, rtype: int) -> list[Record]:
 
 def _target(record: Record, before: int) -> bytes:
     """The name in ``record`` after ``before`` octets; b"" for the root, which has no addresses."""
-    rdata, end = record.rdata, before
-    while rdata[end]:
-        end += rdata[end] + 1
-    return rdata[before : end + 1] if end > before else b""
+    target = record.rdata[before : names.end_of(record.rdata, before)]
+    return target if target != b"\0" else b""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kdns.config.addresses import Address
 from kdns.config.resolv_conf import ResolvConf
@@ -103,8 +104,8 @@ def examine(
     conf = resolv_conf.parse(machine.read(resolv_conf.PATH))
     upstreams = before_us(places, machine)
     case = Case(machine, wanted, state, places, conf, upstreams, {})
-    found = Case(machine, wanted, state, places, conf, upstreams, ask(list(_questions(case))))
-    return [finding for check in CHECKS for finding in check(found)]
+    case = replace(case, replies=ask(list(_questions(case))))
+    return [finding for check in CHECKS for finding in check(case)]
 
 
 def _questions(case: Case) -> Iterator[Question]:

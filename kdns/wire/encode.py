@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from kdns.wire.constants import EdnsOption, Flag, Type
 from kdns.wire.message import Answer, ExtendedError, Query, Record
+from kdns.wire.names import end_of
 
 MIN_UDP: Final = 512
 """Octets that every asker takes (RFC 1035 section 2.3.4)."""
@@ -104,7 +105,7 @@ class _Writer:
         if record.rtype in _WHOLE_NAME:
             self.name(rdata)
         elif record.rtype == Type.SOA:
-            middle, end = _name_end(rdata, 0), len(rdata) - 20
+            middle, end = end_of(rdata), len(rdata) - 20
             self.name(rdata[:middle])
             self.name(rdata[middle:end])
             out += rdata[end:]
@@ -131,20 +132,14 @@ class _Writer:
         return ends
 
 
-def _name_end(data: bytes, at: int) -> int:
-    while data[at]:
-        at += data[at] + 1
-    return at + 1
-
-
-def encode(query: Query, answer: Answer, max_tcp: int = MAX_MESSAGE) -> Encoded:
+def encode(query: Query, answer: Answer) -> Encoded:
     """The reply to ``query``, at most as long as the asker takes over its transport.
 
     What does not fit is left out and TC set, but not for additional records alone (RFC 2181
     section 9). The OPT record (RFC 6891 section 6.1.1) is there exactly when the request had one.
     """
     payload = _payload(query, answer)
-    limit = max_tcp if query.transport != "udp" else payload
+    limit = MAX_MESSAGE if query.transport != "udp" else payload
     opt = _opt(query, answer, limit, payload)
     room = limit - len(opt)
     if not answer.answer and (body := _negative(query, answer, opt, room)) is not None:

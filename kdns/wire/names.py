@@ -150,6 +150,13 @@ def wire_to_text(wire: bytes) -> str:
     return to_text(tuple(labels))
 
 
+def end_of(wire: bytes, at: int = 0) -> int:
+    """Where the name ends that begins at ``at`` in wire forms. Raises ``IndexError`` if it is cut off."""
+    while wire[at]:
+        at += wire[at] + 1
+    return at + 1
+
+
 def skip(wire: bytes, labels: int) -> bytes:
     """What is left of a wire form after its first ``labels`` labels."""
     at = 0

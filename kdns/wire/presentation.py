@@ -12,7 +12,7 @@ from typing import Final
 
 from kdns.wire.constants import Type, class_name, type_name
 from kdns.wire.message import Record
-from kdns.wire.names import wire_to_text
+from kdns.wire.names import end_of, wire_to_text
 
 _QUOTED: Final = {ord(c): f"\\{c}" for c in '"\\'} | {
     code: f"\\{code:03d}" for code in (*range(32), *range(127, 256))
@@ -53,7 +53,7 @@ def _known(rtype: int, rdata: bytes) -> str:
         end = 2 * _NUMBERS.get(rtype, 0)
         return " ".join([*_numbers(rdata[:end], 2), wire_to_text(rdata[end:])])
     if rtype == Type.SOA:
-        middle, end = rdata.index(0) + 1, len(rdata) - 20
+        middle, end = end_of(rdata), len(rdata) - 20
         return " ".join(
             [
                 wire_to_text(rdata[:middle]),

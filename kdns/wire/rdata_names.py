@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from kdns.wire.constants import Type
+from kdns.wire.names import end_of
 
 _BEFORE: Final[dict[int, int]] = {
     Type.NS: 0,
@@ -25,7 +26,7 @@ _BEFORE: Final[dict[int, int]] = {
 def target_of(rtype: int, rdata: bytes) -> bytes | None:
     """The wire form of the name; None for types without one. ``rdata`` must be of its type."""
     start = _start(rtype, rdata)
-    return None if start is None else rdata[start : _end(rdata, start)]
+    return None if start is None else rdata[start : end_of(rdata, start)]
 
 
 def with_target(rtype: int, rdata: bytes, target: bytes) -> bytes:
@@ -33,7 +34,7 @@ def with_target(rtype: int, rdata: bytes, target: bytes) -> bytes:
     start = _start(rtype, rdata)
     if start is None:
         return rdata
-    return rdata[:start] + target + rdata[_end(rdata, start) :]
+    return rdata[:start] + target + rdata[end_of(rdata, start) :]
 
 
 def _start(rtype: int, rdata: bytes) -> int | None:
@@ -43,9 +44,3 @@ def _start(rtype: int, rdata: bytes) -> int | None:
     for _ in range(3):
         at += rdata[at] + 1
     return at
-
-
-def _end(rdata: bytes, at: int) -> int:
-    while rdata[at]:
-        at += rdata[at] + 1
-    return at + 1

@@ -20,7 +20,7 @@ DATA = {
     "PTR": "web.example.",
     "MX": "10 mail.example.",
     "SRV": "0 50 5432 db-0.db.",
-    "SOA": "ns.example. hostmaster.example. 7 7200 1800 86400 5",
+    "SOA": r"n\000s.example. hostmaster.example. 7 7200 1800 86400 5",
     "TXT": r'"one two" "quo\"te \\ \007 \255" ""',
     "HINFO": '"RFC8482" ""',
     "NAPTR": '100 10 "u" "sip+E2U" "" web.example.',

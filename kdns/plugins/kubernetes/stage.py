@@ -237,7 +237,7 @@ class Cluster:
         rest: tuple[Record, ...] = () if failed else found.answer
         return replace(
             answer,
-            # RFC 6604 section 2: the rcode is that of the last name. Where nobody answers for that
+            # RFC 6604 section 3: the rcode is that of the last name. Where nobody answers for that
             # name this server has still told all that it knows: the CNAME.
             rcode=Rcode.NOERROR if failed else found.rcode,
             answer=(*answer.answer, *rest),

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from kdns.plugins import go_regex
-from kdns.wire.names import BadNameError, wire_from_text, wire_to_text
+from kdns.wire.names import MAX_NAME, BadNameError, wire_from_text, wire_to_text
 
 KINDS: Final = ("exact", "prefix", "suffix", "substring", "regex")
 _HOLE: Final = re.compile(r"\{(\d{1,3})\}")
@@ -110,10 +110,9 @@ class Reverser(Struct, frozen=True):
 
     def __call__(self, wire: bytes) -> bytes:
         text = wire_to_text(wire)
-        ignore_case = (
-            self.matcher.kind != "regex"
-        )  # RFC 4343; but a pattern says itself what it is for
-        made = self.matcher.rewrite(text.lower() if ignore_case else text, self.replacement)
+        if self.matcher.kind != "regex":  # RFC 4343; but a pattern says itself what it is for
+            text = text.lower()
+        made = self.matcher.rewrite(text, self.replacement)
         if made is None:
             return wire
         try:
@@ -134,7 +133,7 @@ class Remapper(Struct, frozen=True):
         at = len(wire) - len(self.made)
         if at < 0 or self.made == b"\0" or wire[at:].lower() != self.made:
             return wire
-        if not _starts_label(wire, at) or at + len(self.original) > 255:
+        if not _starts_label(wire, at) or at + len(self.original) > MAX_NAME:
             return wire
         return wire[:at] + self.original
 
