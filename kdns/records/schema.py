@@ -63,6 +63,11 @@ class Event(Struct, frozen=True):
     ends_list: bool = False
     """Of a BOOKMARK: what came before it is the whole collection."""
 
+    @property
+    def current(self) -> Object | None:
+        """The object as it is from now on; None when it is gone, or not to be served any more."""
+        return self.object if self.type in {"ADDED", "MODIFIED"} else None
+
 
 class Decoded(Struct, frozen=True):
     """One object, as far as it could be used."""

@@ -40,8 +40,8 @@ class Initial:
         if event.type == "BOOKMARK":
             return self._listing(event)
         self._rejected += event.rejected
-        if event.type in {"ADDED", "MODIFIED"} and event.object is not None:
-            self._objects[event.namespace, event.name] = event.object
+        if (item := event.current) is not None:
+            self._objects[event.namespace, event.name] = item
         else:
             self._objects.pop((event.namespace, event.name), None)
         if monotonic() > self._end:

@@ -223,7 +223,7 @@ class Watcher:
         return True
 
     def _take_error(self, event: Event) -> bool:
-        if event.status_code == GONE or "too large resource version" in event.message.lower():
+        if _is_out_of_range(event.status_code, event.message):
             self._list_because = f"{event.status_code}: {event.message}"
             return False
         raise StreamError(f"error {event.status_code} in the watch: {event.message}")
@@ -232,8 +232,8 @@ class Watcher:
         self._report.rejected(event.rejected)
         if event.type == "BOOKMARK" or not event.name:
             return
-        if event.type in {"ADDED", "MODIFIED"} and event.object is not None:
-            self._context.emit(Put(event.object))
+        if (item := event.current) is not None:
+            self._context.emit(Put(item))
         else:
             self._context.emit(Gone(self._resource.kind, event.namespace, event.name))
 
@@ -254,7 +254,7 @@ class Watcher:
             return self._not_installed()
         if self._initial is not None and error.status in REFUSALS:
             return self._resort_to_pages(f"HTTP {error.status} {error}")
-        if error.status == GONE or "too large resource version" in str(error).lower():
+        if _is_out_of_range(error.status, str(error)):
             self._list_because = f"{error.status}: {error}"
             return self._backoff.after(ANSWERED)
         return self._lost(watch.explain(error, self._resource), ANSWERED, error.retry_after)
@@ -285,3 +285,8 @@ class Watcher:
         if self._fruitless > 1 and not self._list_because:
             self._list_because = problem
         return self._lost(problem, ANSWERED)
+
+
+def _is_out_of_range(status: int, message: str) -> bool:
+    """Whether the version to watch from is not kept any more, or one that is still to come."""
+    return status == GONE or "too large resource version" in message.lower()
