@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 # Below Linux's range for outgoing connections (32768 and up), so that nothing takes the port of a
-# server which is down for a while on purpose.
-_PORTS: Final = range(20000, 32000)
+# server which is down for a while on purpose. In an order of its own for each run on this machine.
+_PORTS: Final = iter(random.sample(range(20000, 32000), 12000))
 
 # PR_SET_PDEATHSIG fires when the *thread* that forked ends, so one thread, which lasts as long as the
 # interpreter, starts all children.
@@ -29,9 +29,11 @@ class DiedError(Exception):
 
 
 def free_port(kinds: Sequence[socket.SocketKind] = (socket.SOCK_STREAM,)) -> int:
-    """A port of 127.0.0.1 that nobody holds for any of ``kinds``."""
-    for _ in range(200):
-        port = random.choice(_PORTS)
+    """A port of 127.0.0.1 that nobody holds for any of ``kinds``, and that was not given before.
+
+    Who asks for several opens them later, and two of a number would be one too many.
+    """
+    for port in _PORTS:
         if all(_is_free(port, kind) for kind in kinds):
             return port
     raise OSError("no free port found")
@@ -94,15 +96,19 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""
-        self._end(signal.SIGKILL, 10)
+        self._end(signal.SIGKILL, 60)
 
-    def stop(self, seconds: float = 30) -> int:
+    def stop(self, seconds: float = 60) -> int:
         """SIGTERM, after ``seconds`` SIGKILL; its exit status."""
         return self._end(signal.SIGTERM, seconds)
 
-    def _end(self, how: signal.Signals, seconds: float) -> int:
+    def wait(self, seconds: float = 60) -> int:
+        """Its exit status, once it ends by itself; after ``seconds`` SIGKILL."""
+        return self._end(None, seconds)
+
+    def _end(self, how: signal.Signals | None, seconds: float) -> int:
         atexit.unregister(self.kill)
-        if self.running:
+        if how is not None and self.running:
             self._child.send_signal(how)
         try:
             return self._child.wait(seconds)

@@ -18,6 +18,8 @@ from typing import Literal, TypeAlias
 
 from aiohttp import web
 
+from tests.cluster.processes import free_port
+
 Json: TypeAlias = dict[str, object]
 Identity: TypeAlias = tuple[str, str]
 
@@ -95,7 +97,7 @@ def failure(code: int, message: str = "") -> bytes:
 
 
 class FakeApi:
-    """One server; ``run`` starts it on a free port of loopback."""
+    """One server on a free port of loopback; ``run`` starts it."""
 
     def __init__(self) -> None:
         self.state = State()
@@ -109,7 +111,7 @@ class FakeApi:
         self.tokens: set[str] | None = None
         """Accepted values of ``Authorization``; None accepts all."""
         self.url = ""
-        self.port = 0
+        self.port = free_port()
         self._watches: dict[asyncio.Queue[bytes | None], tuple[str, web.Request]] = {}
         self._runner: web.AppRunner | None = None
         self._hang = asyncio.Event()
@@ -137,7 +139,6 @@ class FakeApi:
             self._runner, "127.0.0.1", self.port, ssl_context=tls, reuse_address=True
         )
         await site.start()
-        self.port = self._runner.addresses[0][1]
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
 
     async def stop(self) -> None:

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.cluster.processes import free_port
+
 
 class Gate:
     """Relays 127.0.0.1:``port`` to 127.0.0.1:``target``; made by ``opened``."""
 
     def __init__(self, target: int) -> None:
-        self.port = 0
+        self.port = free_port()
         self._target = target
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -20,7 +22,6 @@ class Gate:
     async def open(self) -> None:
         """Listen, on the same port as before."""
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def shut(self) -> None:
         """Break all connections and refuse new ones."""

@@ -23,6 +23,8 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from tests.cluster.processes import free_dns_port
+
 Fault: TypeAlias = Literal[
     "",
     "drop",
@@ -66,6 +68,7 @@ class NameServer:
         """Called for each question before it is answered."""
         self._closed = False
         self._open: list[socket.socket] = []
+        self._failed: list[Exception] = []
 
     # ---- life
 
@@ -75,24 +78,25 @@ class NameServer:
 
     def _listen(self, port: int) -> None:
         self._closed = False
-        while True:
-            self._tcp = socket.create_server((self._host, port))
-            self.port = self._tcp.getsockname()[1]
-            self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.port = port or free_dns_port()
+        self._tcp = socket.create_server((self._host, self.port))
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind((self._host, self.port))
+        self._threads = [self._start(self._serve_udp), self._start(self._serve_tcp)]
+
+    def _start(self, serve: Callable[..., None], *args: object) -> threading.Thread:
+        """What it raises while we listen is raised by ``stop``; later it is nobody's concern."""
+
+        def run() -> None:
             try:
-                self._udp.bind((self._host, self.port))
-            except OSError:
-                self._tcp.close()
-                if port:
-                    raise
-                continue
-            break
-        self._threads = [
-            threading.Thread(target=target, daemon=True)
-            for target in (self._serve_udp, self._serve_tcp)
-        ]
-        for thread in self._threads:
-            thread.start()
+                serve(*args)
+            except Exception as error:
+                if not self._closed:
+                    self._failed.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
 
     def __exit__(
         self,
@@ -117,6 +121,8 @@ class NameServer:
         for sock in (self._tcp, self._udp, *self._open):
             sock.close()
         self._open.clear()
+        if self._failed:
+            raise self._failed.pop()
 
     def start(self) -> None:
         """Listen again, on the same port."""
@@ -153,7 +159,7 @@ class NameServer:
                 continue
             question = dns.message.from_wire(data)
             self.udp.append(question)
-            threading.Thread(target=self._reply_udp, args=(question, sender), daemon=True).start()
+            self._start(self._reply_udp, question, sender)
 
     def _reply_udp(self, question: dns.message.Message, sender: tuple[str, int]) -> None:
         for data in self._replies(question, "udp"):
@@ -168,7 +174,7 @@ class NameServer:
                 connection, _ = self._tcp.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve_connection, args=(connection,), daemon=True).start()
+            self._start(self._serve_connection, connection)
 
     def _serve_connection(self, connection: socket.socket) -> None:
         try:

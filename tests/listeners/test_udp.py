@@ -13,6 +13,7 @@ from kdns.listeners.batch import ROOM, SIZE
 from kdns.listeners.udp import UdpListener
 from kdns.packet_cache import Entry, PacketCache
 from kdns.wire.message import Transport
+from tests.cluster.processes import free_port
 
 
 class Tally:
@@ -241,7 +242,7 @@ async def test_both_families_share_a_port() -> None:
     def make() -> UdpListener:
         return UdpListener(cache, lambda *_: None)
 
-    six = await udp.listen("::1", 0, make)
+    six = await udp.listen("::1", free_port((socket.SOCK_DGRAM,)), make)
     four = await udp.listen("127.0.0.1", six.port, make)
     assert four.port == six.port
     four.close()

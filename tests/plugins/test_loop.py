@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import dns.message
 import pytest
@@ -26,15 +28,22 @@ RECORD = "a.test. 300 IN A 192.0.2.1"
 def leads_back(server: NameServer, block: Block) -> Callable[[dns.message.Message], None]:
     """A name server that asks the block in its turn, as systemd-resolved asks the cluster's DNS."""
     loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[None]] = set()
 
     def ask(message: dns.message.Message) -> None:
         asked = message.question[0]
         again = query(asked.name.to_text(), int(asked.rdtype), client="127.0.0.1")
 
         async def answer() -> None:
-            await block.handler(again)
+            try:
+                await block.handler(again)
+            finally:
+                answered.set()
 
-        asyncio.run_coroutine_threadsafe(answer(), loop).result(3)
+        answered = threading.Event()
+        with suppress(RuntimeError):  # the test is over, and so is its loop
+            loop.call_soon_threadsafe(lambda: tasks.add(loop.create_task(answer())))
+            answered.wait(3)
 
     server.reached = ask
     return ask
