@@ -28,7 +28,7 @@ from tests.cluster.certificates import Authority
 from tests.fakes.apiserver import SERVICES, FakeApi, Request
 from tests.waiting import until
 
-LIMITS = Limits(quiet=0.1, version_check=0.2, answer=1)
+LIMITS = Limits(quiet=0.1, version_check=0.2)
 
 
 def kubeconfig(path: Path, server: str, user: object = None, **cluster: object) -> Path:
@@ -342,13 +342,13 @@ async def test_a_kubeconfig_that_is_edited_is_read_again(api: FakeApi, tmp_path:
 
 async def test_proxy_url_is_honoured(api: FakeApi, tmp_path: Path) -> None:
     asked: list[bytes] = []
-    api.streams = "offered"  # so that each connection has one request
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         asked.append(head.split(b"\r\n")[0])
         upstream, out = await asyncio.open_connection("127.0.0.1", api.port)
         try:
+            head = head.removesuffix(b"\r\n") + b"Connection: close\r\n\r\n"
             out.write(head.replace(b"http://cluster.test", b"", 1))
             while data := await upstream.read(65536):
                 writer.write(data)

@@ -12,7 +12,9 @@ from kdns.records.schema import Event
 from kdns.sources.initial import Initial, NotOffered
 from kdns.sources.watch import Limits
 from tests.fakes.apiserver import (
+    NAMESPACES,
     SERVICES,
+    SLICES,
     Answer,
     Cut,
     FakeApi,
@@ -23,7 +25,7 @@ from tests.fakes.apiserver import (
     list_end,
     status,
 )
-from tests.sources.test_watcher import Running, started
+from tests.sources.test_watcher import HASTY, LIMITS, Running, started
 from tests.waiting import until
 
 END = Event("BOOKMARK", resource_version="9", ends_list=True)
@@ -140,7 +142,7 @@ async def test_a_server_that_refuses_is_asked_once(api: FakeApi, code: int) -> N
 async def test_an_ordinary_watch_is_never_taken_for_a_list(api: FakeApi) -> None:
     """Old servers ignore what they do not know; theirs falls silent after the last object."""
     api.streams = "ignored"
-    async with started(api) as run:
+    async with started(api, HASTY) as run:
         await until(lambda: api.watching(SERVICES))
         api.delete(SERVICES, "a")
         await until(run.calm)
@@ -155,8 +157,9 @@ async def test_the_bookmark_of_an_ordinary_watch_tells_at_once(
     caplog.set_level(logging.DEBUG)
     api.streams = "ignored"
     async with started(api) as run:
-        await until(lambda: api.watching(SERVICES))
-        api.bookmark(SERVICES)
+        for path in (SERVICES, NAMESPACES, SLICES):
+            await until(lambda path=path: api.watching(path))  # type: ignore[misc]
+            api.bookmark(path)
         await until(run.calm)
     assert "no list as a stream (an ordinary watch came instead), so by pages" in caplog.text
     assert lists(run) == [["a", "b", "c"]]
@@ -190,7 +193,7 @@ async def test_the_bookmark_of_an_ordinary_watch_tells_at_once(
     ],
 )
 async def test_what_breaks_off_is_no_list_and_pages_follow(api: FakeApi, fault: Fault) -> None:
-    async with started(api) as run:
+    async with started(api, HASTY if isinstance(fault, Stall) else LIMITS) as run:
         await until(run.calm)
         api.faults["watch", SERVICES] = [Answer(410)]
         api.always["stream", SERVICES] = fault

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from msgspec.structs import replace
 
 from kdns.config.access import ApiAccess
 from kdns.records.objects import Change, Gone, Kind, Namespace, Pod, Put, Replaced, Service
@@ -30,14 +31,11 @@ from tests.fakes.apiserver import (
 )
 from tests.waiting import until
 
-LIMITS = Limits(
-    page=2,
-    answer=0.4,
-    list_answer=0.4,
-    quiet=0.1,
-    version_check=0.2,
-    silence=5,
-)
+LIMITS = Limits(page=2, quiet=0.1, version_check=0.2)
+"""Quick to look after a quiet watch, and so patient that whoever answers does so in time."""
+
+HASTY = replace(LIMITS, answer=0.4, list_answer=0.4)
+"""For an API server that does not answer."""
 
 
 class Known:
@@ -79,12 +77,12 @@ _KINDS: dict[type, Kind] = {Service: Kind.SERVICE, Pod: Kind.POD, Namespace: Kin
 class Running:
     """A source on a fake API server, both running."""
 
-    def __init__(self, api: FakeApi, access: ApiAccess) -> None:
+    def __init__(self, api: FakeApi, access: ApiAccess, limits: Limits) -> None:
         self.api = api
         self.known = Known()
         self.status = SourceStatus("test")
         timing = Timing(sleep=self.known.sleep)
-        self.source = ApiServer(access, self.status, self.known.emit, LIMITS, timing)
+        self.source = ApiServer(access, self.status, self.known.emit, limits, timing)
 
     @property
     def services(self) -> ResourceStatus:
@@ -101,8 +99,10 @@ class Running:
 
 
 @asynccontextmanager
-async def started(api: FakeApi, **access: bool | str) -> AsyncIterator[Running]:
-    running = Running(api, ApiAccess(endpoint=api.url, **access))  # type: ignore[arg-type]
+async def started(
+    api: FakeApi, limits: Limits = LIMITS, **access: bool | str
+) -> AsyncIterator[Running]:
+    running = Running(api, ApiAccess(endpoint=api.url, **access), limits)  # type: ignore[arg-type]
     task = asyncio.create_task(running.source.run())
     try:
         yield running
@@ -373,17 +373,19 @@ async def test_retry_after_is_honoured(run: Running) -> None:
     assert 2 <= max(run.known.pauses) < 3
 
 
-async def test_an_api_that_hangs_is_noticed_and_found_again(run: Running) -> None:
-    for path in (SERVICES, NAMESPACES, SLICES):
-        run.api.always["watch", path] = run.api.always["list", path] = Stall()
-    run.api.always["list", "/livez"] = Stall()
-    run.api.state.objects[SERVICES].pop(("shop", "a"))  # its DELETED is never heard
-    # First the sign of life is missed (0.2 s), then an attempt to connect (0.4 s).
-    resources = run.status.resources.values()
-    await until(lambda: all(each.problem == "no answer within 0.4 s" for each in resources))
-    assert run.serves("a", "b", "c")
-    run.api.always.clear()
-    await until(lambda: run.serves("b", "c"))
+async def test_an_api_that_hangs_is_noticed_and_found_again(api: FakeApi) -> None:
+    async with started(api, HASTY) as run:
+        await until(run.calm)
+        for path in (SERVICES, NAMESPACES, SLICES):
+            api.always["watch", path] = api.always["list", path] = Stall()
+        api.always["list", "/livez"] = Stall()
+        api.state.objects[SERVICES].pop(("shop", "a"))  # its DELETED is never heard
+        # First the sign of life is missed (0.2 s), then an attempt to connect (0.4 s).
+        resources = run.status.resources.values()
+        await until(lambda: all(each.problem == "no answer within 0.4 s" for each in resources))
+        assert run.serves("a", "b", "c")
+        api.always.clear()
+        await until(lambda: run.serves("b", "c"))
 
 
 async def test_a_silent_watch_is_given_up(api: FakeApi) -> None:
