@@ -231,7 +231,10 @@ async def test_a_change_that_fails_changes_nothing() -> None:
         assert (await client.request("/health"))[2] == b"OK"
 
 
-async def test_who_connects_before_the_start_is_answered_after_it() -> None:
+async def test_who_connects_before_the_start_is_answered_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kdns.listeners.http.PATIENCE", 60.0)
     sock = socket.create_server((ANY.host, 0))
     asked = asyncio.create_task(Http(sock.getsockname()[1]).request("/ready"))
     await asyncio.to_thread(_wait_for_a_connection, sock)

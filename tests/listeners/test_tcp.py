@@ -288,7 +288,7 @@ async def test_replies_that_are_not_read_stop_the_questions_and_end_the_connecti
 
 
 async def test_a_slow_reader_gets_everything() -> None:
-    async with served() as it:
+    async with served(unread=60) as it:
         client = await it.connect(window=4096)
         questions = [b"big %d" % n for n in range(300)]
         client.send(*questions)

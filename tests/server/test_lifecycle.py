@@ -30,6 +30,7 @@ from kdns import __version__
 from kdns.config.tree import ConfigError
 from kdns.listeners import tcp as tcp_listener
 from kdns.plugins.chain import SUPPORTED
+from kdns.server import lifecycle
 from tests.cluster.processes import Process, free_dns_port, free_port, wait_until
 from tests.server.running import InProcess
 
@@ -301,13 +302,20 @@ async def test_reload(running: Running) -> None:
     reply = await dns.asyncquery.udp(
         dns.message.make_query(WEB, "A", use_edns=0, id=7),
         "127.0.0.1",
-        timeout=2,
+        timeout=30,
         port=running.port,
     )
     assert reply.answer[0].ttl == 77, "what was kept is from before"
     assert await running.failed_reloads() == "coredns_reload_failed_total 0.0"
 
 
+@pytest.fixture
+def _by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server does not look at its sources by itself."""
+    monkeypatch.setattr(lifecycle, "TICK", 1000.0)
+
+
+@pytest.mark.usefixtures("_by_hand")
 async def test_the_garbage_collector_passes_over_what_stays(running: Running) -> None:
     """And after a reload over what stays then, while the generation before is freed."""
     gc.unfreeze()
@@ -411,10 +419,18 @@ async def test_another_source_takes_over_with_a_reload(running: Running) -> None
 # ---- the end
 
 
-async def test_lameduck_is_not_ready_and_answers_on(tmp_path: Path) -> None:
+async def test_lameduck_is_not_ready_and_answers_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, sleep = asyncio.Event(), asyncio.sleep
+
+    def until_ended(seconds: float, *result: object) -> object:
+        return ended.wait() if seconds == 3600 else sleep(seconds, *result)
+
+    monkeypatch.setattr(asyncio, "sleep", until_ended)
     server = Running(tmp_path)
     server.text = server.text.replace(
-        f"health localhost:{server.health}", f"health localhost:{server.health} {{\nlameduck 3s\n}}"
+        f"health localhost:{server.health}", f"health localhost:{server.health} {{\nlameduck 1h\n}}"
     )
     await server.start()
     assert (await page(server.ready, "/ready"))[0] == 200
@@ -425,6 +441,7 @@ async def test_lameduck_is_not_ready_and_answers_on(tmp_path: Path) -> None:
     assert status == 503
     assert await server.ask() == "NOERROR 10.96.1.1"
     assert not server.task.done()
+    ended.set()
     assert await server.task == 0
     assert not server.listens()
     assert not server.listens(tcp=True)
@@ -448,7 +465,7 @@ PROGRAM: Final = [sys.executable, "-m", "kdns"]
 def run(*args: str) -> tuple[int, str, str]:
     """Exit status, standard output, standard error of a call that ends by itself."""
     done = subprocess.run(
-        [*PROGRAM, *args], capture_output=True, text=True, timeout=30, check=False
+        [*PROGRAM, *args], capture_output=True, text=True, timeout=60, check=False
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -547,7 +564,7 @@ def test_a_signal_ends_it_in_order(program: Site, number: signal.Signals) -> Non
         lambda: "listening on" in (program.folder / "log").read_text(), 30, "the start's end"
     )
     os.kill(pid, number)
-    assert process.stop() == 0
+    assert process.wait() == 0
     assert not pidfile.exists()
     lines = (program.folder / "log").read_text().splitlines()
     folder = program.folder

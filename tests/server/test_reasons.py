@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from kdns.records.explain import LIMIT
-from tests.cluster.processes import Process, free_dns_port, free_port
+from tests.cluster.processes import Process, free_dns_port, wait_until
 from tests.fakes.nameserver import NameServer
 
 
@@ -213,7 +213,15 @@ class Site:
         self.port, self.upstream = port, upstream
 
     def dig(self, question: str) -> str:
-        line = ["dig", "@127.0.0.1", "-p", str(self.port), "+tries=1", *question.split()]
+        line = [
+            "dig",
+            "@127.0.0.1",
+            "-p",
+            str(self.port),
+            "+tries=1",
+            "+time=30",
+            *question.split(),
+        ]
         return subprocess.run(line, capture_output=True, text=True, check=True).stdout
 
     def reasons(self, question: str) -> list[str]:
@@ -229,13 +237,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def _serve(folder: Path, port: int, upstream: NameServer) -> Iterator[Site]:
     (folder / "all.yaml").write_text("---\n".join(OBJECTS))
-    nobody = free_port()
+    nobody = free_dns_port()
     text = COREFILE.format(port=port, folder=folder, upstream=upstream.port, nobody=nobody)
     (folder / "Corefile").write_text(text)
     command = [sys.executable, "-m", "kdns", "-conf", str(folder / "Corefile")]
     server = Process(command, folder / "log")
-    server.wait_ready(lambda: "listening on" in (folder / "log").read_text(), 20)
-    yield Site(port, upstream)
+    server.wait_ready(lambda: "listening on" in (folder / "log").read_text(), 60)
+    found = Site(port, upstream)
+    unsynced = "web.shop.svc.unsynced.local"
+    wait_until(lambda: "cannot connect" in found.dig(unsynced), 60, "the first attempt")
+    yield found
     assert server.stop() == 0
 
 
@@ -260,10 +271,8 @@ def test_stale(site: Site) -> None:
     assert site.reasons("www.test") == []
     site.upstream.fault = "drop"
     try:
-        for _ in range(50):
-            if found := site.reasons("www.test"):
-                break
-        (said,) = found
+        wait_until(lambda: bool(site.reasons("www.test")), 60, "its end")
+        (said,) = site.reasons("www.test")
         assert re.fullmatch(
             r"3 \(Stale Answer\): \(ended \d+s ago; a newer answer is not to be had\)", said
         )

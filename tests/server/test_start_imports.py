@@ -57,7 +57,7 @@ def test_a_start_imports_what_its_corefile_needs() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=15,
+        timeout=60,
     )
     modules = set(done.stdout.split())
     assert "kdns.plugins.loadbalance" in modules

@@ -54,7 +54,16 @@ class Running(InProcess):
     async def dig(self, *extra: str) -> str:
         """The data of the answer, or what dig says instead."""
         tls = ("+tls", "+tls-hostname=localhost", f"+tls-ca={self.authority.certificate}")
-        command = ("dig", "@127.0.0.1", "-p", str(self.port), *tls, "+short", "+time=3", "+tries=1")
+        command = (
+            "dig",
+            "@127.0.0.1",
+            "-p",
+            str(self.port),
+            *tls,
+            "+short",
+            "+time=30",
+            "+tries=1",
+        )
         process = await asyncio.create_subprocess_exec(
             *command, "www.example.test", "A", *extra, stdout=asyncio.subprocess.PIPE
         )
@@ -107,7 +116,7 @@ async def test_replies_are_kept(running: Running) -> None:
     query = dns.message.make_query("www.example.test.", "A", id=7)
     for _ in range(3):
         reply = await dns.asyncquery.tls(
-            query, "127.0.0.1", 3, running.port, ssl_context=trust, server_hostname="localhost"
+            query, "127.0.0.1", 30, running.port, ssl_context=trust, server_hostname="localhost"
         )
         assert [item.to_text() for rrset in reply.answer for item in rrset] == ["192.0.2.1"]
     (endpoint,) = running.server.core.sockets

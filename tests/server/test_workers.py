@@ -67,7 +67,7 @@ class Running:
         found = set()
         for _ in range(ASKERS):
             try:
-                reply = dns.query.udp(query, "127.0.0.1", port=self.port, timeout=5)
+                reply = dns.query.udp(query, "127.0.0.1", port=self.port, timeout=10)
             except dns.exception.Timeout:
                 return {"silence"}
             texts = [item.to_text() for rrset in reply.answer for item in rrset]
@@ -81,7 +81,7 @@ class Running:
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(15)
+        status = self.process.wait(60)
         print(self.log.read_text())
         return status
 
@@ -95,7 +95,7 @@ class Running:
 
     def counted(self, name: str) -> float:
         """The sum of a counter's samples in ``/metrics``."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=2) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=30) as page:
             families = text_string_to_metric_families(page.read().decode())
         return sum(
             sample.value for family in families if family.name == name for sample in family.samples
@@ -167,7 +167,7 @@ def test_workers_end_with_the_main_process(tmp_path: Path) -> None:
         [child] = running.children()
     finally:
         running.process.kill()
-        running.process.wait(5)
+        running.process.wait(60)
     wait_for(lambda: not Path(f"/proc/{child}").exists(), "the orphan's end")
 
 
@@ -184,7 +184,7 @@ def test_several_workers_need_a_fixed_port(tmp_path: Path) -> None:
         [*command, "--listen", "127.0.0.1:0", "--workers", "2"],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 1
@@ -201,7 +201,7 @@ def test_an_address_in_use_is_an_error_at_start(tmp_path: Path) -> None:
             [*command, "--listen", f"127.0.0.1:{port}", "--workers", "2"],
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
             check=False,
         )
     assert done.returncode == 1
