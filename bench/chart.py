@@ -1,4 +1,4 @@
-"""The comparisons as one picture for README. matplotlib (the extra ``bench``) is only needed here."""
+"""The comparisons as one picture, for docs/performance.md. Nothing else needs matplotlib (the extra ``bench``)."""
 
 from __future__ import annotations
 

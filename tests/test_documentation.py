@@ -50,6 +50,12 @@ CONFIGURATION: Final = ROOT / "docs" / "configuration.md"
 ANSWERS: Final = ROOT / "docs" / "answers.md"
 OPERATION: Final = ROOT / "docs" / "operation.md"
 TRY: Final = ROOT / "examples" / "try.txt"
+TEXTS: Final = (
+    *PAGES,
+    *(ROOT / at / "README.md" for at in ("deploy", "tests/node")),
+    ROOT / "bench" / "RESULTS.md",
+)
+"""All that people read; commands are run on ``PAGES`` alone."""
 
 
 # ---- what is on the pages
@@ -448,7 +454,18 @@ def test_log_lines() -> None:
 LINK: Final = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
+TEXT_IDS: Final = [str(page.relative_to(ROOT)) for page in TEXTS]
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=TEXT_IDS)
+def test_rows_of_a_table_have_the_cells_of_its_head(page: Path) -> None:
+    tables = re.findall(r"(?:^\|.*\n)+", _prose(page), re.MULTILINE)
+    for table in tables:
+        head, *others = [len(re.split(r"(?<!\\)\|", line)) for line in table.splitlines()]
+        assert set(others) == {head}, table
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=TEXT_IDS)
 def test_links(page: Path) -> None:
     broken = []
     for path, anchor in LINK.findall(_prose(page)):
