@@ -1,4 +1,4 @@
-"""The comparisons as one picture, for docs/performance.md. Nothing else needs matplotlib (the extra ``bench``)."""
+"""The comparisons as one picture, for docs/performance.md. Needs matplotlib (the extra ``bench``)."""
 
 from __future__ import annotations
 
