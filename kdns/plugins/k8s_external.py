@@ -22,7 +22,7 @@ from kdns.plugins.zones import (
     parse_zones,
     served_zones,
 )
-from kdns.records.explain import cut
+from kdns.records.explain import cut, missing_outside
 from kdns.records.external import External, Found
 from kdns.records.lookup import zone_wire
 from kdns.records.reachable import Shown
@@ -137,8 +137,9 @@ class Stage:
         if not found.answer:
             authority = (self.external.soa(zone_wire(query.qname, query.name, zone)),)
             keys |= {("serial",)}
-        if query.wants_reason and (text := found.note if found.answer else found.why):
-            errors = (ExtendedError(ErrorCode.OTHER, cut(text)),)
+        if query.wants_reason:
+            text, more = self._why(found)
+            errors, keys = (ExtendedError(ErrorCode.OTHER, text),) if text else (), keys | more
         return Answer(
             rcode=Rcode.NOERROR if found.exists else Rcode.NXDOMAIN,
             answer=found.answer,
@@ -149,6 +150,12 @@ class Stage:
             keep_until=freshness.keep_until(self.status, now, stale=bool(stale)),
             plugin=NAME,
         )
+
+    def _why(self, found: Found) -> tuple[str, frozenset[Key]]:
+        if found.missing:
+            text, keys = missing_outside(self.index, self.external.view, found.missing)
+            return text, frozenset(keys)
+        return cut(found.note if found.answer else found.why), frozenset()
 
     def _failed(self, query: Query) -> Answer:
         errors = freshness.not_synced(query, self.status)

@@ -128,7 +128,7 @@ class ShortNames:
 
     def _telling_errors(self, query: Query, tried: Answer) -> tuple[ExtendedError, ...]:
         """Why the cluster has no name that was meant for it."""
-        if len(query.name) <= TELLING or query.name[-1] == SVC:
+        if len(_host(query.name)) <= TELLING or query.name[-1] == SVC:
             return tried.errors
         if SVC in query.name[2:] and query.wants_reason:
             text = f"names of the cluster's Services end in svc.{to_text(self.zone)}"
@@ -162,7 +162,7 @@ class ShortNames:
                 last, found = self._lead_to(query, qname, last), True
             if found or last.rcode == Rcode.SERVFAIL:
                 break
-            if at == self._telling(query.name, suffixes[0][0]):
+            if at == self._telling(_host(query.name), suffixes[0][0]):
                 reasons = last.errors
         if reasons and not found:
             last = replace(last, errors=reasons)
@@ -203,3 +203,8 @@ class ShortNames:
         nowhere = (ExtendedError(ErrorCode.OTHER, text[:200]),) if query.wants_reason else ()
         errors = (*self._telling_errors(query, last), *nowhere)
         return Answer(Rcode.NXDOMAIN, errors=errors, plugin=NAME)
+
+
+def _host(name: Name) -> Name:
+    """Without a port and protocol in front, as in ``_http._tcp.web``."""
+    return name[2:] if len(name) > 2 and name[0][:1] == name[1][:1] == "_" else name

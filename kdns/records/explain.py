@@ -203,8 +203,21 @@ def _no_namespace(index: Index, view: View, asked: Asked) -> _Explained:
         if holders := _exposed_with(index, view, namespace):
             found = f"{asked.title} {namespace} is in namespace {_list(holders)}"
             return f"{text}; {found}: {namespace}.{holders[0]}.svc", keys
+    return text + _similar_namespaces(index, view, namespace), keys
+
+
+def _similar_namespaces(index: Index, view: View, namespace: str) -> str:
     near = _near(namespace, index.namespaces)
-    return text + _meant([each for each in near if is_exposed(index, view, each)]), keys
+    return _meant([each for each in near if is_exposed(index, view, each)])
+
+
+def missing_outside(index: Index, view: View, asked: Asked) -> _Explained:
+    """Why there is no Service or namespace for a name seen from outside the cluster, and its keys."""
+    if is_exposed(index, view, asked.namespace):
+        text, keys = _no_service(index, view, asked)
+        return cut(text), keys
+    text = f"there is no namespace {asked.namespace}"
+    return cut(text + _similar_namespaces(index, view, asked.namespace)), (("namespaces",),)
 
 
 def _no_form(index: Index, view: View, asked: Asked) -> _Explained:

@@ -19,7 +19,7 @@ from kdns.records.holders import outside
 from kdns.records.index import Index
 from kdns.records.lookup import APEX_TYPES, is_exposed
 from kdns.records.objects import Kind, Service
-from kdns.records.outcome import View
+from kdns.records.outcome import Asked, View
 from kdns.records.reachable import Place, Shown
 from kdns.records.services import external_target, pack
 from kdns.wire import rdata
@@ -42,6 +42,8 @@ class Found(Struct, frozen=True):
     keys: tuple[Key, ...] = ()
     why: str = ""
     """Why there is no answer."""
+    missing: Asked | None = None
+    """Likewise: the Service or namespace that is not there."""
     needs: tuple[Kind, ...] = ()
     """Kinds that must be synced before a negative result is the truth."""
     target: bytes = b""
@@ -144,15 +146,15 @@ class External:
         namespace, rest = labels[-1], labels[:-1]
         key: Key = ("ns", namespace)
         if not is_exposed(self.index, self.view, namespace):
-            why = f"there is no namespace {namespace}"
-            return Found(exists=False, keys=(key,), why=why, needs=(Kind.NAMESPACE,))
+            missing = Asked("svc", namespace)
+            return Found(exists=False, keys=(key,), missing=missing, needs=(Kind.NAMESPACE,))
         if not rest:
             return Found(keys=(key,), why="only names below this one have records")
         keys: tuple[Key, ...] = (key, ("svc", namespace, rest[-1]))
         service = self.index.service(namespace, rest[-1])
         if service is None:
-            why = f"there is no Service {rest[-1]} in namespace {namespace}"
-            return Found(exists=False, keys=keys, why=why, needs=(Kind.SERVICE,))
+            missing = Asked("svc", namespace, rest[-1])
+            return Found(exists=False, keys=keys, missing=missing, needs=(Kind.SERVICE,))
         by_nodes = self.shown.node_ports and not outside(service)
         if by_nodes:
             keys += (("nodes",),)

@@ -287,6 +287,30 @@ def test_where_an_alias_leads(target: str, reasons: list[str]) -> None:
     assert [error.text for error in errors] == reasons
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("wbe.shop", "no Service wbe in namespace shop; did you mean web?"),
+        ("elb.store", "no Service elb in namespace store; there is one in shop"),
+        ("web.shpo", "there is no namespace shpo; did you mean shop?"),
+        ("web.hiden", "there is no namespace hiden"),
+        ("web.hidden", "there is no namespace hidden"),
+        ("shpo", "there is no namespace shpo; did you mean shop?"),
+        (f"{'x' * 63}.{'y' * 63}", f"there is no namespace {'y' * 63}"),
+    ],
+)
+def test_what_was_meant(name: str, reason: str) -> None:
+    text = (
+        ". {\nk8s_external example.org\nkubernetes cluster.local {\nnamespaces shop store\n}\n}\n"
+    )
+    server = Chain(text, (*OBJECTS, Namespace("store"), Namespace("hidden")))
+    answer = server.ask(f"{name}.example.org. A")
+    assert told(answer) == f"NXDOMAIN; {SOA}"
+    assert [error.text for error in answer.errors] == [reason]
+    if "there is one" in reason:
+        assert server.index.apply(Gone(Kind.SERVICE, "shop", "elb"), 8) & answer.keys
+
+
 def test_server_behind_a_service_has_that_ones_addresses() -> None:
     server = chain(local=("10.0.0.9",))
     assert (

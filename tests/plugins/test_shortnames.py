@@ -262,6 +262,10 @@ def test_why_nothing_was_found() -> None:
     assert first.text == "names of the cluster's Services end in svc.cluster.local."
     first, _ = Short().ask("db-7.web. A").errors
     assert first.text == "Service default/web has no ready endpoint called db-7"
+    first, _ = Short().ask("_htp._tcp.web. SRV").errors
+    assert first.text == "Service default/web has no port _htp._tcp; it has _http._tcp"
+    first, _ = Short().ask("_http._tcp.redis-mster.my-ns. SRV").errors
+    assert first.text == "no Service redis-mster in namespace my-ns; did you mean redis-master?"
     assert len(Short().ask("www.example.com. A").errors) == 1, "never meant for the cluster"
     assert Short().ask("nope. A", edns=None).errors == ()
     assert Short().ask("nope. A", edns=Edns()).plugin == "shortnames"
