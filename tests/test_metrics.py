@@ -286,12 +286,12 @@ def ask_coredns(folder: Path) -> tuple[Process, str]:
     )
     command: list[str | Path] = [programs.require("coredns")]
     process = Process([*command, "-conf", corefile, "-dns.port", str(port)], folder / "log")
-    process.wait_ready(lambda: f":{port} on" in process.log.read_text(), 10)
+    process.wait_ready(lambda: f":{port} on" in process.log.read_text(), 60)
     for rtype in ("A", "TYPE731"):
         message = dns.message.make_query("a.", rtype)
         message.use_edns(0, ednsflags=dns.flags.DO)
-        dns.query.udp(message, "127.0.0.1", 5, port)
-        dns.query.tcp(message, "127.0.0.1", 5, port)
+        dns.query.udp(message, "127.0.0.1", 30, port)
+        dns.query.tcp(message, "127.0.0.1", 30, port)
     text = ""
 
     def probed() -> bool:
@@ -300,7 +300,7 @@ def ask_coredns(folder: Path) -> tuple[Process, str]:
             text = reply.read().decode()
         return "coredns_health_request_duration_seconds_count 1" in text
 
-    wait_until(probed, 10, "health probe counted")
+    wait_until(probed, 60, "health probe counted")
     return process, text
 
 

@@ -90,7 +90,7 @@ def example_server(folder: Path) -> Iterator[int]:
     server = Process([sys.executable, "-m", "kdns", *words, "--listen", "127.0.0.1:0"], log_file)
     listening = re.compile(r"listening on 127\.0\.0\.1:(\d+) ")
     try:
-        server.wait_ready(lambda: bool(listening.search(log_file.read_text())), 20)
+        server.wait_ready(lambda: bool(listening.search(log_file.read_text())), 60)
         found = listening.search(log_file.read_text())
         assert found
         yield int(found[1])

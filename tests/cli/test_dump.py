@@ -101,7 +101,7 @@ def serving(messages: Iterable[dns.message.Message], rest: bytes = b"") -> Itera
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"@127.0.0.1:{listener.getsockname()[1]}"
-        thread.join(5)
+        thread.join(60)
 
 
 def message(*records: str, rcode: dns.rcode.Rcode = dns.rcode.NOERROR) -> dns.message.Message:

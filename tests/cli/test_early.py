@@ -121,7 +121,7 @@ def test_nothing_that_takes_time_is_imported_before(tmp_path: Path) -> None:
         __main__.main()
     """
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=15)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert sorted(done.stderr.split()) == (
         [
             "__future__",

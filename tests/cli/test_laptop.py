@@ -19,6 +19,7 @@ from kdns.config.tree import ConfigError
 from kdns.sources.files import Reading
 from kdns.system.machine import Machine
 from kdns.system.resolvers import Resolvers, before_us
+from tests.cluster.processes import free_dns_port
 
 HERE = (Address("127.0.0.1", 1053),)
 
@@ -188,14 +189,9 @@ def test_corefile(resolv_conf: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.fixture
 def ports(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[socket.socket, int]]:
     """A port that is in use for UDP, and one that is free."""
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as used,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free,
-    ):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as used:
         used.bind(("127.0.0.1", 0))
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
-        free.close()
+        number = free_dns_port()
         candidates = tuple(Address("127.0.0.1", n) for n in (used.getsockname()[1], number))
         monkeypatch.setattr(listener, "CANDIDATES", candidates)
         yield used, number

@@ -71,7 +71,9 @@ def test_a_pipe_that_nobody_reads_holds_up_nobody(
     monkeypatch.setattr(logs, "PATIENCE", 0.01)
     monkeypatch.setattr(logs, "MOST_LINES", 2000)
     fcntl.fcntl(pipe.reader, fcntl.F_SETPIPE_SZ, 4096)
-    logged = logs.MOST_LINES + logs.AT_ONCE + MORE
+    logged = (
+        logs.MOST_LINES + logs.AT_ONCE + 4096 // 80 + MORE
+    )  # waiting, being written, in the pipe
     for number in range(logged):
         pipe.logger.info("line %d %s", number, "x" * 80)
     pipe.handler.flush()  # gives up

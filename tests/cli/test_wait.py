@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ def test_it_looks_again(server: NameServer, capsys: pytest.CaptureFixture[str]) 
 
     server.reached = appear
     assert run(server, "late.test.") == 0
-    assert capsys.readouterr().out.startswith("late.test.: after 0.")
+    assert re.match(r"late\.test\.: after \d+\.\d s", capsys.readouterr().out)
 
 
 def test_silence_is_no_proof_of_absence(
@@ -83,7 +84,7 @@ def test_manifests_are_followed(tmp_path: Path) -> None:
     file.write_text(text.format("other"))
     later = threading.Timer(0.3, lambda: file.write_text(text.format("web")))
     later.start()
-    words = ["web", "-n", "default", "--manifests", str(tmp_path), "--timeout", "10s"]
+    words = ["web", "-n", "default", "--manifests", str(tmp_path), "--timeout", "60s"]
     assert main.main(["wait", *words, "--for", "address=10.0.0.9"]) == 0
     later.join()
 

@@ -130,7 +130,7 @@ class Site:
         self.port, self.log = port, log
 
     def dig(self, *words: str) -> str:
-        line = ["dig", "@127.0.0.1", "-p", str(self.port), "+tries=1", "+time=5", *words]
+        line = ["dig", "@127.0.0.1", "-p", str(self.port), "+tries=1", "+time=30", *words]
         return subprocess.run(line, capture_output=True, text=True, check=True).stdout
 
     def steps(self, name: str, *words: str) -> list[str]:
@@ -159,7 +159,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         (folder / "Corefile").write_text(text)
         command = [sys.executable, "-m", "kdns", "-conf", str(folder / "Corefile")]
         server = Process(command, folder / "log")
-        server.wait_ready(lambda: "listening on" in (folder / "log").read_text(), 20)
+        server.wait_ready(lambda: "listening on" in (folder / "log").read_text(), 60)
         yield Site(port, folder / "log")
         assert server.stop() == 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,8 @@ from tests.cluster.processes import Process, free_dns_port, wait_until
 SECONDS: Final = 3.0
 START_SECONDS: Final = 60.0
 SILENCE: Final = "no reply"
-PASSED: Final = 2
-"""Seconds that TTLs may differ by: a second begins between two questions, sooner on a busy machine."""
+ROUNDING: Final = 2
+"""Seconds that TTLs may differ by though none went by: another one may begin between two questions."""
 _TTL: Final = re.compile(r"(?<= )\d+(?= in )")
 _SERIAL: Final = re.compile(r"( soa \S+ \S+) \d+")
 """Serials of cluster zones are moments: each server has its own."""
@@ -56,6 +57,7 @@ class Peers:
         }
         for name, process in self.processes.items():
             process.wait_ready(partial(self._answers, name), START_SECONDS)
+        self._began = time.monotonic()
 
     def _answers(self, name: str) -> bool:
         query = dns.message.make_query("started.invalid.", "A")
@@ -80,13 +82,17 @@ class Peers:
     def differences(self, questions: Iterable[str]) -> dict[str, tuple[str, str]]:
         """The questions that the two do not agree on, with both answers."""
         said = {question: self.both(question) for question in questions}
-        return {question: pair for question, pair in said.items() if not alike(*pair)}
+        return {question: pair for question, pair in said.items() if not self.agree(*pair)}
+
+    def agree(self, ours: str, theirs: str) -> bool:
+        """Whether two replies say the same. Either may have kept a record from the first question on."""
+        return alike(ours, theirs, time.monotonic() - self._began)
 
 
-def alike(ours: str, theirs: str) -> bool:
-    """Whether two replies say the same, but for the seconds that went by since either kept a record."""
+def alike(ours: str, theirs: str, seconds: float) -> bool:
+    """Whether two replies say the same, but for the ``seconds`` since either may have kept a record."""
     pairs = zip(_TTL.findall(ours), _TTL.findall(theirs), strict=False)
-    close = all(abs(int(one) - int(other)) <= PASSED for one, other in pairs)
+    close = all(abs(int(one) - int(other)) <= ROUNDING + seconds for one, other in pairs)
     return close and _TTL.sub("", ours) == _TTL.sub("", theirs)
 
 

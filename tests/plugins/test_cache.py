@@ -617,7 +617,7 @@ class TestPacketCache:
                 (entry,) = kept.values()
                 assert entry.next_body() == reply[2:]
                 entry.hits += 5
-                await until(lambda: not kept, 2)
+                await until(lambda: not kept)
                 later = responder.respond(request, "192.0.2.9", 53, "udp")
                 assert isinstance(later, bytes)
                 assert int.from_bytes(later[-10:-6]) < int.from_bytes(reply[-10:-6])

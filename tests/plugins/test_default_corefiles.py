@@ -48,7 +48,7 @@ class Server:
         (folder / "Corefile").write_text(text)
         command = [sys.executable, "-m", "kdns", "-conf", str(folder / "Corefile")]
         self.process = Process(command, folder / "log")
-        self.process.wait_ready(self._is_ready, 20)
+        self.process.wait_ready(self._is_ready, 60)
 
     def _is_ready(self) -> bool:
         try:
@@ -62,7 +62,7 @@ class Server:
             return str(reply.read().decode())
 
     def ask(self, name: str, rdtype: str = "A") -> dns.message.Message:
-        return dns.query.udp(dns.message.make_query(name, rdtype), "127.0.0.1", 5, self.port)
+        return dns.query.udp(dns.message.make_query(name, rdtype), "127.0.0.1", 30, self.port)
 
     def addresses(self, name: str, rdtype: str = "A") -> list[str]:
         return [item.to_text() for rrset in self.ask(name, rdtype).answer for item in rrset]

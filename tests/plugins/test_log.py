@@ -223,7 +223,7 @@ class CoreDns:
             str(self.port),
         ]
         self.process = Process(command, folder / "log")
-        self.process.wait_ready(lambda: f":{self.port} on" in self.process.log.read_text(), 10)
+        self.process.wait_ready(lambda: f":{self.port} on" in self.process.log.read_text(), 60)
 
     def line(self, message_id: int) -> str:
         found: list[str] = []
@@ -233,7 +233,7 @@ class CoreDns:
             found[:] = re.findall(pattern, self.process.log.read_text(), re.MULTILINE)
             return bool(found)
 
-        wait_until(logged, 5, "log line")
+        wait_until(logged, 60, "log line")
         return found[0]
 
 
@@ -265,7 +265,7 @@ def test_lines_are_the_peers(
     if edns != "none":
         message.use_edns(0, ednsflags=dns.flags.DO if edns == "do" else 0, payload=1232)
     ask = dns.query.udp if transport == "udp" else dns.query.tcp
-    reply = ask(message, "127.0.0.1", 5, coredns.port)
+    reply = ask(message, "127.0.0.1", 30, coredns.port)
     theirs, _, their_end = coredns.line(message.id).partition("| ")
 
     query = Query(

@@ -210,6 +210,6 @@ def test_beside_coredns(peers: Peers, tmp_path: Path) -> None:
         text = (tmp_path / f"{name}.log").read_text()
         return [line[line.index("<") :] for line in text.splitlines() if "<" in line]
 
-    wait_until(lambda: len(lines("kdns")) == len(questions) == len(lines("coredns")), 5, "lines")
+    wait_until(lambda: len(lines("kdns")) == len(questions) == len(lines("coredns")), 60, "lines")
     assert lines("kdns") == lines("coredns")
     assert lines("kdns")[0] == "<a.test. 127.0.0.1 - NOERROR success mine ->"

@@ -71,7 +71,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
                 return ""
             return " ".join(item.to_text() for rrset in reply.answer for item in rrset)
 
-        server.wait_ready(lambda: answer() == '"good morning"', 15)
+        server.wait_ready(lambda: answer() == '"good morning"', 60)
     finally:
         server.stop()
 

@@ -63,7 +63,7 @@ class Running(InProcess):
     async def ask(self, name: str, source: str = "127.0.0.1", kind: str = "TXT") -> str:
         query = dns.message.make_query(name, kind, id=7)
         port = self.endpoint.address.port
-        reply = await dns.asyncquery.udp(query, "127.0.0.1", 3, port, source=source)
+        reply = await dns.asyncquery.udp(query, "127.0.0.1", 30, port, source=source)
         return " ".join(item.to_text() for rrset in reply.answer for item in rrset).replace('"', "")
 
     @property
