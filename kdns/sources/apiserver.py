@@ -7,8 +7,10 @@ pydantic; bodies are read as raw bytes.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import logging
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -28,6 +30,7 @@ from kdns.sources.transport import AccessError, TransportError
 from kdns.sources.watch import Limits
 from kdns.sources.watcher import Context, Timing, Watcher
 from kdns.status import ResourceStatus, SourceStatus
+from kdns.wire.presentation import CONTROL_ESCAPES
 
 if TYPE_CHECKING:
     from kubernetes.aio.client.configuration import Configuration
@@ -39,6 +42,8 @@ CREDENTIAL_SECONDS: Final = 60.0
 
 MAX_ANSWER: Final = 4 * 1024 * 1024
 """Octets that ``fetch`` reads; etcd takes objects of 1.5 MiB."""
+
+_PLUGIN_FAILED: Final = re.compile(r"exec: process returned (-?\d+)(?:\. (b(['\"]).*\3))?")
 
 _SILENT: Final = logging.NullHandler()
 
@@ -215,8 +220,18 @@ async def _use_kubeconfig(configuration: Configuration, access: ApiAccess) -> No
         try:
             await ExecProvider(loader._user["exec"]).run()  # type: ignore[no-untyped-call]
         except Exception as error:
-            raise TransportError(f"exec plugin {plugin}: {error}") from error
+            raise TransportError(f"exec plugin {plugin}: {_plugin_words(error)}") from error
         raise TransportError(f"exec plugin {plugin}: no token and no certificate in its answer")
+
+
+def _plugin_words(error: Exception) -> str:
+    """What a plugin said, on one line: the package tells it as Python writes bytes."""
+    found = _PLUGIN_FAILED.fullmatch(str(error))
+    if found is None:
+        return str(error)
+    said = ast.literal_eval(found[2]).decode(errors="replace") if found[2] else "said nothing"
+    words = " ".join(said.split()).translate(CONTROL_ESCAPES)
+    return f"{words} (exit status {found[1]})"
 
 
 async def _client(access: ApiAccess) -> RESTClientObject:

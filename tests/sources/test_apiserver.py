@@ -199,7 +199,7 @@ count = here / "count"
 count.write_text(str(int(count.read_text() or 0) + 1) if count.exists() else "1")
 answer = here / "answer"
 if not answer.exists():
-    sys.exit("please log in")
+    sys.exit("\\033[1msession\\n over, don't worry: please log in")
 print(answer.read_text())
 """
 
@@ -246,7 +246,8 @@ async def test_exec_plugin_that_fails_at_start_is_tried_again(
     api.tokens = {"Bearer late"}
     async with following(ApiAccess(kubeconfig=str(path))) as status:
         await until(lambda: "please log in" in status.problem)
-        assert f"exec plugin {tmp_path / 'plugin'}" in status.problem
+        said = r"\027[1msession over, don't worry: please log in (exit status 1)"
+        assert f"exec plugin {tmp_path / 'plugin'}: {said}" in status.problem
         grant(tmp_path, "late")
         await until(lambda: status.synced)
 
