@@ -92,7 +92,7 @@ class Tally:
         if before is not None and exchange.time - before < AGAIN:
             waited = exchange.time - before
             who = exchange.pod or exchange.client
-            long = " (the asker's time limit)" if waited >= STUB_TIMEOUT else ""
+            long = " (the client's time limit)" if waited >= STUB_TIMEOUT else ""
             self.retried.add(f"{question} by {who} after {round(waited)} s{long}")
 
     def _note_walk(self, exchange: Exchange) -> None:

@@ -113,7 +113,7 @@ def _keeping(query: Query, answer: Answer, served: Served, keys: list[Key], bloc
     if any(observer.wants(query, answer) for observer in served.observers):
         return "not kept, since each question is logged"
     if not answer.keep_until:
-        return "not kept: it depends on the asker, came from elsewhere, or is of this moment"
+        return "not kept: it depends on the client, came from elsewhere, or is of this moment"
     if answer.keep_until != FOREVER:
         return f"kept for {max(0.0, answer.keep_until - block.context.now()):.1f} s"
     if not keys:

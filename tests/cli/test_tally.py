@@ -61,7 +61,7 @@ def test_retries() -> None:
     counted = filled(
         exchange("web.", at=0), exchange("web.", at=5.002), exchange("web.", at=5.1, message_id=2)
     )
-    text = "web. A by shop/web-0 after 5 s (the asker's time limit)"
+    text = "web. A by shop/web-0 after 5 s (the client's time limit)"
     assert counted.retried.most(5) == [(text, 1)]
 
 

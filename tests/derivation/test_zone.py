@@ -109,7 +109,7 @@ TELLS: Final = {
         "forward: asks one of 127.0.0.1:PORT",
         "answer: NOERROR by forward, after TIME",
         "record: www.test. 30 IN A 192.0.2.1",
-        "packet cache: not kept: it depends on the asker, came from elsewhere, or is of this moment",
+        "packet cache: not kept: it depends on the client, came from elsewhere, or is of this moment",
     ],
     "5.0.244.10.in-addr.arpa._PTR": [
         (
