@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "action", metavar="{set,list,clear}", choices=["set", "list", "clear"], help="what to do"
     )
     parser.add_argument(
-        "words", nargs="*", default=[], metavar="NAME WHAT…", help="see the examples"
+        "words", nargs="*", default=[], metavar="NAME WHAT", help="see the examples"
     )
     add_socket(parser)
 
@@ -54,4 +54,4 @@ def _request(action: str, words: list[str]) -> Request:
         case "clear", [] | [_]:
             return ClearFaults(*words)
         case _:
-            raise ConfigError("expected: set NAME WHAT…, list, or clear [NAME]")
+            raise ConfigError("expected: set NAME WHAT ..., list, or clear [NAME]")

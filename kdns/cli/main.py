@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -48,19 +50,35 @@ The options of a command: kdns COMMAND --help; CoreDNS's flags: kdns -help
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0, 1 for a failure, 2 for wrong usage."""
     args = list(sys.argv[1:] if argv is None else argv)
-    as_coredns = Path(sys.argv[0]).name == "coredns"
     try:
-        if as_coredns or (args and args[0].startswith("-") and args[0] not in _OWN_FLAGS):
-            return _run_as_coredns(args)
-        return _run_command(args)
+        status = _run_as_coredns(args) if _like_coredns(args) else _run_command(args)
+        sys.stdout.flush()
     except ConfigError as error:
         print(f"kdns: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # ``| head`` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return 141
+    except OSError as error:  # where nobody says more: no rights, no space, no descriptors
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"kdns: {place}{error.strerror or error}", file=sys.stderr)
+        _give_up_output()
+        return 1
+    return status
+
+
+def _give_up_output() -> None:
+    """What waits to be printed cannot be: the interpreter would complain of that at its end."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _like_coredns(args: list[str]) -> bool:
+    if Path(sys.argv[0]).name == "coredns":
+        return True
+    return bool(args) and args[0].startswith("-") and args[0] not in _OWN_FLAGS
 
 
 _OWN_FLAGS: Final = {"-h", "--help", "--version"}
@@ -87,6 +105,8 @@ def parse(args: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"kdns {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     chosen = next((arg for arg in args if not arg.startswith("-")), None)
+    if chosen is not None and chosen not in COMMANDS:
+        parser.error(f"there is no command {chosen!r}{_nearest(chosen, COMMANDS)}")
     for name, purpose in COMMANDS.items():
         command = commands.add_parser(
             name,
@@ -97,16 +117,24 @@ def parse(args: Sequence[str]) -> argparse.Namespace:
         if name == chosen:
             module = import_module(f"kdns.cli.{name}")
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, parser=command)
     options, more = parser.parse_known_args(args)
     if options.command is None:
         parser.print_help()
         parser.exit(2)
     if more and (not hasattr(options, "words") or any(word.startswith("-") for word in more)):
-        parser.error(f"unrecognized arguments: {' '.join(more)}")
+        wrong = next((word for word in more if word.startswith("-")), more[0])
+        known = options.parser._option_string_actions
+        hint = _nearest(wrong.partition("=")[0], known)
+        options.parser.error(f"unrecognized arguments: {' '.join(more)}{hint}")
     if more:
         options.words += more
     return options
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _run_as_coredns(args: list[str]) -> int:

@@ -103,7 +103,9 @@ def condition(text: str) -> Test:
     except ValueError as error:
         raise ConfigError(f"--for address: {error}") from None
     if not wanted:
-        raise ConfigError(f"--for: expected present, absent, address=… or count=…, found {text!r}")
+        raise ConfigError(
+            f"--for: expected present, absent, address=ADDRESS or count=N, found {text!r}"
+        )
     return lambda result: any(record.rdata == wanted for record in result.records)
 
 

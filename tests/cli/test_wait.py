@@ -111,7 +111,10 @@ def test_the_time_is_kept(server: NameServer) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("--for never", "--for: expected present, absent, address=… or count=…, found 'never'"),
+        (
+            "--for never",
+            "--for: expected present, absent, address=ADDRESS or count=N, found 'never'",
+        ),
         ("--for address=web", "--for address: 'web' does not appear to be an IPv4 or IPv6 address"),
         ("--for count=some", "--for: expected present"),
         ("--for count=0", "--for count=0 would always be so; say absent"),

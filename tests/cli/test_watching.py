@@ -234,11 +234,11 @@ def test_a_fault_set_once_more_begins_its_chances_anew(site: Site) -> None:
             ["set", "web", "rcode", "NOPE"],
             "kdns: fault set: rcode: expected a response code such as SERVFAIL",
         ),
-        (["set", "web"], "expected: set NAME WHAT…, list, or clear [NAME]"),
+        (["set", "web"], "expected: set NAME WHAT ..., list, or clear [NAME]"),
         (["set", "web..", "drop"], "'web..' has an empty label"),
         (["clear", "web.."], "'web..' has an empty label"),
         (["clear", "web"], "kdns: no fault was set for web. (kdns fault list has those that were)"),
-        (["list", "web"], "expected: set NAME WHAT…, list, or clear [NAME]"),
+        (["list", "web"], "expected: set NAME WHAT ..., list, or clear [NAME]"),
     ],
 )
 def test_wrong_words(site: Site, words: list[str], reason: str) -> None:
