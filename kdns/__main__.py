@@ -2,7 +2,13 @@
 
 import os
 import sys
-from _signal import SIG_DFL, SIGINT, default_int_handler, getsignal, signal
+from _signal import (  # type: ignore[import-not-found] - ``signal`` without its enums
+    SIG_DFL,
+    SIGINT,
+    default_int_handler,
+    getsignal,
+    signal,
+)
 
 from kdns.cli import early
 

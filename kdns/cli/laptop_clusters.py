@@ -63,7 +63,7 @@ def _context(path: str, text: str) -> tuple[Selected, str]:
                 raise
             return kubeconfig.select(path, name), zone
     except AccessError as error:
-        raise ConfigError(str(error), Location("--context")) from error
+        raise ConfigError(str(error), Location("--context") if text else None) from error
 
 
 def _default_zone(at: int, context: Selected) -> str:

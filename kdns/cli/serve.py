@@ -171,8 +171,8 @@ def kubeconfig(options: argparse.Namespace) -> str:
 
 def find_kubeconfig(given: str) -> str:
     """As kubectl does: what is given, else $KUBECONFIG, else ~/.kube/config; "" without any."""
-    default = Path.home() / ".kube" / "config"
-    return given or os.environ.get("KUBECONFIG", "") or (str(default) if default.exists() else "")
+    default = os.path.expanduser("~/.kube/config")
+    return given or os.environ.get("KUBECONFIG", "") or (default if os.path.exists(default) else "")
 
 
 def serve(

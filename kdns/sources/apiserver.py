@@ -177,17 +177,21 @@ async def _configuration(access: ApiAccess) -> Configuration:
     except TimeoutError as error:
         raise TransportError(f"no credentials within {CREDENTIAL_SECONDS:g} s") from error
     except ConfigException as error:
-        raise AccessError(f"{_place(access)}: {error}") from error
+        hint = "" if access.kubeconfig else f"; {_OUTSIDE}"
+        raise AccessError(f"{_place(access)}: {str(error).rstrip('.')}{hint}") from error
     except Exception as error:  # the package's loader trips over odd files in many ways
         raise AccessError(f"{_place(access)}: {type(error).__name__}: {error}") from error
     return configuration
+
+
+_OUTSIDE: Final = "outside a Pod, name an API server by kubeconfig or endpoint"
 
 
 def _place(access: ApiAccess) -> str:
     if access.endpoint:
         return f"endpoint {access.endpoint}"
     if not access.kubeconfig:
-        return "in-cluster configuration (or give an endpoint or a kubeconfig)"
+        return "in-cluster configuration"
     return f"kubeconfig {access.kubeconfig}" + (f" context {access.context}" * bool(access.context))
 
 
@@ -217,8 +221,13 @@ async def _use_kubeconfig(configuration: Configuration, access: ApiAccess) -> No
     )
     if plugin and not (configuration.api_key or configuration.cert_file):
         # The loader only logs why a plugin failed; asked directly it says so.
+        settings = loader._user["exec"]
         try:
-            await ExecProvider(loader._user["exec"]).run()  # type: ignore[no-untyped-call]
+            await ExecProvider(settings).run()  # type: ignore[no-untyped-call]
+        except FileNotFoundError as error:
+            hint = settings.safe_get("installHint")
+            missing = f"exec plugin {plugin}: {error.strerror}" + (f"; {hint}" if hint else "")
+            raise TransportError(missing) from error
         except Exception as error:
             raise TransportError(f"exec plugin {plugin}: {_plugin_words(error)}") from error
         raise TransportError(f"exec plugin {plugin}: no token and no certificate in its answer")

@@ -125,17 +125,19 @@ def check(kubeconfig: str, context: str) -> str:
 def _select(kubeconfig: str, found: _Found, context: str) -> tuple[str, _Context]:
     chosen = context or found.current_context
     if not chosen:
-        raise AccessError(f"{kubeconfig}: current-context: missing")
+        known = ", ".join(found.contexts) or "none"
+        raise AccessError(
+            f"{kubeconfig}: current-context: missing; name a context (there are: {known})"
+        )
     return chosen, _lookup(kubeconfig, "contexts", found.contexts, chosen)[1]
 
 
 def _found(kubeconfig: str) -> _Found:
-    files = [path for path in paths(kubeconfig) if path.exists()]
-    if not files:
+    contents = [(path, content) for path in paths(kubeconfig) if (content := _load(path))]
+    if not contents:
         raise AccessError(f"{kubeconfig}: no such file")
     found = _Found()
-    for path in files:
-        content = _load(path)
+    for path, content in contents:
         found.current_context = found.current_context or content.current_context or ""
         for context in content.contexts or ():
             found.contexts.setdefault(context.name, (path, context.context))
@@ -146,14 +148,21 @@ def _found(kubeconfig: str) -> _Found:
     return found
 
 
-def _load(path: Path) -> _File:
+def _load(path: Path) -> _File | None:
+    """None where there is no such file."""
     try:
-        return msgspec.convert(yaml.safe_load(path.read_text()), _File)
+        return msgspec.convert(yaml.safe_load(path.read_text("utf-8")), _File)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise AccessError(f"{path}:{line}: {error.problem}") from error
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise AccessError(f"{path}: {error}") from error
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise AccessError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise AccessError(f"{path}: not a kubeconfig: expected UTF-8") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise AccessError(f"{path}: not a kubeconfig: {str(error).splitlines()[0]}") from error
 
 
 def _lookup(
@@ -175,7 +184,7 @@ def _check_server(path: Path, name: str, cluster: _Cluster) -> None:
 
 
 def _check_material(path: Path, where: str, owner: _Cluster | _User) -> None:
-    """Check that files exist and that data are base64."""
+    """Check that files exist and that data are PEM, in base64."""
     values = {each.encode_name: getattr(owner, each.name) for each in msgspec.structs.fields(owner)}
     for name in _FILES & values.keys():
         # Paths are relative to the kubeconfig; inline data win over a file.
@@ -186,7 +195,7 @@ def _check_material(path: Path, where: str, owner: _Cluster | _User) -> None:
         ):
             _check_file(path, f"{where}.{name}", values[name])
     for name in _DATA & values.keys():
-        _check_base64(f"{path}: {where}.{name}", values[name] or "")
+        _check_data(f"{path}: {where}.{name}", values[name] or "")
 
 
 def _check_file(path: Path, where: str, value: str) -> None:
@@ -197,8 +206,10 @@ def _check_file(path: Path, where: str, value: str) -> None:
         raise AccessError(f"{path}: {where}: {target}: {error.strerror}") from error
 
 
-def _check_base64(where: str, value: str) -> None:
+def _check_data(where: str, value: str) -> None:
     try:
-        base64.b64decode("".join(value.split()), validate=True)
+        decoded = base64.b64decode("".join(value.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise AccessError(f"{where}: not base64: {error}") from error
+    if decoded and b"-----BEGIN " not in decoded:
+        raise AccessError(f"{where}: expected a certificate or key in PEM (-----BEGIN …)")

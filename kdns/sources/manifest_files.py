@@ -68,7 +68,7 @@ class ManifestFiles:
         try:
             found = dict(self._scan())
         except OSError as error:
-            missing = {self._root: f"{self._root}: {error.strerror or error}"}
+            missing = {self._root: f"manifests {self._root}: {error.strerror or error}"}
             return self._report(missing, changed=False)
         stale = [
             path

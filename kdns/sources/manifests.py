@@ -65,6 +65,8 @@ class Manifests:
         for kind in self._selection.kinds:
             self._emit(Replaced(kind, tuple(self._of(kind))))
         self._confirm()
+        if not self._files.declared:
+            logger.warning("manifests %s: nothing in it that names are made from", self._path)
         logger.info("manifests %s: %d objects", self._path, len(self._state))
 
     async def run(self) -> None:

@@ -83,7 +83,7 @@ def test_contexts(words: tuple[str, ...], expected: list[tuple[str, str]], names
         (("--context", "no"), "contexts: no entry named 'no' (there are: dev, prod, arn:aws:eks/x=y)"),
         (("--context", "dev", "--context", "arn:aws:eks/x=y"), "--context: 'arn:aws:eks/x=y' cannot be part of a name; expected arn:aws:eks/x=y=ZONE"),
         (("--manifests", "a", "--context", "dev"), "--manifests: cannot be used with --context or --kubeconfig"),
-        (("--kubeconfig", "/nowhere"), "--context: /nowhere: no such file"),
+        (("--kubeconfig", "/nowhere"), "/nowhere: no such file"),
     ],
     ids=["unknown", "no label", "both", "no file"],
 )  # fmt: skip

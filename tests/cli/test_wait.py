@@ -61,7 +61,8 @@ def test_silence_is_no_proof_of_absence(
 ) -> None:
     server.rcode = 2
     assert run(server, "web.test.", "--for", "absent", "--timeout", "100ms") == 1
-    assert capsys.readouterr().out.endswith("web.test. A SERVFAIL\n")
+    # Which of the two was answered in so short a time is a matter of luck.
+    assert re.search(r" web\.test\. A(AAA)? SERVFAIL\n$", capsys.readouterr().out)
 
 
 def test_what_leaves_absence_open_is_said(

@@ -239,6 +239,14 @@ async def test_exec_plugin_is_asked_again_when_its_token_expires(
         assert all(each.relists == 0 for each in status.resources.values())
 
 
+async def test_exec_plugin_that_is_missing_says_how_to_install_it(tmp_path: Path) -> None:
+    settings = {"command": "nowhere", "apiVersion": "v1", "installHint": "brew install nowhere"}
+    path = kubeconfig(tmp_path / "c", "http://127.0.0.1:9", {"exec": settings})
+    async with following(ApiAccess(kubeconfig=str(path))) as status:
+        hint = "exec plugin nowhere: No such file or directory; brew install nowhere"
+        await until(lambda: hint in status.problem)
+
+
 async def test_exec_plugin_that_fails_at_start_is_tried_again(
     api: FakeApi, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -375,7 +383,8 @@ BROKEN: list[tuple[str, str, str]] = [
     ("not YAML", "a: [", ":1: "),
     ("not a mapping", "- 1", "Expected `object`, got `array`"),
     ("empty", "", "Expected `object`, got `null`"),
-    ("no current context", "{}", ": current-context: missing"),
+    ("not UTF-8", "\xff", ": not a kubeconfig: expected UTF-8"),
+    ("no current context", "{}", ": current-context: missing; name a context (there are: none)"),
     (
         "unknown context",
         "{current-context: x, contexts: [{name: y, context: {}}]}",
@@ -429,6 +438,13 @@ FIELDS: list[tuple[str, str, object, dict[str, object], str]] = [
         "https://a",
         {},
         {"certificate-authority-data": "AAAA"},
+        "clusters[one].cluster.certificate-authority-data: expected a certificate or key in PEM",
+    ),
+    (
+        "a certificate that is broken",
+        "https://a",
+        {},
+        {"certificate-authority-data": base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()},
         "certificates or key",
     ),
     ("plugin without command", "https://a", {"exec": {"apiVersion": "v1"}}, {}, "`command`"),
@@ -453,7 +469,7 @@ async def test_a_broken_kubeconfig_is_an_error_with_its_place(
     text: str, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "config"
-    path.write_text(text)
+    path.write_text(text, "latin-1")
     said = await refused(ApiAccess(kubeconfig=str(path)))
     assert str(path) in said
     assert message in said
@@ -486,7 +502,10 @@ async def test_an_unknown_context_lists_those_there_are(tmp_path: Path) -> None:
 async def test_outside_a_cluster_says_what_else_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     said = await refused(ApiAccess())
-    assert said.startswith("in-cluster configuration (or give an endpoint or a kubeconfig): ")
+    assert said == (
+        "in-cluster configuration: Service host/port is not set;"
+        " outside a Pod, name an API server by kubeconfig or endpoint"
+    )
 
 
 async def test_missing_tls_files_of_an_endpoint() -> None:

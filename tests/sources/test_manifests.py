@@ -169,6 +169,15 @@ def test_reads_a_mounted_config_map_once(tmp_path: Path) -> None:
     assert loaded(tmp_path).services == ["default/a"]
 
 
+def test_a_folder_without_manifests_is_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.txt").write_text(service("a"))
+    loaded(tmp_path)
+    expected = f"manifests {tmp_path}: nothing in it that names are made from"
+    assert caplog.messages[0] == expected
+
+
 def test_refuses_to_start_with_a_broken_file(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(service("a"))
     (tmp_path / "b.yaml").write_text("kind: [\n")
@@ -176,7 +185,7 @@ def test_refuses_to_start_with_a_broken_file(tmp_path: Path) -> None:
         ManifestError, match=rf"^{tmp_path}/b\.yaml:2: did not find expected node content"
     ):
         loaded(tmp_path)
-    with pytest.raises(ManifestError, match=r"/gone: No such file or directory$"):
+    with pytest.raises(ManifestError, match=r"^manifests .*/gone: No such file or directory$"):
         loaded(tmp_path / "gone")
 
 
@@ -285,7 +294,7 @@ async def test_a_path_that_is_away_for_a_moment_loses_nothing(tmp_path: Path) ->
     async with running(folder) as (kept, status):
         folder.rename(tmp_path / "aside")
         await until(lambda: status.problem != "")
-        assert status.problem == f"services: {folder}: No such file or directory"
+        assert status.problem == f"services: manifests {folder}: No such file or directory"
         assert kept.services == ["default/a"]
         folder.mkdir()
         (folder / "b.yaml").write_text(service("b"))
@@ -363,7 +372,7 @@ def test_a_folder_that_cannot_be_read_is_not_an_empty_one(
         patch.setattr(os, "scandir", fails)
         refreshed = files.refresh()
     assert not refreshed.changed
-    assert refreshed.failed == (f"{tmp_path}: Too many open files",)
+    assert refreshed.failed == (f"manifests {tmp_path}: Too many open files",)
     assert len(files.declared) == 2
     assert files.refresh().recovered == (tmp_path,)
 
