@@ -2,7 +2,7 @@
 
 import os
 import sys
-from _signal import (  # type: ignore[import-not-found] - ``signal`` without its enums
+from _signal import (  # type: ignore[import-not-found] # ``signal`` without its enums
     SIG_DFL,
     SIGINT,
     default_int_handler,
