@@ -15,6 +15,7 @@ import yaml
 from kdns.config import corefile
 from kdns.config.access import ApiAccess
 from kdns.metrics import families
+from kdns.metrics.family import Family
 from kdns.server import generation
 from kdns.sources import files
 from kdns.sources.resources import watched
@@ -112,9 +113,7 @@ def expressions() -> Iterator[str]:
 @pytest.mark.parametrize("expression", [*expressions()])
 def test_series_exist(expression: str) -> None:
     """A misspelt one would never fire, and say nothing."""
-    known = {
-        each.name: each for each in vars(families).values() if isinstance(each, families.Family)
-    }
+    known = {each.name: each for each in vars(families).values() if isinstance(each, Family)}
     named = re.findall(r"\b(?:coredns|kdns)_\w+", expression)
     assert named or re.search(r"\b(up|process_\w+)\b", expression)
     for name in named:
@@ -128,7 +127,7 @@ def test_labels_exist(expression: str) -> None:
     known = {
         label
         for each in vars(families).values()
-        if isinstance(each, families.Family)
+        if isinstance(each, Family)
         for label in each.labels
     }
     grouped = re.findall(r"by \(([\w, ]+)\)", expression)

@@ -29,6 +29,7 @@ from kdns.cli import coredns, main
 from kdns.config import corefile
 from kdns.config.tree import ConfigError
 from kdns.metrics import Metrics, families
+from kdns.metrics.family import Family
 from kdns.plugins import ignored, log, log_format, repeats
 from kdns.plugins.chain import ORDER, SUPPORTED, Plan
 from kdns.records import explain
@@ -389,7 +390,7 @@ def counted() -> set[str]:
     for path in (ROOT / "kdns").rglob("*.py"):
         if path.name != "families.py":
             used.update(re.findall(r"families\.([A-Z_0-9]+)", path.read_text()))
-    every = {name: f.name for name, f in vars(families).items() if isinstance(f, families.Family)}
+    every = {name: f.name for name, f in vars(families).items() if isinstance(f, Family)}
     return {every[name] for name in used & every.keys()} | {f.name for f in families.FROM_METERS}
 
 
@@ -406,7 +407,7 @@ def test_metrics() -> None:
 
 
 @pytest.mark.parametrize("family", families.FAMILIES, ids=lambda family: str(family.name))
-def test_labels(family: families.Family) -> None:
+def test_labels(family: Family) -> None:
     if family.name in documented_metrics():
         kind, labels, _ = documented_metrics()[family.name]
         assert (kind, tuple(code(labels))) == (family.kind, family.labels)

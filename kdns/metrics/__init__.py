@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from kdns import __version__
 from kdns.metrics import exported, families
 from kdns.metrics.exported import Exported
-from kdns.metrics.families import Family
+from kdns.metrics.family import Family
 from kdns.metrics.meters import Histogram, Meter
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kdns.metrics import families
+from kdns.metrics.family import Family
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -78,6 +79,6 @@ def combine(own: Iterable[Metric], others: Exported) -> Iterator[Metric]:
         yield metric
 
 
-def _bare(family: families.Family) -> str:
+def _bare(family: Family) -> str:
     """As prometheus_client names a family: a counter's without ``_total``."""
     return family.name.removesuffix("_total") if family.kind == "counter" else family.name

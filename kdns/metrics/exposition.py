@@ -25,7 +25,7 @@ from prometheus_client.core import (
 )
 
 from kdns.metrics import families, former
-from kdns.metrics.families import Family
+from kdns.metrics.family import Family
 from kdns.metrics.meters import Cell, Histogram, Meter
 
 Labels: TypeAlias = tuple[str, ...]

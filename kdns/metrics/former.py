@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.samples import Sample
 
 from kdns.metrics import families
+from kdns.metrics.family import Family
 
 
 def with_former(metrics: Iterable[Metric]) -> Iterator[Metric]:
@@ -40,7 +41,7 @@ def _durations(samples: list[Sample]) -> Iterator[Metric]:
     yield metric
 
 
-def _count(family: families.Family, samples: Iterable[Sample]) -> Metric:
+def _count(family: Family, samples: Iterable[Sample]) -> Metric:
     """The samples, added up to the family's labels."""
     totals: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for sample in samples:

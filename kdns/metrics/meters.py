@@ -18,7 +18,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import Final
 
-from kdns.metrics.families import SIZE_BUCKETS, TIME_BUCKETS
+from kdns.metrics.family import SIZE_BUCKETS, TIME_BUCKETS
 from kdns.wire.constants import Type, rcode_name
 from kdns.wire.message import Answer, Query
 

@@ -8,7 +8,7 @@ from time import time
 from typing import Final
 
 from kdns.metrics import Metrics, Samples, families
-from kdns.metrics.families import Family
+from kdns.metrics.family import Family
 from kdns.packet_cache import PacketCache
 from kdns.server.clusters import Clusters
 from kdns.server.generation import Generation

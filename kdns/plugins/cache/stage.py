@@ -17,7 +17,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from kdns.metrics import families
-from kdns.metrics.families import Family
+from kdns.metrics.family import Family
 from kdns.plugins.cache.kinds import Keepable, aged, capped, classify, with_ttl
 from kdns.plugins.cache.settings import Settings
 from kdns.plugins.cache.store import Found, Identity, Item, Store, identity

@@ -7,6 +7,7 @@ from typing import Final, cast
 from msgspec.structs import replace
 
 from kdns.metrics import families
+from kdns.metrics.family import Family
 from kdns.plugins.expressions import Env, ExpressionError
 from kdns.plugins.go_regex import Pattern
 from kdns.plugins.interface import Context, Handler
@@ -71,7 +72,7 @@ class Stage:
         self._count(families.TEMPLATE_MATCHES, data)
         return await self._say(query, data)
 
-    def _count(self, family: families.Family, data: Fields, *more: str) -> None:
+    def _count(self, family: Family, data: Fields, *more: str) -> None:
         # As with the peer "" for what has no name: whoever asks chooses it, and would make series.
         rclass = data["Class"] if data["Class"] in Class.__members__ else ""
         rtype = data["Type"] if data["Type"] in Type.__members__ else ""
