@@ -28,9 +28,10 @@ from kdns.plugins.interface import Observer
 from kdns.wire import cookies
 from kdns.wire.constants import Class, EdnsOption, ErrorCode, Opcode, Rcode, type_name
 from kdns.wire.encode import Encoded, encode, encode_error
-from kdns.wire.message import FOREVER, Answer, ExtendedError, Query, Transfer, Transport
+from kdns.wire.message import FOREVER, Answer, Query, Transfer, Transport
 from kdns.wire.names import Name, to_text
 from kdns.wire.question import Rejected, parse
+from kdns.wire.reasons import because
 from kdns.wire.windows import windows
 
 logger: Final = logging.getLogger("kdns.responder")
@@ -255,7 +256,7 @@ class Responder(Blocks):
             "%s %s: %r", to_text(query.name), type_name(query.qtype), error, exc_info=error
         )
         text = "internal error; the server's log has it"
-        errors = (ExtendedError(ErrorCode.OTHER, text),) if query.wants_reason else ()
+        errors = because(query, ErrorCode.OTHER, text)
         return Answer(Rcode.SERVFAIL, authoritative=False, errors=errors, keep_until=0.0)
 
 
@@ -288,7 +289,7 @@ def _kept(answer: Answer, by_asker: bool) -> Answer:
 def _refused(query: Query, by_asker: bool) -> Answer:
     """No server block has the name: RFC 8914 section 4.21."""
     text = "no server block here is for this name"
-    errors = (ExtendedError(ErrorCode.NOT_AUTHORITATIVE, text),) if query.wants_reason else ()
+    errors = because(query, ErrorCode.NOT_AUTHORITATIVE, text)
     return _kept(Answer(Rcode.REFUSED, authoritative=False, errors=errors), by_asker)
 
 

@@ -20,9 +20,10 @@ from kdns.plugins.interface import Condition
 from kdns.responder import Responder
 from kdns.wire import rdata
 from kdns.wire.constants import ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, Edns, ExtendedError, Query, Record
+from kdns.wire.message import Answer, Edns, Query, Record
 from kdns.wire.names import Name, is_below, skip
 from kdns.wire.presentation import CONTROL_ESCAPES
+from kdns.wire.reasons import because
 from kdns.wire.scalars import type_number
 
 ZONE: Final[Name] = ("kdns",)
@@ -117,12 +118,12 @@ def _strings(text: str) -> list[bytes]:
 
 
 def _negative(query: Query, exists: bool, text: str) -> Answer:
-    errors = (ExtendedError(ErrorCode.OTHER, text),) if query.wants_reason else ()
+    errors = because(query, ErrorCode.OTHER, text)
     rcode = Rcode.NOERROR if exists else Rcode.NXDOMAIN
     return Answer(rcode, errors=errors, keep_until=0.0, plugin=PLUGIN)
 
 
 def _refused(query: Query) -> Answer:
     text = "explanations are for loopback addresses, or whom the directive explain names"
-    errors = (ExtendedError(ErrorCode.PROHIBITED, text),) if query.wants_reason else ()
+    errors = because(query, ErrorCode.PROHIBITED, text)
     return Answer(Rcode.REFUSED, authoritative=False, errors=errors, keep_until=0.0, plugin=PLUGIN)

@@ -17,8 +17,9 @@ from kdns.metrics import families
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match, parse_zones, served_zones
 from kdns.wire.constants import ErrorCode, Rcode
-from kdns.wire.message import Answer, ExtendedError, Query
+from kdns.wire.message import Answer, Query
 from kdns.wire.names import Name, to_text
+from kdns.wire.reasons import because
 from kdns.wire.scalars import type_number
 
 NAME: Final = "acl"
@@ -178,8 +179,7 @@ def _dropped(query: Query) -> Answer:
 
 
 def _say(query: Query, rcode: int, code: int) -> Answer:
-    errors = (ExtendedError(code),) if query.wants_reason else ()
-    return Answer(rcode, authoritative=False, errors=errors, plugin=NAME)
+    return Answer(rcode, authoritative=False, errors=because(query, code), plugin=NAME)
 
 
 _REPLIES: Final = {"block": _blocked, "filter": _filtered, "drop": _dropped}

@@ -13,11 +13,11 @@ from kdns.plugins.zones import Fallthrough
 from kdns.records.zone import Zone, ZoneAnswer
 from kdns.wire import names
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
+from kdns.wire.message import Answer, Key, Query, Record
 from kdns.wire.names import Name
+from kdns.wire.reasons import because
 
 MAX_HOPS: Final = 10  # from zone to zone; within one, the look-up has its own limit
-_MAX_REASON: Final = 199  # octets; an Extended DNS Error must not cost the answer its place
 _TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
 
 
@@ -87,9 +87,7 @@ class Authority(Struct, frozen=True):
 
     async def _chase(self, query: Query, answer: Answer, target: bytes) -> Answer:
         """Follow an alias out of the zone, through the whole server."""
-        name = names.from_wire(target)
-        asked = replace(query, qname=target, name=name, transport="internal", hops=query.hops + 1)
-        found = await self.resolve(asked)
+        found = await self.resolve(query.follow(target))
         keys, until = answer.keys | found.keys, min(answer.keep_until, found.keep_until)
         answer = replace(answer, keys=keys, keep_until=until)
         if found.rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN, Rcode.SERVFAIL} or not found.handled:
@@ -112,9 +110,6 @@ def zone_key(origin: Name) -> Key:
 
 
 def _told(blank: Answer, query: Query, found: ZoneAnswer) -> Answer:
-    errors: tuple[ExtendedError, ...] = ()
-    if found.reason and query.wants_reason:
-        errors = (ExtendedError(ErrorCode.OTHER, _short(found.reason)),)
     return replace(
         blank,
         rcode=found.rcode,
@@ -122,18 +117,12 @@ def _told(blank: Answer, query: Query, found: ZoneAnswer) -> Answer:
         authority=found.authority,
         additional=found.additional,
         authoritative=found.authoritative,
-        errors=errors,
+        errors=because(query, ErrorCode.OTHER, found.reason) if found.reason else (),
     )
 
 
 def _failed(blank: Answer, query: Query, rcode: int, code: int, text: str) -> Answer:
-    errors = (ExtendedError(code, _short(text)),) if query.wants_reason else ()
-    return replace(blank, rcode=rcode, authoritative=False, errors=errors)
-
-
-def _short(text: str) -> str:
-    octets = text.encode("utf-8", "replace")
-    return octets[:_MAX_REASON].decode("utf-8", "ignore")
+    return replace(blank, rcode=rcode, authoritative=False, errors=because(query, code, text))
 
 
 def _ends_well(found: Answer, qtype: int) -> bool:

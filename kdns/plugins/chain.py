@@ -19,7 +19,8 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.third_party import Plugin
 from kdns.plugins.zones import served_zones
 from kdns.wire.constants import ErrorCode, Rcode
-from kdns.wire.message import Answer, ExtendedError, Query
+from kdns.wire.message import Answer, Query
+from kdns.wire.reasons import because
 
 if TYPE_CHECKING:
     from kdns.plugins.metadata import Reader
@@ -245,8 +246,6 @@ async def end_of_zones(query: Query) -> Answer:
 
 
 def _nobody(query: Query, rcode: Rcode) -> Answer:
-    errors: tuple[ExtendedError, ...] = ()
-    if query.wants_reason:
-        text = "no directive of this server block answers for the name"
-        errors = (ExtendedError(ErrorCode.NOT_AUTHORITATIVE, text),)
+    text = "no directive of this server block answers for the name"
+    errors = because(query, ErrorCode.NOT_AUTHORITATIVE, text)
     return Answer(rcode, authoritative=False, errors=errors, handled=False)

@@ -20,8 +20,9 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.options import read_number
 from kdns.plugins.rcodes import rcode_number
 from kdns.wire.constants import ErrorCode, rcode_name
-from kdns.wire.message import Answer, ExtendedError, Query
+from kdns.wire.message import Answer, Query
 from kdns.wire.names import BadNameError, Name, from_text, is_below, to_text
+from kdns.wire.reasons import because
 
 NAME: Final = "fault"
 
@@ -160,14 +161,11 @@ class Faulty:
 
 
 def _spoilt(query: Query, trouble: Trouble) -> Answer:
-    errors: tuple[ExtendedError, ...] = ()
-    if query.wants_reason:
-        errors = (ExtendedError(ErrorCode.OTHER, f"a fault set on purpose: {trouble}"),)
     return Answer(
         trouble.rcode,
         truncated=trouble.kind == "truncate",
         silent=trouble.kind == "drop",
-        errors=errors,
+        errors=because(query, ErrorCode.OTHER, f"a fault set on purpose: {trouble}"),
         keep_until=0.0,
         plugin=NAME,
     )

@@ -22,13 +22,14 @@ from kdns.plugins.zones import (
     parse_zones,
     served_zones,
 )
-from kdns.records.explain import cut, missing_outside
+from kdns.records.explain import missing_outside
 from kdns.records.external import External, Found
 from kdns.records.lookup import zone_wire
 from kdns.records.reachable import Shown
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
-from kdns.wire.names import BadNameError, Name, from_text, from_wire, wire_to_text
+from kdns.wire.names import BadNameError, Name, from_text, wire_to_text
+from kdns.wire.reasons import because
 
 NAME: Final = "k8s_external"
 MAX_TTL: Final = 3600  # seconds; the peer's limit
@@ -139,7 +140,7 @@ class Stage:
             keys |= {("serial",)}
         if query.wants_reason:
             text, more = self._why(found)
-            errors, keys = (ExtendedError(ErrorCode.OTHER, text),) if text else (), keys | more
+            errors, keys = because(query, ErrorCode.OTHER, text) if text else (), keys | more
         return Answer(
             rcode=Rcode.NOERROR if found.exists else Rcode.NXDOMAIN,
             answer=found.answer,
@@ -155,7 +156,7 @@ class Stage:
         if found.missing:
             text, keys = missing_outside(self.index, self.external.view, found.missing)
             return text, frozenset(keys)
-        return cut(found.note if found.answer else found.why), frozenset()
+        return found.note if found.answer else found.why, frozenset()
 
     def _failed(self, query: Query) -> Answer:
         errors = freshness.not_synced(query, self.status)
@@ -202,16 +203,7 @@ class Stage:
         )
 
     async def _ask(self, query: Query, qname: bytes, rtype: int) -> Answer:
-        return await self.context.resolve(
-            replace(
-                query,
-                qname=qname,
-                name=from_wire(qname),
-                qtype=rtype,
-                transport="internal",
-                hops=query.hops + 1,
-            )
-        )
+        return await self.context.resolve(replace(query.follow(qname), qtype=rtype))
 
 
 def _at_target(query: Query, target: bytes, told: Answer) -> tuple[ExtendedError, ...]:
@@ -221,5 +213,5 @@ def _at_target(query: Query, target: bytes, told: Answer) -> tuple[ExtendedError
     if told.handled and told.rcode == Rcode.NOERROR:
         return told.errors
     what = rcode_name(told.rcode) if told.handled else "nothing here answers for it"
-    text = cut(f"the alias leads to {wire_to_text(target)}: {what}")
-    return (ExtendedError(ErrorCode.OTHER, text), *(told.errors if told.handled else ()))
+    text = f"the alias leads to {wire_to_text(target)}: {what}"
+    return (*because(query, ErrorCode.OTHER, text), *(told.errors if told.handled else ()))

@@ -17,8 +17,9 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match, zones_of
 from kdns.wire import rdata
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, ExtendedError, Query, Record
+from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import to_wire
+from kdns.wire.reasons import because
 
 MAX_TTL: Final = 300
 """Seconds that the absence holds at most, else as long as the A records (RFC 2308 section 5)."""
@@ -65,13 +66,12 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
 
 def _without_addresses(query: Query, found: Answer, authority: tuple[Record, ...]) -> Answer:
     """NODATA (RFC 2308 section 2.2), behind the aliases if there are any."""
-    errors = (ExtendedError(ErrorCode.FILTERED, TEXT),) if query.wants_reason else ()
     return replace(
         found,
         answer=tuple(record for record in found.answer if record.rtype != Type.A),
         authority=authority,
         additional=(),
-        errors=(*found.errors, *errors),
+        errors=(*found.errors, *because(query, ErrorCode.FILTERED, TEXT)),
         at_most=0,
         authenticated=False,
     )

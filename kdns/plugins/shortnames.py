@@ -26,6 +26,7 @@ from kdns.records.search import NDOTS, search_list
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
 from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import MAX_NAME, Name, to_text, to_wire
+from kdns.wire.reasons import because
 
 NAME: Final = "shortnames"
 
@@ -130,9 +131,9 @@ class ShortNames:
         """Why the cluster has no name that was meant for it."""
         if len(_host(query.name)) <= TELLING or query.name[-1] == SVC:
             return tried.errors
-        if SVC in query.name[2:] and query.wants_reason:
+        if SVC in query.name[2:]:
             text = f"names of the cluster's Services end in svc.{to_text(self.zone)}"
-            return (ExtendedError(ErrorCode.OTHER, text),)
+            return because(query, ErrorCode.OTHER, text)
         return ()
 
     def _is_short(self, query: Query) -> bool:
@@ -200,7 +201,7 @@ class ShortNames:
         tried = ", ".join(to_text(suffix) for suffix in self._suffixes(query))
         name = to_text(query.name)
         text = f"nothing here answers for {name}, nor is it in the cluster with {tried} appended"
-        nowhere = (ExtendedError(ErrorCode.OTHER, text[:200]),) if query.wants_reason else ()
+        nowhere = because(query, ErrorCode.OTHER, text)
         errors = (*self._telling_errors(query, last), *nowhere)
         return Answer(Rcode.NXDOMAIN, errors=errors, plugin=NAME)
 

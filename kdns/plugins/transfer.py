@@ -23,8 +23,9 @@ from kdns.plugins.zones import longest_match, parse_zones, served_zones, zones_o
 from kdns.upstream.notify import notify
 from kdns.wire.constants import ErrorCode, Rcode, Type
 from kdns.wire.encode import encode_following
-from kdns.wire.message import Answer, ExtendedError, Query, Record
+from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import Name, to_text
+from kdns.wire.reasons import because
 from kdns.wire.serials import is_newer, serial_of
 
 logger: Final = logging.getLogger("kdns.transfer")
@@ -203,5 +204,5 @@ class Stage:
 
 
 def _refused(query: Query, text: str) -> Answer:
-    errors = (ExtendedError(ErrorCode.PROHIBITED, text),) if query.wants_reason else ()
+    errors = because(query, ErrorCode.PROHIBITED, text)
     return Answer(Rcode.REFUSED, authoritative=False, errors=errors, keep_until=0.0, plugin=NAME)

@@ -21,12 +21,9 @@ from kdns.records.services import endpoint_label
 from kdns.wire.constants import Type
 from kdns.wire.message import Key
 from kdns.wire.names import Name
-from kdns.wire.presentation import CONTROL_ESCAPES
+from kdns.wire.reasons import cut
 
 _Explained: TypeAlias = tuple[str, tuple[Key, ...]]
-
-LIMIT: Final = 200
-"""Bytes of text: dig prints it on one line, and a reply without EDNS padding stays below 512."""
 
 _LOOKED_AT: Final = 200
 _COMPARED: Final = 32
@@ -118,14 +115,6 @@ _FIXED: Final = {
 
 def _full(asked: Asked) -> str:
     return f"{asked.namespace}/{asked.service}"
-
-
-def cut(text: str) -> str:
-    """What fits, without control characters."""
-    encoded = text.translate(CONTROL_ESCAPES).encode(errors="replace")
-    if len(encoded) > LIMIT:
-        encoded = encoded[: LIMIT - 3].decode(errors="ignore").encode() + "…".encode()
-    return encoded.decode()
 
 
 def _list(names: list[str]) -> str:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.wire.constants import Flag, Rcode
-from kdns.wire.names import Name
+from kdns.wire.names import Name, from_wire
 
 Transport: TypeAlias = Literal["udp", "tcp", "tls", "internal"]
 
@@ -71,6 +71,16 @@ class Query(Struct, frozen=True):
     def wants_reason(self) -> bool:
         """Whether an Extended DNS Error can be sent: only to who speaks EDNS (RFC 8914 section 3)."""
         return self.edns is not None
+
+    def follow(self, target: bytes, hops: int = 1) -> Query:
+        """The server's own question for where an alias leads (wire form), so many aliases on."""
+        return replace(
+            self,
+            qname=target,
+            name=from_wire(target),
+            transport="internal",
+            hops=self.hops + hops,
+        )
 
 
 class Record(Struct, frozen=True, gc=False):

@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from kdns.records.explain import LIMIT, explain, remark
+from kdns.records.explain import explain, remark
 from kdns.records.index import Index
 from kdns.records.lookup import lookup
 from kdns.records.objects import Endpoint, Import, Namespace, Node, Object, Port, Service, Slice
 from kdns.records.outcome import Outcome, PodMode, Reason, View
 from kdns.wire.constants import Type
 from kdns.wire.names import from_wire, wire_from_text
+from kdns.wire.reasons import MAX_TEXT
 from tests.records import probes
 from tests.records.probes import ZONES
 
@@ -365,7 +366,7 @@ def test_short_printable_text_for_any_name(left: list[str], kind: str, view: str
         return
     outcome = lookup(INDEX, probes.VIEWS[view], probes.CLUSTER, wire, name, Type.A)
     text, _ = explain(INDEX, probes.VIEWS[view], outcome)
-    assert len(text.encode()) <= LIMIT == 200
+    assert len(text.encode()) <= MAX_TEXT == 200
     assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in text)
     assert bool(text) == bool(outcome.reason)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from kdns.records.explain import LIMIT
+from kdns.wire.reasons import MAX_TEXT
 from tests.cluster.processes import Process, free_dns_port, wait_until
 from tests.fakes.nameserver import NameServer
 
@@ -256,7 +256,7 @@ def test_reasons(site: Site, question: str) -> None:
     (said,) = site.reasons(question)
     text = REASONS[question]
     assert re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", said) == f"{OTHER}: ({text})"
-    assert len(text.encode()) <= LIMIT
+    assert len(text.encode()) <= MAX_TEXT
 
 
 @pytest.mark.parametrize("question", OTHER_CODES)

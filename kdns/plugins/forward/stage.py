@@ -16,10 +16,10 @@ from kdns.upstream.client import UpstreamError
 from kdns.upstream.pool import OverloadError, Pool
 from kdns.wire.constants import ErrorCode, Flag, Rcode, rcode_name
 from kdns.wire.message import Answer, ExtendedError, Query, echoed
+from kdns.wire.reasons import because
 from kdns.wire.responses import Response
 
 NAME: Final = "forward"
-LONGEST_REASON: Final = 199  # octets; an Extended DNS Error must not cost the answer its place
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
@@ -112,13 +112,12 @@ class Forward:
 
     def _failed(self, query: Query, rcode: Rcode, error: UpstreamError) -> Answer:
         text = str(error)
-        short = text.encode()[:LONGEST_REASON].decode("utf-8", "ignore")
         code = ErrorCode.NO_REACHABLE_AUTHORITY if rcode == Rcode.SERVFAIL else ErrorCode.OTHER
         return Answer(
             rcode,
             authoritative=False,
             recursion_available=self.offers_recursion,
-            errors=(ExtendedError(code, short),) if query.wants_reason else (),
+            errors=because(query, code, text),
             keep_until=0.0,
             fetched=rcode == Rcode.SERVFAIL,
             failure=text,

@@ -14,8 +14,9 @@ from kdns.plugins.interface import Context, Followed, Handler, file_key
 from kdns.plugins.root import rooted
 from kdns.plugins.zones import longest_match, served_zones
 from kdns.wire.constants import ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, ExtendedError, Query, Record
+from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import Name, address_of, to_text
+from kdns.wire.reasons import because
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
@@ -87,11 +88,7 @@ class Hosts:
 
     def _missing(self, query: Query) -> Answer:
         """There is no SOA to deny the name with, so it is a failure, as with the peer."""
-        errors: tuple[ExtendedError, ...] = ()
-        if query.wants_reason:
-            text = (
-                f"{to_text(query.name)[:120]} is not in the hosts file, and nothing else is asked"
-            )
-            errors = (ExtendedError(ErrorCode.OTHER, text),)
+        text = f"{to_text(query.name)[:120]} is not in the hosts file, and nothing else is asked"
+        errors = because(query, ErrorCode.OTHER, text)
         rcode = Rcode.SERVFAIL
         return Answer(rcode, authoritative=False, errors=errors, keys=self.keys, plugin="hosts")

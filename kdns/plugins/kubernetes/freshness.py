@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from kdns.records.explain import cut
 from kdns.status import SourceStatus
 from kdns.wire.constants import ErrorCode
 from kdns.wire.message import FOREVER, ExtendedError, Query
+from kdns.wire.reasons import because
 
 STALE_AFTER: Final = 5.0
 """Seconds without a connection before answers are called stale: a watch that is taken up again at
@@ -28,7 +28,7 @@ def staleness(query: Query, status: SourceStatus, now: float) -> tuple[ExtendedE
     what = "not reached, this is the snapshot of" if status.restored else "not reachable since"
     since = datetime.fromtimestamp(now - age, UTC)
     text = f"{status.name} {what} {since:%Y-%m-%dT%H:%M:%SZ}"
-    return (ExtendedError(ErrorCode.STALE_ANSWER, text),)
+    return because(query, ErrorCode.STALE_ANSWER, text)
 
 
 def keep_until(status: SourceStatus, now: float, *, stale: bool) -> float:
@@ -40,6 +40,4 @@ def keep_until(status: SourceStatus, now: float, *, stale: bool) -> float:
 
 def not_synced(query: Query, status: SourceStatus) -> tuple[ExtendedError, ...]:
     """Why nothing is denied yet (RFC 8914 section 4.15)."""
-    if not query.wants_reason:
-        return ()
-    return (ExtendedError(ErrorCode.NOT_READY, cut(f"not synced yet: {status.problem}")),)
+    return because(query, ErrorCode.NOT_READY, f"not synced yet: {status.problem}")

@@ -13,7 +13,7 @@ from kdns.plugins.kubernetes.settings import Settings
 from kdns.plugins.kubernetes.zones import ClusterZones
 from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
-from kdns.records.explain import cut, explain, remark
+from kdns.records.explain import explain, remark
 from kdns.records.index import Index
 from kdns.records.lookup import lookup, nodata, shown, zone_wire
 from kdns.records.outcome import Asked, Outcome, Reason
@@ -22,6 +22,7 @@ from kdns.wire import rdata
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import Name, from_wire, to_text, wire_to_text
+from kdns.wire.reasons import because
 
 NAME: Final = "kubernetes"
 
@@ -149,7 +150,7 @@ class Cluster:
         elif self._is_too_long(last):
             at_most, errors = self.settings.max_answers, self._shortened(query, last.outcome)
         elif query.wants_reason and (text := remark(self._index(last), self.view, last.outcome)):
-            errors = (ExtendedError(ErrorCode.OTHER, text),)
+            errors = because(query, ErrorCode.OTHER, text)
         now = self.context.now()
         stale = freshness.staleness(query, self.status, now)
         return Answer(
@@ -172,8 +173,8 @@ class Cluster:
         last = steps[-1]
         text, keys = explain(self._index(last), self.view, last.outcome, last.zone)
         if text and len(steps) > 1 and last.outcome.reason is not Reason.EXTERNAL_NAME_LOOP:
-            text = cut(f"externalName leads to {wire_to_text(last.qname)}: {text}")
-        return ((ExtendedError(ErrorCode.OTHER, text),) if text else ()), tuple(keys)
+            text = f"externalName leads to {wire_to_text(last.qname)}: {text}"
+        return (because(query, ErrorCode.OTHER, text) if text else ()), tuple(keys)
 
     def _is_too_long(self, step: Step) -> bool:
         """``max_answers``: endpoints stand in for one another, ports of a ClusterIP do not."""
@@ -184,10 +185,8 @@ class Cluster:
         return service is not None and service.headless
 
     def _shortened(self, query: Query, outcome: Outcome) -> tuple[ExtendedError, ...]:
-        if not query.wants_reason:
-            return ()
         text = f"{self.settings.max_answers} of {len(outcome.answer)} records, others next time"
-        return (ExtendedError(ErrorCode.OTHER, f"{text} (max_answers)"),)
+        return because(query, ErrorCode.OTHER, f"{text} (max_answers)")
 
     def _not_synced(self, query: Query, step: Step) -> Answer:
         zone = zone_wire(step.qname, step.name, step.zone)
@@ -221,16 +220,9 @@ class Cluster:
         """Follow a CNAME out of the cluster, through the whole server (hosts, rewrite, forward)."""
         if query.hops + hops > MAX_CHAIN:
             return answer
-        asked = replace(
-            query,
-            qname=last.target,
-            name=from_wire(last.target),
-            transport="internal",
-            hops=query.hops + hops,
-        )
-        found = await self.context.resolve(asked)
+        found = await self.context.resolve(query.follow(last.target, hops))
         if not found.handled:
-            errors = (*answer.errors, *self._outside(query, last.target))
+            errors = (*answer.errors, *_outside(query, last.target))
             kept = min(answer.keep_until, found.keep_until)
             return replace(answer, errors=errors, keys=answer.keys | found.keys, keep_until=kept)
         failed = found.rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN}
@@ -248,20 +240,18 @@ class Cluster:
             keep_until=min(answer.keep_until, found.keep_until),
         )
 
-    @staticmethod
-    def _outside(query: Query, target: bytes) -> tuple[ExtendedError, ...]:
-        if not query.wants_reason:
-            return ()
-        text = f"{wire_to_text(target)} is outside the cluster, and nothing here answers for it"
-        return (ExtendedError(ErrorCode.OTHER, cut(text)),)
+
+def _outside(query: Query, target: bytes) -> tuple[ExtendedError, ...]:
+    text = f"{wire_to_text(target)} is outside the cluster, and nothing here answers for it"
+    return because(query, ErrorCode.OTHER, text)
 
 
 def _at_target(query: Query, target: bytes, found: Answer) -> tuple[ExtendedError, ...]:
     """Of an alias that leads out of the cluster, the code is that of another name than was asked for."""
-    if not query.wants_reason or found.rcode == Rcode.NOERROR:
+    if found.rcode == Rcode.NOERROR:
         return ()
     text = f"externalName leads to {wire_to_text(target)}: {rcode_name(found.rcode)}"
-    return (ExtendedError(ErrorCode.OTHER, cut(text)),)
+    return because(query, ErrorCode.OTHER, text)
 
 
 def _told(step: Step) -> str:

@@ -24,9 +24,10 @@ from kdns.plugins.rewrite.rules import (
 )
 from kdns.plugins.rewrite.settings import Settings
 from kdns.wire.constants import ErrorCode, Rcode, Type, type_name
-from kdns.wire.message import FOREVER, Answer, ExtendedError, Query, Record
+from kdns.wire.message import FOREVER, Answer, Query, Record
 from kdns.wire.names import BadNameError, from_wire, to_text, wire_from_text, wire_to_text
 from kdns.wire.rdata_names import target_of, with_target
+from kdns.wire.reasons import because
 
 NAME: Final = "rewrite"
 MAX_HOPS: Final = 8
@@ -121,11 +122,7 @@ class Rewriter:
             wire = wire_from_text(target)
         except BadNameError:
             return reply
-        found = await self.context.resolve(
-            replace(
-                asked, qname=wire, name=from_wire(wire), transport="internal", hops=asked.hops + 1
-            )
-        )
+        found = await self.context.resolve(asked.follow(wire))
         if not found.handled:
             return replace(reply, keep_until=min(reply.keep_until, found.keep_until))
         aliases = [record for record in reply.answer[:at] if record.rtype == Type.CNAME]
@@ -144,8 +141,8 @@ def _told(rule: Rule, asked: Query) -> str:
 
 
 def _no_name(query: Query, error: BadNameError, keep_until: float) -> Answer:
-    text = f"what rewrite makes of the name is none: {error}"[:200]
-    errors = (ExtendedError(ErrorCode.OTHER, text),) if query.wants_reason else ()
+    text = f"what rewrite makes of the name is none: {error}"
+    errors = because(query, ErrorCode.OTHER, text)
     return Answer(
         Rcode.SERVFAIL, authoritative=False, errors=errors, plugin=NAME, keep_until=keep_until
     )

@@ -17,8 +17,9 @@ from kdns.plugins.template.settings import SECTIONS, Settings, compiled, definit
 from kdns.plugins.template.values import Fields
 from kdns.plugins.zones import longest_match, served_zones
 from kdns.wire.constants import Class, ErrorCode, Flag, Rcode, Type, class_name, type_name
-from kdns.wire.message import FOREVER, Answer, ExtendedError, Query, Record
-from kdns.wire.names import Name, from_wire, to_text
+from kdns.wire.message import FOREVER, Answer, Query, Record
+from kdns.wire.names import Name, to_text
+from kdns.wire.reasons import because
 
 NAME: Final = "template"
 MAX_REASON: Final = 200  # characters
@@ -141,15 +142,7 @@ class Stage:
         wanted = query.qtype in {Type.A, Type.AAAA} and one.rtype == Type.CNAME
         if not wanted or query.hops >= MAX_HOPS:
             return answer
-        found = await self.context.resolve(
-            replace(
-                query,
-                qname=one.rdata,
-                name=from_wire(one.rdata),
-                transport="internal",
-                hops=query.hops + 1,
-            )
-        )
+        found = await self.context.resolve(query.follow(one.rdata))
         return replace(
             answer,
             answer=(*answer.answer, *found.answer),
@@ -190,5 +183,5 @@ def _message(query: Query, question: Fields) -> Fields:
 
 
 def _failure(query: Query, text: str) -> Answer:
-    errors = (ExtendedError(ErrorCode.OTHER, text),) if query.wants_reason else ()
+    errors = because(query, ErrorCode.OTHER, text)
     return Answer(Rcode.SERVFAIL, authoritative=False, errors=errors, plugin=NAME)
