@@ -11,6 +11,8 @@ import shlex
 from collections.abc import Iterable
 from typing import Final
 
+from kdns.records.services import dashed
+
 _SERVICE: Final = r"Service (?P<ns>[^ /]+)/(?P<name>[^ /:]+)"
 _SLICES: Final = "kubectl get endpointslices -n {ns} -l kubernetes.io/service-name={name} -o wide"
 _SPEC: Final = "kubectl get service -n {ns} {name} -o yaml"
@@ -57,17 +59,27 @@ _ADVICE: Final = [
         [_SLICES, "a Service without selector needs an EndpointSlice made by hand"],
     ),
     (
-        re.compile(_SERVICE + r" exists, .*endpoints ready: (?P<pod>[^ ,…]+)"),
+        # An endpoint without Pod is told by its address.
+        re.compile(
+            _SERVICE + r" exists, .*endpoints ready: (?P<pod>(?=[0-9.]*[a-z])[^ ,…:;]+)(?=[ ,…;]|$)"
+        ),
         [
             _SLICES,
             "kubectl describe pod -n {ns} {pod}",
             "kubectl get events -n {ns} --field-selector involvedObject.name={pod}",
         ],
     ),
-    (re.compile(_SERVICE + r" has no ready endpoint"), [_SLICES]),
+    (re.compile(_SERVICE + r" (exists, .*endpoints ready|has no ready endpoint)"), [_SLICES]),
     (
         re.compile(_SERVICE + r" has no port "),
         ["kubectl get service -n {ns} {name} -o jsonpath='{{.spec.ports}}'"],
+    ),
+    (
+        re.compile(r"is outside the cluster, and nothing here answers for it"),
+        [
+            "an externalName is a full name, such as SERVICE.NAMESPACE.svc and the cluster's zone",
+            "for names outside the Corefile needs a directive that has them, such as forward",
+        ],
     ),
     (re.compile(_SERVICE + r"( is an ExternalName|: (its )?externalName)"), [_SPEC]),
     (
@@ -118,19 +130,28 @@ def advice(reasons: Iterable[str]) -> list[str]:
     return list(found)
 
 
-_NOT_READY: Final = re.compile(r"not ready \(Pod ([^)]+)\)")
+_CALLED: Final = re.compile(r"has no ready endpoint called ([^ ;]+)")
+_NOT_READY: Final = re.compile(
+    r"(\S+) (?:not ready|terminating) \(Pod ([^)]+)\)(?: hostname (\S+))?"
+)
 _PODS: Final = 3
 """Named at most; one shows what all have."""
 
 
-def not_ready(objects: Iterable[str]) -> list[str]:
-    """What to ask about the Pods that are not ready; ``objects`` as ``KIND NAMESPACE/NAME: STATE``."""
-    found = []
+def not_ready(reasons: Iterable[str], objects: Iterable[str]) -> list[str]:
+    """What to ask about Pods that are not ready; of the one whose endpoint is the matter, if one is.
+
+    ``objects`` as ``KIND NAMESPACE/NAME: STATE``.
+    """
+    called = next((found[1].lower() for each in reasons if (found := _CALLED.search(each))), "")
+    lines: dict[str, None] = {}
     for text in objects:
         what, _, state = text.partition(": ")
         kind, _, place = what.partition(" ")
-        if kind == "EndpointSlice":
-            namespace = shlex.quote(place.partition("/")[0])
-            pods = map(shlex.quote, _NOT_READY.findall(state))
-            found += [f"kubectl describe pod -n {namespace} {pod}" for pod in pods]
-    return found[:_PODS]
+        if kind != "EndpointSlice":
+            continue
+        namespace = shlex.quote(place.partition("/")[0])
+        for address, pod, hostname in _NOT_READY.findall(state):
+            if not called or called in {dashed(address), pod, hostname.lower()}:
+                lines[f"kubectl describe pod -n {namespace} {shlex.quote(pod)}"] = None
+    return list(lines)[:_PODS]

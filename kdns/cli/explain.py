@@ -211,7 +211,7 @@ def _advice(shown: Told) -> list[str]:
     reasons = shown.texts("reason")
     lines = advice(reasons)
     if any("ready" in reason for reason in reasons):
-        lines += not_ready(shown.texts("object"))
+        lines += not_ready(reasons, shown.texts("object"))
     return list(dict.fromkeys(lines))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kdns.cli import main
-from kdns.cli.advice import advice
+from kdns.cli.advice import advice, not_ready
 from kdns.records import explain
 from kdns.records.outcome import Reason
 from tests.fakes.nameserver import NameServer
@@ -127,9 +127,37 @@ REASONS = {
     "Service a/b has no port _x._tcp; it has _y._tcp": "kubectl get service -n a b -o jsonpath='{.spec.ports}'",
     "not synced yet: services: forbidden: cannot list": "kubectl auth can-i list services -A --as system:serviceaccount:NAMESPACE:NAME",
     "nothing here answers for www.example.org., nor is it in the cluster with a., b. appended": "names of the cluster end in its zone; -n NAMESPACE completes a short one as in a Pod there",
+    "duo. is outside the cluster, and nothing here answers for it": "an externalName is a full name, such as SERVICE.NAMESPACE.svc and the cluster's zone",
     "no directive of this server block answers for the name": "names of the cluster end in its zone; -n NAMESPACE completes a short one as in a Pod there",
     "API server https://10.0.0.1 not reachable since 2026-01-01T00:00:00Z": "kubectl get --raw /readyz",
 }
+
+
+SLICE = (
+    "EndpointSlice a/b-1: 10.0.0.1 ready (Pod b-0) hostname b-0;"
+    " 10.0.0.2 not ready (Pod b-1) hostname b-1; 10.0.0.3 terminating (Pod b-x2) hostname B-2;"
+    " fd00::4 not ready (Pod b-y3); 10.0.0.5 not ready (Pod b-4)"
+)
+
+
+@pytest.mark.parametrize(
+    ("reason", "pods"),
+    [
+        ("Service a/b exists, headless, 0 of 4 endpoints ready: b-1, …", ["b-1", "b-x2", "b-y3"]),
+        ("Service a/b has no ready endpoint called b-2; it is terminating", ["b-x2"]),
+        ("Service a/b has no ready endpoint called fd00--4; it is not ready", ["b-y3"]),
+        ("Service a/b has no ready endpoint called b-9; ready: b-0", []),
+    ],
+)
+def test_which_pods_to_look_at(reason: str, pods: list[str]) -> None:
+    wanted = [f"kubectl describe pod -n a {pod}" for pod in pods]
+    assert not_ready([reason], ["Namespace a: exposed", SLICE]) == wanted
+
+
+@pytest.mark.parametrize("endpoint", ["10.0.0.2", "fd00::4", "10.0.0.2 (terminating)"])
+def test_an_endpoint_without_pod(endpoint: str) -> None:
+    lines = advice([f"Service a/b exists, 0 of 1 endpoints ready: {endpoint}, 10.0.0.3"])
+    assert lines == ["kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide"]
 
 
 @pytest.mark.parametrize(("reason", "first"), REASONS.items())
