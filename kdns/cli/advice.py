@@ -132,7 +132,7 @@ def advice(reasons: Iterable[str]) -> list[str]:
 
 _CALLED: Final = re.compile(r"has no ready endpoint called ([^ ;]+)")
 _NOT_READY: Final = re.compile(
-    r"(\S+) (?:not ready|terminating) \(Pod ([^)]+)\)(?: hostname (\S+))?"
+    r"(\S+) (?:not ready|terminating) \(Pod ([^)]+)\)(?: hostname ([^ ;]+))?"
 )
 _PODS: Final = 3
 """Named at most; one shows what all have."""
