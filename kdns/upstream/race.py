@@ -36,6 +36,8 @@ class Race:
         attempts = options.max_connect_attempts
         if attempts is None:
             attempts = ATTEMPTS_EACH * len(order)
+        if order[0].health.is_down(options.max_fails):
+            attempts = 1  # all of them are: it is for the checks to find out when that ends
         self.next: Iterator[Upstream] = islice(cycle(order), attempts or None)
         self.running: set[asyncio.Task[Response]] = set()
         self.refused: Response | None = None

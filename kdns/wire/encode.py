@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.wire.constants import EdnsOption, Flag, Type
+from kdns.wire.constants import EdnsOption, Flag, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Query, Record
 from kdns.wire.names import end_of
 
@@ -223,7 +223,9 @@ def _payload(query: Query, answer: Answer) -> int:
 
 
 def _flags(query: Query, answer: Answer) -> int:
-    flags = Flag.QR | query.flags & _KEPT_FLAGS | answer.rcode & 0xF
+    # RFC 6891 section 6.1.3: without an OPT record there is no room for the upper bits.
+    rcode = Rcode.SERVFAIL if answer.rcode > 0xF and query.edns is None else answer.rcode
+    flags = Flag.QR | query.flags & _KEPT_FLAGS | rcode & 0xF
     if answer.recursion_desired is not None:
         flags = flags & ~Flag.RD | (Flag.RD if answer.recursion_desired else 0)
     if answer.authoritative:

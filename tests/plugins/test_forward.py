@@ -182,12 +182,19 @@ class TestTargets:
         assert [each for each in targets if each != "[::1]:54"] == expected
 
     def test_names_in_certificates(self) -> None:
-        found = settings("forward . tls://192.0.2.1%a.test tls://192.0.2.2%b.test:54 192.0.2.3")
+        found = settings(
+            "forward . tls://192.0.2.1%a.test tls://192.0.2.2%b.test:54 192.0.2.3"
+            " tls://192.0.2.4:55%c.test tls://[::1]:56%d.test tls://[::2%e.test]:57 tls://::3%f.test"
+        )
         assert isinstance(found, Settings)
         assert read_targets(found) == [
             Target(Address("192.0.2.1", 853), True, "a.test"),
             Target(Address("192.0.2.2", 54), True, "b.test"),
             Target(Address("192.0.2.3", 53)),
+            Target(Address("192.0.2.4", 55), True, "c.test"),
+            Target(Address("::1", 56), True, "d.test"),
+            Target(Address("::2", 57), True, "e.test"),
+            Target(Address("::3", 853), True, "f.test"),
         ]
 
     def test_resolv_conf(self, tmp_path: Path) -> None:

@@ -309,6 +309,16 @@ class TestChoice:
                 await failure(pool.ask(query()))
             assert len(first.udp) + len(second.udp) == expected
 
+    async def test_those_that_are_down_get_one_attempt(self) -> None:
+        """As with CoreDNS: their askers are not to wait twice as long each time."""
+        with NameServer() as first, NameServer() as second:
+            first.fault = second.fault = "garbled"
+            async with pool_of(first, second) as pool:
+                for upstream in pool.upstreams:
+                    upstream.health.failed_checks = 3
+                await failure(pool.ask(query()))
+            assert first.names.count("a.test. A") + second.names.count("a.test. A") == 1
+
     async def test_failover(self) -> None:
         with NameServer() as ill, NameServer(RECORD) as good:
             ill.rcode = Rcode.SERVFAIL

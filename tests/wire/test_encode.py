@@ -355,6 +355,12 @@ def test_extended_rcodes(rcode: int) -> None:
     assert message.edns == 0
 
 
+@pytest.mark.parametrize("rcode", [Rcode.BADVERS, Rcode.BADCOOKIE])
+def test_without_edns_an_extended_rcode_is_a_failure(rcode: int) -> None:
+    """Its lower bits alone would say something else: those of BADVERS, NOERROR."""
+    assert read(encode(question(), Answer(rcode))).rcode() == Rcode.SERVFAIL
+
+
 # ---- errors
 
 

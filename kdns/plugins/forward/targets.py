@@ -7,6 +7,7 @@ They are addresses (``10.0.0.10``, ``[2003::1]:53``, ``tls://9.9.9.9%dns.quad9.n
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_TARGETS: Final = 15  # CoreDNS's
 PORTS: Final = {"dns": 53, "tls": 853}
+_SERVERNAME: Final = re.compile(r"%([^%:\]]*)(?=[:\]]|$)")
+"""The name in the certificate: between the address and the port, or after both, as CoreDNS has it."""
 NOT_YET: Final = ("https", "quic", "grpc")
 
 
@@ -61,12 +64,10 @@ def _split(text: str) -> _Parts:
     scheme, found, rest = text.partition("://")
     if not found:
         scheme, rest = "dns", text
-    host, port = _host_and_port(rest, PORTS.get(scheme, 0))
     servername = ""
-    if scheme == "tls":
-        # As CoreDNS has it, the name stands between the address and the port.
-        host, _, servername = host.partition("%")
-    return _Parts(scheme, host, port, servername)
+    if scheme == "tls" and (name := _SERVERNAME.search(rest)):
+        servername, rest = name[1], rest[: name.start()] + rest[name.end() :]
+    return _Parts(scheme, *_host_and_port(rest, PORTS.get(scheme, 0)), servername)
 
 
 def _host_and_port(text: str, default: int) -> tuple[str, int]:
