@@ -381,6 +381,32 @@ def test_reasons() -> None:
         assert shown.replace("{asked.service}", "10-0-0-1") in told
 
 
+def spoken() -> Iterator[str]:
+    """The fixed parts of the Extended DNS Errors that are put into words where they are made."""
+    for path in (ROOT / "kdns").rglob("*.py"):
+        if "ExtendedError(" not in path.read_text():
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Assign(targets=[ast.Name("text")], value=value):
+                    said = [value]
+                case ast.Call(func=ast.Name("ExtendedError" | "_negative" | "_refused"), args=said):
+                    pass
+                case _:
+                    continue
+            parts = (part for each in said for part in ast.walk(each))
+            constants = (part.value for part in parts if isinstance(part, ast.Constant))
+            yield from (text.strip(" :;") for text in constants if isinstance(text, str))
+
+
+def test_reasons_of_directives() -> None:
+    told = " ".join(code(_prose(ANSWERS)))
+    texts = {text for text in spoken() if " " in text}
+    assert "is not in the hosts file, and nothing else is asked" in texts
+    untold = {text for text in texts if text not in told}
+    assert untold == {"no server block here is for this name: REFUSED"}, "but for an explanation's"
+
+
 # ---- metrics and log lines
 
 
