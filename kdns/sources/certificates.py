@@ -14,7 +14,7 @@ from typing import Final
 
 from kdns.config.tree import ConfigError, Option
 from kdns.plugins.tls import Settings
-from kdns.sources.zone_loading import Signature, signature
+from kdns.sources.noticing import Signature, signature
 
 logger: Final = logging.getLogger("kdns.certificates")
 

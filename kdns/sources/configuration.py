@@ -6,20 +6,13 @@ Knows nothing of the syntax: whoever makes it gives the function that reads and 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
-from watchfiles import awatch
-
 from kdns.config.tree import ServerBlock
 from kdns.sources.files import Reading
-
-logger: Final = logging.getLogger("kdns.configuration")
-
-RESCAN: Final = 1.0
-"""Seconds at most between two looks at the files without any notification (see ``zonefiles``)."""
+from kdns.sources.noticing import follow
 
 SETTLE: Final = 0.1
 """Seconds without a further change: a file that is being written may be empty at first."""
@@ -39,29 +32,12 @@ class Configuration:
 
     async def changes(self) -> AsyncGenerator[None, None]:
         """Yields when ``load`` may come to something else; ends where there is nothing to watch."""
-        while folders := self._reading.folders:
-            try:
-                async for _ in self._noticed(folders):
-                    yield
-            except OSError as error:
-                logger.debug("cannot watch %s: %s", ", ".join(sorted(folders)), error)
-                await asyncio.sleep(RESCAN)
-
-    async def _noticed(self, folders: frozenset[str]) -> AsyncGenerator[None, None]:
-        """Until the folders to be watched are others."""
-        notices = awatch(
-            *sorted(folders),
-            watch_filter=None,
-            recursive=False,
-            rust_timeout=round(RESCAN * 1000),
-            yield_on_timeout=True,
-        )
-        async with aclosing(notices):
+        if not self._reading.folders:
+            return
+        async with aclosing(follow(lambda: self._reading.folders)) as notices:
             async for _ in notices:
                 if await self._changed():
                     yield
-                if self._reading.folders != folders:
-                    return
 
     async def _changed(self) -> bool:
         """Whether there was a change, once nothing changes any more."""

@@ -10,9 +10,10 @@ import os
 from typing import Final, TypeAlias
 
 from kdns.config.tree import ConfigError, Location
+from kdns.sources.noticing import Stamp, folders_of, stamp
 
-Signature: TypeAlias = tuple[tuple[str, tuple[int, int, int] | None], ...]
-"""Paths, each with time of change, size and inode; None for one that is not there."""
+Seen: TypeAlias = tuple[tuple[str, Stamp], ...]
+"""A file, or the files of a pattern."""
 
 MAX_BYTES: Final = 4 * 1024 * 1024  # a ConfigMap holds 1 MiB; this also ends reading /dev/zero
 
@@ -21,7 +22,7 @@ class Reading:
     """Reads as ``read`` and ``load`` do, and remembers what, to notice when that would be different."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Signature] = {}
+        self._seen: dict[str, Seen] = {}
 
     def read(self, path: str) -> str:
         """See the function ``read``."""
@@ -45,24 +46,14 @@ class Reading:
 
     @property
     def folders(self) -> frozenset[str]:
-        """Where what changes can be seen: a ConfigMap's file is a link into another folder."""
-        places = [p for path in self._seen for p in (os.path.abspath(path), os.path.realpath(path))]
-        folders = {os.path.dirname(place) for place in places}
-        return frozenset(folder for folder in folders if os.path.isdir(folder))
+        """Where what changes can be seen."""
+        return folders_of(self._seen)
 
 
-def _look(path: str) -> Signature:
+def _look(path: str) -> Seen:
     """What tells cheaply that a file, or the files of a pattern, may be different."""
     paths = sorted(glob.glob(_escape(path))) if _is_pattern(path) else [path]
-    return tuple((path, _stat(path)) for path in paths)
-
-
-def _stat(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return tuple((path, stamp(path)) for path in paths)
 
 
 def _path(pattern: str, importing_file: str) -> str:

@@ -17,13 +17,12 @@ from msgspec import Struct
 from kdns.records.declared import Declared
 from kdns.sources import documents
 from kdns.sources.documents import ManifestError, Placed
+from kdns.sources.noticing import Stamp, stamp
 
 SUFFIXES: Final = frozenset((".yaml", ".yml", ".json"))
 NOT_MANIFESTS: Final = frozenset(("kustomization.yaml", "kustomization.yml"))
 """Lie between manifests without being any; they need not even name a kind."""
 
-Stamp: TypeAlias = tuple[int, int, int] | None
-"""Modification time in ns, size, inode; None for a file that cannot be looked at."""
 Content: TypeAlias = tuple[Placed, ...]
 
 
@@ -89,14 +88,14 @@ class ManifestFiles:
         """Find the files; hidden ones are left out, as are the folders behind a mounted ConfigMap."""
         if not self._root.is_dir():
             self._root.stat()
-            yield self._root, _stamp(self._root)
+            yield self._root, stamp(self._root)
             return
         for folder, folders, names in os.walk(self._root, onerror=_unless_gone):
             folders[:] = sorted(each for each in folders if not each.startswith("."))
             for name in sorted(names):
                 path = Path(folder, name)
                 if path.suffix in SUFFIXES and name not in NOT_MANIFESTS and name[0] != ".":
-                    yield path, _stamp(path)
+                    yield path, stamp(path)
 
     def _settle(self) -> Refreshed:
         """Take the latest content of each file, but for what is broken or declared elsewhere."""
@@ -166,11 +165,3 @@ def _unless_gone(error: OSError) -> None:
     """A folder that cannot be read (no more file descriptors, say) is not an empty one."""
     if not isinstance(error, FileNotFoundError):
         raise error
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -12,23 +12,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
-
-from watchfiles import awatch
 
 from kdns.config.access import ManifestAccess
 from kdns.records import cluster, selectors
 from kdns.records.cluster import Selection, State
 from kdns.records.objects import Change, Kind, Object, Replaced
 from kdns.sources.manifest_files import ManifestFiles, Refreshed
+from kdns.sources.noticing import notices
 from kdns.status import ResourceStatus, SourceStatus
 
 logger = logging.getLogger("kdns.manifests")
 
-RESCAN_MS: Final = 1000
-"""The folder is looked at this often without any notification too: network file systems send none,
-nor do the targets of symbolic links."""
 RETRY: Final = 1.0
 """Seconds until a watch is tried again that the system refused, as when the folder is away."""
 
@@ -83,14 +80,9 @@ class Manifests:
         """A file is watched through its folder: editors put a new one in its place."""
         is_folder = self._path.is_dir()
         watched = self._path if is_folder else self._path.parent
-        async for noticed in awatch(
-            watched.absolute(),
-            watch_filter=None,
-            recursive=is_folder,
-            rust_timeout=RESCAN_MS,
-            yield_on_timeout=True,
-        ):
-            await self.refresh({Path(path) for _, path in noticed})
+        async with aclosing(notices([watched.absolute()], recursive=is_folder)) as noticed:
+            async for paths in noticed:
+                await self.refresh(set(map(Path, paths)))
 
     async def refresh(self, touched: Collection[Path] = ()) -> None:
         """Look at the files now; ``touched`` ones are read even if they look the same."""

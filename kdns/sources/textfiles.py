@@ -8,24 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final, Generic, TypeVar
 
-from watchfiles import awatch
-
 from kdns.config.tree import ConfigError
 from kdns.plugins.interface import file_key
-from kdns.sources.zone_loading import Signature, signature
+from kdns.sources.noticing import Signature, folders_of, follow, signature
 from kdns.wire.message import Key
 
 logger: Final = logging.getLogger("kdns.textfiles")
 
 MAX_BYTES: Final = 64 * 1024 * 1024  # block lists have some megabytes; also ends reading /dev/zero
-RESCAN: Final = 1.0
-"""Seconds at most between two looks at a file without any notification (see ``zonefiles``)."""
-
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -68,35 +62,11 @@ class TextFile(Generic[T_co]):
 
     async def run(self) -> None:
         """Follow changes until cancelled; returns at once where there are no reloads."""
-        while self._reload:
-            folders = self._folders()
-            try:
-                await self._watch(folders)
-            except OSError as error:
-                logger.debug("cannot watch %s: %s", self.path, error)
-                await asyncio.sleep(min(self._reload, RESCAN))
+        if not self._reload:
+            return
+        async with aclosing(follow(lambda: folders_of([self.path]), self._reload)) as notices:
+            async for _ in notices:
                 await self._refresh()
-
-    async def _watch(self, folders: frozenset[str]) -> None:
-        """Until the folders to be watched are others."""
-        changes = awatch(
-            *sorted(folders),
-            watch_filter=None,
-            recursive=False,
-            rust_timeout=max(1, round(min(self._reload, RESCAN) * 1000)),
-            yield_on_timeout=True,
-        )
-        async with aclosing(changes):
-            async for _ in changes:
-                await self._refresh()
-                if self._folders() != folders:
-                    return
-
-    def _folders(self) -> frozenset[str]:
-        """A ConfigMap's file is a link: what changes is the folder that it leads through."""
-        places = (os.path.abspath(self.path), os.path.realpath(self.path))
-        folders = frozenset(os.path.dirname(place) for place in places)
-        return frozenset(folder for folder in folders if os.path.isdir(folder))
 
     async def _refresh(self) -> None:
         if signature((self.path,)) == self._seen:

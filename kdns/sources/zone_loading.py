@@ -1,4 +1,4 @@
-"""One zone from disk: the master file, what it includes, and how to notice that they changed.
+"""One zone from disk: the master file, and what it includes.
 
 Paths are as the configuration names them; an ``$INCLUDE`` starts at the folder of the file it is in.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 
@@ -18,9 +18,6 @@ from kdns.wire.message import Record
 from kdns.wire.names import Name
 
 MAX_BYTES: Final = 256 * 1024 * 1024  # some two million records; also ends reading /dev/zero
-
-Signature: TypeAlias = tuple[tuple[int, int, int] | None, ...]
-"""Time of change, size and inode of each file; None for one that is not there."""
 
 
 class ZoneFileError(ValueError):
@@ -60,19 +57,6 @@ def load(origin: Name, path: str) -> Loaded:
         place = _place(error.record, placed, path)
         raise ZoneFileError(f"{place}: {error}", reading.files) from error
     return Loaded(zone, reading.files, reading.digest)
-
-
-def signature(files: tuple[str, ...]) -> Signature:
-    """What tells cheaply that one of ``files`` may have changed."""
-    return tuple(_stat(file) for file in files)
-
-
-def _stat(file: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(file)
-    except (OSError, ValueError):
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _place(record: Record | None, placed: list[Placed], path: str) -> str:

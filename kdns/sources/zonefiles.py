@@ -16,20 +16,16 @@ from contextlib import aclosing
 from typing import Final
 
 from msgspec import Struct
-from watchfiles import awatch
 
 from kdns.records.zone import Zone
+from kdns.sources.noticing import Signature, folders_of, follow, signature
 from kdns.sources.zone_folder import Listing
-from kdns.sources.zone_loading import Loaded, Signature, ZoneFileError, load, signature
+from kdns.sources.zone_loading import Loaded, ZoneFileError, load
 from kdns.wire import names
 from kdns.wire.message import Key
 from kdns.wire.names import Name
 
 logger: Final = logging.getLogger("kdns.zonefiles")
-
-RESCAN: Final = 1.0
-"""Seconds at most between two looks at the files without any notification: network file systems send
-none, nor does a folder in the moment before it is watched."""
 
 ZONES_KEY: Final[Key] = ("zones",)
 """Changes when a zone comes or goes, as opposed to a change in one."""
@@ -102,39 +98,15 @@ class ZoneFiles:
 
     async def run(self) -> None:
         """Follow changes until cancelled; returns at once where there are no reloads."""
-        while self._reload:
-            watched = self._folders()
-            try:
-                await self._watch(watched)
-            except OSError as error:
-                logger.debug("cannot watch %s: %s", ", ".join(watched), error)
-                await asyncio.sleep(min(self._reload, RESCAN))
-                await self._refresh(())
-
-    async def _watch(self, watched: frozenset[str]) -> None:
-        """Until the folders to be watched are others."""
-        timeout = max(1, round(min(self._reload, RESCAN) * 1000))
-        changes = awatch(
-            *sorted(watched),
-            watch_filter=None,
-            recursive=False,
-            rust_timeout=timeout,
-            yield_on_timeout=True,
-        )
-        async with aclosing(changes):
-            async for noticed in changes:
-                await self._refresh(path for _, path in noticed)
-                if self._folders() != watched:
-                    return
+        if not self._reload:
+            return
+        async with aclosing(follow(self._folders, self._reload)) as notices:
+            async for touched in notices:
+                await self._refresh(touched)
 
     def _folders(self) -> frozenset[str]:
-        """Folders hold the news of their files, also of those that take another's place."""
         files = [file for entry in self._entries.values() for file in entry.files]
-        places = [
-            path for file in files for path in (os.path.abspath(file), os.path.realpath(file))
-        ]
-        folders = {os.path.dirname(place) for place in places} | set(self._listing.folders)
-        return frozenset(folder for folder in folders if os.path.isdir(folder))
+        return folders_of(files) | frozenset(filter(os.path.isdir, self._listing.folders))
 
     async def _refresh(self, touched: Iterable[str]) -> None:
         # Parsing a large zone takes seconds, and answers must not wait for it.

@@ -121,7 +121,7 @@ async def running(path: Path, pods: bool = False) -> AsyncIterator[tuple[Kept, S
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """An edit that comes before the watch stands is seen at the first look without a notification."""
-    monkeypatch.setattr("kdns.sources.manifests.RESCAN_MS", 100)
+    monkeypatch.setattr("kdns.sources.noticing.RESCAN", 0.1)
 
 
 def test_nodes_are_there_where_they_are_wanted(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ async def test_follows_edits(
 
 @pytest.mark.parametrize("single", [False, True], ids=["folder", "file"])
 async def test_is_notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, single: bool) -> None:
-    monkeypatch.setattr("kdns.sources.manifests.RESCAN_MS", 60_000)
+    monkeypatch.setattr("kdns.sources.noticing.RESCAN", 60.0)
     file = tmp_path / "a.yaml"
     file.write_text(service("a"))
     async with running(file if single else tmp_path) as (kept, _):
@@ -310,7 +310,7 @@ async def test_looks_now_and_then_when_it_cannot_watch(
     def refused(*_: object, **__: object) -> None:
         raise ExceptionGroup("watch", [OSError("no inotify watches left")])
 
-    monkeypatch.setattr("kdns.sources.manifests.awatch", refused)
+    monkeypatch.setattr("kdns.sources.noticing.awatch", refused)
     monkeypatch.setattr("kdns.sources.manifests.RETRY", 0.05)
     (tmp_path / "a.yaml").write_text(service("a"))
     async with running(tmp_path) as (kept, _):

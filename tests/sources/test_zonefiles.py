@@ -15,7 +15,7 @@ from typing import NoReturn
 import pytest
 
 from kdns.records.zone import Zone
-from kdns.sources import zonefiles
+from kdns.sources import noticing
 from kdns.sources.zone_folder import Folder, Listing, NamedFiles
 from kdns.sources.zone_loading import ZoneFileError
 from kdns.sources.zonefiles import ZoneFiles
@@ -38,7 +38,7 @@ def text(serial: int, more: str = "") -> str:
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """What changes before the watch begins is found by looking; a second each would add up."""
-    monkeypatch.setattr(zonefiles, "RESCAN", 0.1)
+    monkeypatch.setattr(noticing, "RESCAN", 0.1)
 
 
 def put(path: Path, content: str) -> None:
@@ -108,7 +108,7 @@ async def test_a_file_written_in_place_is_noticed(master: Path) -> None:
 async def test_a_change_is_noticed_without_looking(
     master: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zonefiles, "RESCAN", NEVER)
+    monkeypatch.setattr(noticing, "RESCAN", NEVER)
     async with running(named(master)) as (store, _), asyncio.timeout(DEADLINE):
         number = 1
         while serial(store) == 1:  # what is written before the watch begins is not noticed
@@ -123,7 +123,7 @@ async def test_a_change_is_noticed_without_a_watch(
     def unwatchable(*paths: str, **options: object) -> NoReturn:
         raise OSError("too many watches")
 
-    monkeypatch.setattr(zonefiles, "awatch", unwatchable)
+    monkeypatch.setattr(noticing, "awatch", unwatchable)
     async with running(named(master), reload=0.05) as (store, _):
         put(master, text(2))
         await until(lambda: serial(store) == 2)
