@@ -91,6 +91,8 @@ class ControlPlane:
         everything = ("endpointslices", "services", "pods", "namespaces", "serviceimports")
         self._grant("reader", everything)
         self._grant("restricted", ("services", "pods", "namespaces"))
+        for user in ("reader", "restricted"):
+            self.wait_right(user, "list", "services")
 
     def stop(self) -> None:
         self.api.close()
@@ -263,7 +265,7 @@ class ControlPlane:
         request = urllib.request.Request(
             f"{self._etcd_url}/v3/{method}", json.dumps(body).encode(), method="POST"
         )
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             answer: Json = json.load(reply)
         return answer
 
@@ -272,6 +274,22 @@ class ControlPlane:
         resources = ("endpointslices", "services", "pods", "namespaces")
         subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
         self._bind(f"{namespace}:{name}", resources, subject)
+
+    def wait_right(self, user: str, verb: str, resource: str, allowed: bool = True) -> None:
+        """Wait until the API server, which watches its own rules, goes by what was granted."""
+        group = {"endpointslices": "discovery.k8s.io"}.get(resource, "")
+        attributes = {"verb": verb, "resource": resource, "group": group}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": attributes},
+        }
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        wait_until(
+            lambda: self.api.request("POST", path, review)["status"]["allowed"] is allowed,
+            _START_SECONDS,
+            f"{user} may{'' if allowed else ' not'} {verb} {resource}",
+        )
 
     def _grant(self, user: str, resources: tuple[str, ...]) -> None:
         subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}

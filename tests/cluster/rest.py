@@ -64,7 +64,7 @@ class ApiError(Exception):
 class Api:
     """Requests to one API server, authenticated by a client certificate. Usable from any thread."""
 
-    def __init__(self, port: int, context: ssl.SSLContext, seconds: float = 10) -> None:
+    def __init__(self, port: int, context: ssl.SSLContext, seconds: float = 60) -> None:
         self._port = port
         self._context = context
         self._seconds = seconds

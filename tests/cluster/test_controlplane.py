@@ -63,7 +63,7 @@ def get_as(plane: ControlPlane, kubeconfig: Path, path: str) -> int:
     context = ssl.create_default_context(cafile=cluster["certificate-authority"])
     context.load_cert_chain(user["client-certificate"], user["client-key"])
     try:
-        with urllib.request.urlopen(cluster["server"] + path, context=context, timeout=5) as reply:
+        with urllib.request.urlopen(cluster["server"] + path, context=context, timeout=30) as reply:
             return int(reply.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -77,7 +77,7 @@ def test_real_controllers_make_slices_of_both_families(plane: ControlPlane) -> N
     assert made is not None
     assert [":" in address for address in made["spec"]["clusterIPs"]] == [False, True]
     wanted = {"10.1.0.1": True, "10.1.0.2": False, "fd00:1::1": True}
-    wait_until(lambda: endpoints(plane, "dual") == wanted, 10, f"endpoints {wanted}")
+    wait_until(lambda: endpoints(plane, "dual") == wanted, 60, f"endpoints {wanted}")
 
 
 def test_the_kubernetes_service_is_there(plane: ControlPlane) -> None:
@@ -104,7 +104,7 @@ def test_rights(plane: ControlPlane, user: str, resource: str, status: int) -> N
 
 
 def test_a_service_account_gets_a_token(plane: ControlPlane) -> None:
-    wait_until(lambda: plane.api.get("ServiceAccount", NAMESPACE, "default") is not None, 10, "it")
+    wait_until(lambda: plane.api.get("ServiceAccount", NAMESPACE, "default") is not None, 60, "it")
     assert plane.api.token(NAMESPACE, "default").count(".") == 2  # a JSON Web Token
 
 

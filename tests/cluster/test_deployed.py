@@ -29,7 +29,8 @@ from tests.fakes.nameserver import NameServer
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 NAMESPACE: Final = "deployed"
 SYSTEM: Final = "kube-system"
-SECONDS: Final = 40
+ACCOUNT: Final = f"system:serviceaccount:{SYSTEM}:coredns"
+SECONDS: Final = 60
 HEADLESS: Final = {"clusterIP": "None", "selector": {"app": "db"}, "ports": [{"port": 80}]}
 
 
@@ -73,6 +74,8 @@ def plane(control_plane: ControlPlane) -> Iterator[ControlPlane]:
         SECONDS,
         "the controller's slice",
     )
+    for right in RIGHTS:
+        control_plane.wait_right(ACCOUNT, "list", right.resource)
     yield control_plane
     api.delete("Namespace", "", NAMESPACE)
     for each in manifests():
@@ -146,7 +149,7 @@ class Deployed(Server):
     def page(self, port: int, path: str) -> tuple[int, str]:
         """Status and text; 0 while nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as page:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as page:
                 return page.status, page.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -175,6 +178,9 @@ def role(plane: ControlPlane) -> Iterator[Json]:
     """The ClusterRole, as deployed again afterwards."""
     yield named("ClusterRole")
     plane.api.apply_strictly(named("ClusterRole"))
+    for right in RIGHTS:
+        for verb in ("list", "watch"):
+            plane.wait_right(ACCOUNT, verb, right.resource)
 
 
 def without(role: Json, resource: str, verb: str) -> Json:
@@ -200,6 +206,7 @@ def test_rights_suffice(plane: ControlPlane, tmp_path: Path) -> None:
 def test_without_list(plane: ControlPlane, role: Json, right: Right, tmp_path: Path) -> None:
     """Log, ``/ready`` and the answer itself name it; whatever does not need it is answered."""
     plane.api.apply_strictly(without(role, right.resource, "list"))
+    plane.wait_right(ACCOUNT, "list", right.resource, allowed=False)
     said = f"forbidden: cannot list {right.title} at the cluster scope (RBAC: list, watch)"
     kdns = Deployed(plane, tmp_path)
     try:
@@ -207,7 +214,7 @@ def test_without_list(plane: ControlPlane, role: Json, right: Right, tmp_path: P
         assert kdns.ready()[0] == 503
         others = [each for each in RIGHTS if right not in {each, SERVICES}]
         wait_until(lambda: all(kdns.answers(other) for other in others), SECONDS, "the rest")
-        assert said in kdns.process.log.read_text()
+        wait_until(lambda: said in kdns.process.log.read_text(), SECONDS, "the log")
         code, reason = kdns.asked(right.question)
         assert code == "SERVFAIL"
         assert said in reason
@@ -222,6 +229,7 @@ def test_without_list(plane: ControlPlane, role: Json, right: Right, tmp_path: P
 def test_without_watch(plane: ControlPlane, role: Json, right: Right, tmp_path: Path) -> None:
     """What the list said is served; log and metrics say that nothing newer will come."""
     plane.api.apply_strictly(without(role, right.resource, "watch"))
+    plane.wait_right(ACCOUNT, "watch", right.resource, allowed=False)
     said = rf"{right.resource}: .*forbidden: cannot watch {right.title} at the cluster scope"
     kdns = Deployed(plane, tmp_path)
     try:

@@ -107,8 +107,17 @@ INTENDED: Final = {
 }
 
 
+SYNCED: Final = {
+    "web.outside.example.org A": "192.0.2.1",
+    "db-0.db.outside.svc.cluster.local A": "10.1.0.1",
+    "127-0-0-1.outside.pod.cluster.local A": "127.0.0.1",
+    "web.nowhere.svc.cluster.local A": "NXDOMAIN",
+}
+"""An answer out of each list: Services, EndpointSlices, Pods, Namespaces."""
+
+
 def _synced(peers: Peers, name: str) -> bool:
-    return "192.0.2.1" in peers.ask(name, "web.outside.example.org A")
+    return all(said in peers.ask(name, question) for question, said in SYNCED.items())
 
 
 @pytest.fixture(params=["plain", "headless"])
@@ -122,13 +131,18 @@ def peers(
             control_plane.api.apply([manifest])
     selector = "kubernetes.io/service-name=db"
     wait_until(
-        lambda: bool(control_plane.api.list("EndpointSlice", NAMESPACE, selector)), 10, "slice"
+        lambda: any(
+            piece["endpoints"]
+            for piece in control_plane.api.list("EndpointSlice", NAMESPACE, selector)
+        ),
+        60,
+        "slice",
     )
     text = COREFILE.replace("KUBECONFIG", str(control_plane.kubeconfig.reader))
     text = text.replace("OPTIONS", "headless" if request.param == "headless" else "")
     running = Peers(text, tmp_path_factory.mktemp("peers"))
     for name in running.ports:
-        wait_until(partial(_synced, running, name), 20, name)
+        wait_until(partial(_synced, running, name), 60, name)
     yield running
     running.stop()
 

@@ -20,7 +20,7 @@ from tests.cluster.rest import NODE, Json
 
 ROOT: Final = Path(__file__).parents[2]
 NAMESPACE: Final = "laptop"
-MOMENT: Final = 20.0
+MOMENT: Final = 60.0
 
 pytestmark = pytest.mark.skipif(
     shutil.which("dig") is None, reason="dig (bind9-dnsutils) is missing"
@@ -38,7 +38,7 @@ class Laptop(Process):
         super().__init__(command, folder / "log", {"HOME": str(folder), "PYTHONPATH": path})
 
     def dig(self, *words: str) -> str:
-        command = ["dig", "@127.0.0.1", "-p", str(self.port), "+tries=1", "+time=2", *words]
+        command = ["dig", "@127.0.0.1", "-p", str(self.port), "+tries=1", "+time=10", *words]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
     def short(self, *words: str) -> list[str]:
@@ -48,7 +48,7 @@ class Laptop(Process):
         return self.wait_ready(lambda: text in self.dig(name), seconds)
 
     def wait_current(self) -> None:
-        self.wait_ready(lambda: "Stale Answer" not in self.dig("web"), 10)
+        self.wait_ready(lambda: "Stale Answer" not in self.dig("web"), MOMENT)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,12 @@ def test_names(plane: ControlPlane, tmp_path: Path, run: Callable[..., Laptop]) 
     path = kubeconfig(plane, tmp_path / "config")
     laptop = run("--kubeconfig", str(path), "--answer", "both", "--context=test", "--context=other")
     web = cluster_ip(plane, "web")
-    laptop.wait_for("web", "NOERROR", 60)
+    # Every cluster has lists of its own, and so have Services, endpoints and Nodes.
+    laptop.wait_for("web", "NOERROR")
+    for zone in ("cluster.internal", "other.cluster.internal"):
+        laptop.wait_for(f"web.{NAMESPACE}.svc.{zone}", web)
+        laptop.wait_for(f"node-port.{NAMESPACE}.external.{zone}", "198.51.100.9")
+    laptop.wait_ready(lambda: NAMESPACE in laptop.dig("-x", web), MOMENT)
     for name in ("web", f"web.{NAMESPACE}", f"web.{NAMESPACE}.svc"):
         assert web in laptop.short(name), name
     for zone in ("cluster.local", "cluster.internal", "other.cluster.internal"):
@@ -128,7 +133,8 @@ def test_names(plane: ControlPlane, tmp_path: Path, run: Callable[..., Laptop]) 
 def test_addresses_outside(plane: ControlPlane, tmp_path: Path, run: Callable[..., Laptop]) -> None:
     path = kubeconfig(plane, tmp_path / "config")
     laptop = run("--kubeconfig", str(path), "--answer", "external")
-    laptop.wait_for("balanced", "198.51.100.7", 60)
+    laptop.wait_for("balanced", "198.51.100.7")
+    laptop.wait_for("node-port", "198.51.100.9")
     found = plane.api.get("Service", NAMESPACE, "node-port")
     assert found is not None
     port = found["spec"]["ports"][0]["nodePort"]
@@ -161,7 +167,7 @@ def test_login_that_has_expired(
     execute = {"command": str(program), "apiVersion": version, "interactiveMode": "Never"}
     users = [{"name": user["name"], "user": {"exec": execute}}]
     laptop = run("--kubeconfig", str(kubeconfig(plane, tmp_path / "config", users=users)))
-    laptop.wait_for("web", "session expired", 60)
+    laptop.wait_for("web", "session expired")
     assert "SERVFAIL" in laptop.dig("web")
     assert laptop.short("version.bind", "-c", "CH", "-t", "TXT")[0].startswith('"kdns-')
     reverse = laptop.dig("-x", "192.0.2.1")
@@ -190,27 +196,28 @@ def test_away(plane: ControlPlane, tmp_path: Path, run: Callable[..., Laptop]) -
     going_on = run("--kubeconfig", str(path), "--context", "other", "--no-snapshot")
     asleep = run("--kubeconfig", str(path), "--no-snapshot")
     for laptop in (restarted, going_on, asleep):
-        laptop.wait_for("web", web, 60)
+        laptop.wait_for("web", web)
     snapshots = tmp_path / ".cache" / "kdns"
-    restarted.wait_ready(lambda: bool([*snapshots.glob("test-*.json")]), 10)
+    restarted.wait_ready(lambda: bool([*snapshots.glob("test-*.json")]), MOMENT)
     asleep.pause()
     plane.kill_apiserver()
     try:
         assert restarted.stop() == 0
         restarted = run("--kubeconfig", str(path))
-        restarted.wait_for("web", "this is the snapshot of", 60)
+        restarted.wait_for("web", "this is the snapshot of")
         kubeconfig(plane, path, contexts=json.loads(whole)["contexts"][:1])
-        going_on.wait_ready(lambda: "no entry named 'other'" in going_on.log.read_text(), 10)
-        going_on.wait_for("web", "Stale Answer", 60)
+        going_on.wait_ready(lambda: "no entry named 'other'" in going_on.log.read_text(), MOMENT)
+        going_on.wait_for("web", "Stale Answer")
         assert web in going_on.dig("web")
     finally:
         plane.start_apiserver()
     plane.api.create(service("overnight"))
     asleep.resume()
     for laptop in (asleep, restarted):
-        laptop.wait_for("overnight", "NOERROR", 60)
+        laptop.wait_for("overnight", "NOERROR")
         laptop.wait_current()
     path.write_text(whole)
-    going_on.wait_for("overnight", "NOERROR", 60)
+    going_on.wait_for("overnight", "NOERROR")
     assert going_on.log.read_text().count("no entry named 'other'") == 1, "said once"
-    assert [each.name.rpartition("-")[0] for each in snapshots.iterdir()] == ["test"]
+    # One may be being written.
+    assert {each.name.rpartition("-")[0] for each in snapshots.iterdir()} == {"test"}

@@ -38,7 +38,7 @@ class Live(Server):
         super().__init__("kdns", corefile(case, f"kubeconfig {kubeconfig}", folder), folder)
 
     def dig(self, name: str, rdtype: str = "A", *options: str) -> str:
-        command = ["dig", "@127.0.0.1", "-p", str(self.port), "+tries=1", "+time=2", *options]
+        command = ["dig", "@127.0.0.1", "-p", str(self.port), "+tries=1", "+time=10", *options]
         full = name if name.endswith(".") else f"{name}.{NAMESPACE}.svc.cluster.local."
         done = subprocess.run([*command, full, rdtype], capture_output=True, text=True, check=False)
         return done.stdout
@@ -51,7 +51,7 @@ class Live(Server):
 
     def ready(self) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/ready", timeout=2) as page:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/ready", timeout=30) as page:
                 return page.status, page.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -258,7 +258,7 @@ def test_killed_api_server(
 ) -> None:
     plane.kill_apiserver()
     assert kdns.short("steady") == steady
-    wait_until(lambda: "EDE: 3" in kdns.dig("steady"), 5, "the answer is marked as stale")
+    wait_until(lambda: "EDE: 3" in kdns.dig("steady"), MOMENT, "the answer is marked as stale")
     assert kdns.short("steady") == steady
     plane.start_apiserver()
     say(f"seen {converges(plane, kdns, 'after-kill'):.2f} s after the API's return")
@@ -341,7 +341,7 @@ def test_missing_rights_are_named_and_the_rest_is_served(
     try:
         plain = plane.api.get("Service", NAMESPACE, "plain")
         assert plain is not None
-        wait_until(lambda: kdns.short("plain") == [plain["spec"]["clusterIP"]], 10, "plain")
+        wait_until(lambda: kdns.short("plain") == [plain["spec"]["clusterIP"]], MOMENT, "plain")
         reply = kdns.dig("headless")
         assert "status: SERVFAIL" in reply
         assert "EDE" in reply

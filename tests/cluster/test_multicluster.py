@@ -146,14 +146,18 @@ def test_imports(plane: ControlPlane, tmp_path: Path) -> None:
     try:
         kdns.wait_synced()
         # Without the definition there are no imports, which is known; the log says so.
-        assert says(kdns, f"web.mcs.svc.{DOMAIN} A") == "NXDOMAIN"
+        web = f"web.mcs.svc.{DOMAIN} A"
+        wait_until(lambda: says(kdns, web) == "NXDOMAIN", 60, "no imports")
         assert says(kdns, "kubernetes.default.svc.cluster.local. A").startswith("NOERROR 10.")
-        assert "serviceimports.multicluster.x-k8s.io is not installed" in kdns.process.tail(50)
+        absent = "serviceimports.multicluster.x-k8s.io is not installed"
+        wait_until(lambda: absent in kdns.process.tail(50), 60, "the log")
 
         plane.api.create(CRD)
-        wait_until(lambda: _is_served(plane), 15, "the definition")
+        wait_until(lambda: _is_served(plane), 60, "the definition")
         plane.api.apply([*yaml.safe_load_all(IMPORTS), *SLICES])
-        wait_until(lambda: "10.42.0.1" in says(kdns, f"web.mcs.svc.{DOMAIN} A"), 30, "imports")
+        wait_until(lambda: "10.42.0.1" in says(kdns, web), 60, "imports")
+        west = f"db-0.west.db.mcs.svc.{DOMAIN} A"
+        wait_until(lambda: "10.2.0.1" in says(kdns, west), 60, "their endpoints")
         coredns = served(plane, "coredns", tmp_path)
         try:
             coredns.wait_synced()
@@ -162,10 +166,9 @@ def test_imports(plane: ControlPlane, tmp_path: Path) -> None:
             coredns.stop()
 
         plane.api.delete("EndpointSlice", "mcs", "db-west")
-        gone = f"db-0.west.db.mcs.svc.{DOMAIN} A"
-        wait_until(lambda: says(kdns, gone) == "NXDOMAIN", 5, "the change")
+        wait_until(lambda: says(kdns, west) == "NXDOMAIN", 60, "the change")
         plane.api.delete("CustomResourceDefinition", "", CRD["metadata"]["name"])
-        wait_until(lambda: says(kdns, f"web.mcs.svc.{DOMAIN} A") == "NXDOMAIN", 30, "their end")
+        wait_until(lambda: says(kdns, web) == "NXDOMAIN", 60, "their end")
     finally:
         kdns.stop()
 

@@ -51,7 +51,7 @@ def _alive(pid: int) -> bool:
 def test_a_program_that_ends_says_why(tmp_path: Path) -> None:
     broken = Process(["sh", "-c", "echo no such flag >&2; exit 3"], tmp_path / "log")
     with pytest.raises(DiedError, match="sh ended with 3:\nno such flag"):
-        broken.wait_ready(lambda: False, 5)
+        broken.wait_ready(lambda: False, 60)
 
 
 def test_a_program_that_hangs_is_named(tmp_path: Path) -> None:

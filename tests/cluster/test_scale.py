@@ -18,7 +18,7 @@ from bench.cluster import DOMAIN, EMPTY, ENDPOINTS, LARGE, cluster_ip, grow
 from tests.cluster import programs
 from tests.cluster.conftest import provide
 from tests.cluster.controlplane import ControlPlane
-from tests.cluster.processes import free_port, wait_until
+from tests.cluster.processes import free_dns_port, free_port, wait_until
 
 START_SECONDS = 60
 COREFILE = """\
@@ -49,7 +49,7 @@ def large(
 
 def _is_ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=30):
             return True
     except (urllib.error.URLError, OSError):
         return False
@@ -64,7 +64,7 @@ def _memory(pid: int) -> int:
 def test_start_on_a_large_cluster(large: ControlPlane, tmp_path: Path) -> None:
     if not sys.platform.startswith("linux"):
         pytest.skip("resident memory is read from /proc, which only Linux has")
-    port, ready = free_port(), free_port()
+    port, ready = free_dns_port(), free_port()
     corefile = tmp_path / "Corefile"
     corefile.write_text(COREFILE.format(port=port, ready=ready, kubeconfig=large.kubeconfig.reader))
     began = time.monotonic()
@@ -79,10 +79,10 @@ def test_start_on_a_large_cluster(large: ControlPlane, tmp_path: Path) -> None:
             assert len(_ask(port, f"set-{number}")) == ENDPOINTS
     finally:
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
 
 
 def _ask(port: int, name: str) -> set[str]:
     query = dns.message.make_query(f"{name}.{DOMAIN}", "A", use_edns=0, payload=4096)
-    reply = dns.query.udp(query, "127.0.0.1", port=port, timeout=5)
+    reply = dns.query.udp(query, "127.0.0.1", port=port, timeout=30)
     return {item.to_text() for rrset in reply.answer for item in rrset}

@@ -106,7 +106,7 @@ def load(plane: ControlPlane, manifests: list[Json]) -> None:
         for service in manifests
         if service["kind"] == "Service" and (addresses := _selected(service, manifests))
     }
-    wait_until(lambda: all(_sliced(plane, *s) >= w for s, w in wanted.items()), 10, "slices")
+    wait_until(lambda: all(_sliced(plane, *s) >= w for s, w in wanted.items()), 60, "slices")
 
 
 def _selected(service: Json, manifests: list[Json]) -> set[str]:
