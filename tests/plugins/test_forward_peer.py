@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.flags
+import dns.message
+import dns.query
 import pytest
 
 from kdns.wire.constants import Rcode
@@ -84,6 +88,7 @@ def upstream() -> Iterator[NameServer]:
 @pytest.fixture(autouse=True)
 def well(upstream: NameServer) -> None:
     upstream.fault, upstream.rcode = "", None
+    upstream.flags, upstream.minimum, upstream.soa_ttl = dns.flags.RA, 60, 300
 
 
 @pytest.fixture(scope="module", params=["", "cache 30"], ids=["forward", "forward and cache"])
@@ -141,3 +146,45 @@ def test_truncated(peers: Peers, upstream: NameServer) -> None:
     assert theirs.startswith("NOERROR TC RD RA") or "text.test" in theirs  # kept from before
     assert ours.startswith("NOERROR RD RA")
     assert "text.test" in ours
+
+
+def test_denials(peers: Peers, upstream: NameServer, request: pytest.FixtureRequest) -> None:
+    """How long they are kept, and for which types."""
+    upstream.minimum = 20
+    ttls = [int(*re.findall(r" (\d+) in soa ", reply)) for reply in peers.both("denied.test A")]
+    before = len(upstream.udp)
+    peers.both("denied.test AAAA")
+    asked = len(upstream.udp) - before
+    if is_cached(request):
+        assert [-(ttl // -10) for ttl in ttls] == [2, 3]  # 20 and 30, but for seconds that went by
+        assert asked == 1, "CoreDNS"
+    else:
+        assert (ttls, asked) == ([300, 300], 2)
+
+
+def test_without_rd(peers: Peers, upstream: NameServer, request: pytest.FixtureRequest) -> None:
+    """CoreDNS tells what others asked for."""
+    peers.both("mail.test MX")
+    before = len(upstream.udp)
+    peers.both("mail.test MX +norec")
+    assert len(upstream.udp) - before == (1 if is_cached(request) else 2)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ours"),
+    [(0, 0), (dns.flags.AD, dns.flags.AD), (dns.flags.CD, dns.flags.CD)],
+    ids=["nothing", "AD", "CD"],
+)
+def test_authentic_data(
+    peers: Peers, upstream: NameServer, request: pytest.FixtureRequest, wanted: int, ours: int
+) -> None:
+    """CoreDNS has AD as the upstream says, behind ``cache`` for who asks for it, and CD never."""
+    upstream.flags = dns.flags.RA | dns.flags.AD
+    query = dns.message.make_query(f"authentic{wanted}.test", "A")
+    query.flags = dns.flags.Flag(dns.flags.RD | wanted)
+    told = {
+        name: dns.query.udp(query, "127.0.0.1", 5, port).flags & (dns.flags.AD | dns.flags.CD)
+        for name, port in peers.ports.items()
+    }
+    theirs = wanted & dns.flags.AD if is_cached(request) else dns.flags.AD
+    assert told == {"kdns": ours, "coredns": theirs}
