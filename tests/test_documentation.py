@@ -384,13 +384,15 @@ def test_reasons() -> None:
 def spoken() -> Iterator[str]:
     """The fixed parts of the Extended DNS Errors that are put into words where they are made."""
     for path in (ROOT / "kdns").rglob("*.py"):
-        if "ExtendedError(" not in path.read_text():
+        if not re.search(r"\b(because|ExtendedError)\(", path.read_text()):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Assign(targets=[ast.Name("text")], value=value):
                     said = [value]
-                case ast.Call(func=ast.Name("ExtendedError" | "_negative" | "_refused"), args=said):
+                case ast.Call(
+                    func=ast.Name("because" | "ExtendedError" | "_negative" | "_refused"), args=said
+                ):
                     pass
                 case _:
                     continue
