@@ -131,7 +131,10 @@ def _lines(
     name: Name, qtype: int, kind: str, records: tuple[Record, ...], with_ttl: bool
 ) -> list[str]:
     if kind:
-        return [f"{to_text(name)} {type_name(qtype)} {kind}"]
+        chain = (
+            f"{type_name(each.rtype)} {rdata_text(each.rtype, each.rdata)}" for each in records
+        )
+        return [" after ".join((f"{to_text(name)} {type_name(qtype)} {kind}", *chain))]
     return [_line(record, with_ttl) for record in records]
 
 

@@ -50,6 +50,29 @@ def test_two_sets_of_manifests(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err.endswith(" questions, 3 answered differently\n")
 
 
+ALIAS = """\
+apiVersion: v1
+kind: Service
+metadata: {name: %s, namespace: shop}
+spec: {type: ExternalName, externalName: %s.shop.svc.c.test}
+"""
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_alias_that_leads_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a denial behind an alias the alias counts too."""
+    Path("c.yaml").write_text(ALIAS % ("alias", "none"))
+    Path("d.yaml").write_text(ALIAS % ("alias", "other"))
+    assert run("c.yaml", "d.yaml", "--zone", "c.test") == 1
+    at = "alias.shop.svc.c.test."
+    assert capsys.readouterr().out.splitlines() == [
+        f"- {at} A NXDOMAIN after CNAME none.shop.svc.c.test.",
+        f"+ {at} A NXDOMAIN after CNAME other.shop.svc.c.test.",
+        f"- {at} AAAA NXDOMAIN after CNAME none.shop.svc.c.test.",
+        f"+ {at} AAAA NXDOMAIN after CNAME other.shop.svc.c.test.",
+    ]
+
+
 @pytest.mark.usefixtures("folder")
 def test_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy("b.yaml", "c.yaml")
