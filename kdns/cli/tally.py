@@ -126,7 +126,11 @@ def is_longer(tried: list[str], found: list[str]) -> bool:
     same = 0
     while same < len(found) and tried[same] == found[same]:
         same += 1
-    return same == len(found) or (same > 0 and tried[same + extra :] == found[same:])
+    if same == len(found):
+        return True
+    left_out = tried[same : same + extra]
+    of_ladder = left_out[-1] == "svc" or (extra == 1 and found[same] == "svc")
+    return same > 0 and of_ladder and tried[same + extra :] == found[same:]
 
 
 def _kind(exchange: Exchange) -> str:
