@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument(
         "paths",
-        nargs="+",
+        nargs="*",
         metavar="PATH",
         help="a Corefile, a zone file, a manifest, or a folder of them",
     )
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--as",
         dest="kind",
         choices=sorted(_CHECKS),
-        help="what the path is, where its name does not tell",
+        help="what PATH is, where its name does not tell",
     )
     parser.add_argument(
         "--origin", default="", metavar="ZONE", help="the zone that a zone file is for"
@@ -90,6 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, and print the result. Returns the exit status: 0 in order, 1 not."""
+    if not args.paths and not args.serve:
+        args.parser.error("which file? Expected PATH")
     report = Report()
     try:
         _check(args, report)

@@ -22,11 +22,13 @@ PATIENCE: Final = 10.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``kdns serve`` that say what is answered, or a Corefile."""
-    sources = parser.add_argument_group("where the objects come from (one of these)")
+    sources = parser.add_argument_group(serve.SOURCES)
     serve.add_sources(sources)
     serve.add_snapshot(sources)
     serve.add_answers(parser.add_argument_group("what is answered"))
-    parser.add_argument("--conf", default="", metavar="FILE", help="all this from a Corefile")
+    parser.add_argument(
+        "--conf", default="", metavar="FILE", help="take all of this from a Corefile instead"
+    )
 
 
 @asynccontextmanager

@@ -87,20 +87,26 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         add_help=False,
     )
-    parser.add_argument("-help", "--help", "-h", action="help", help="show this and end")
-    parser.add_argument("-conf", "--conf", default="", metavar="FILE", help="Corefile to load")
+    parser.add_argument("-help", "--help", "-h", action="help", help="show this help and end")
+    parser.add_argument("-conf", "--conf", default="", metavar="FILE", help="the Corefile to serve")
     parser.add_argument(
         *("-dns.port", "--dns.port", "-p"),
         dest="port",
         type=port,
         default=DEFAULT_PORT,
         metavar="N",
-        help="port of the keys that name none (default: %(default)s)",
+        help="the port of keys that name none (default: %(default)s)",
     )
     parser.add_argument(
-        "-pidfile", "--pidfile", default="", metavar="FILE", help="write the process ID there"
+        "-pidfile",
+        "--pidfile",
+        default="",
+        metavar="FILE",
+        help="write the process ID to this file",
     )
-    parser.add_argument("-plugins", "--plugins", action="store_true", help="list the directives")
+    parser.add_argument(
+        "-plugins", "--plugins", action="store_true", help="list the directives and end"
+    )
     parser.add_argument("-quiet", "--quiet", action="store_true", help="no lines at start and end")
     parser.add_argument(
         "-workers",
@@ -108,9 +114,11 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="processes that answer, not known to CoreDNS (default: %(default)s)",
+        help="processes that answer; CoreDNS has no such flag (default: %(default)s)",
     )
-    parser.add_argument("-version", "--version", action="store_true", help="show the version")
+    parser.add_argument(
+        "-version", "--version", action="store_true", help="show the version and end"
+    )
     return parser
 
 

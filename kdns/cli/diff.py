@@ -52,15 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="A B",
-        help="@SERVER, manifests, zone files, a Corefile, or api: what the options below name",
+        help="each one of @SERVER, manifests, zone files, a Corefile, or api: what the options below name",
     )
     parser.add_argument(
         "--names",
         default="",
         metavar="SIDE",
-        help="whose names are asked for (default: those of both sides, of a server by AXFR)",
+        help="whose names to ask for (default: those of both sides; a server is asked for them by AXFR)",
     )
-    servers.add_port(parser, "of servers")
+    servers.add_port(parser, "the servers' port")
     parser.add_argument("--with-ttl", action="store_true", help="compare TTLs too")
     configured.add_arguments(parser)
 

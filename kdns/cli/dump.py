@@ -37,9 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ZONE|all [@SERVER]",
         help="a zone, or all of them; a server to ask for it (AXFR)",
     )
-    servers.add_port(parser, "of the server")
+    servers.add_port(parser, "the server's port")
     parser.add_argument(
-        "-o", "--output", default="", metavar="DIR", help="write a file db.ZONE for each zone"
+        "-o",
+        "--output",
+        default="",
+        metavar="DIR",
+        help="write a file db.ZONE for each zone to this folder",
     )
     configured.add_arguments(parser)
 

@@ -68,16 +68,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="NAME [TYPE] [@SERVER]",
-        help="in any order; without a type A; without a server, what the options below say",
+        help="in any order; without TYPE: A; without @SERVER, what the options below say is explained",
     )
     parser.add_argument(
-        "-x", dest="address", metavar="ADDRESS", help="the name of an address (PTR)"
+        "-x", dest="address", metavar="ADDRESS", help="explain the name of an address (PTR)"
     )
     parser.add_argument(
-        "-n", "--namespace", default="", metavar="NS", help="complete the name as in a Pod there"
+        "-n",
+        "--namespace",
+        default="",
+        metavar="NS",
+        help="complete the name as in a Pod of this namespace",
     )
-    servers.add_port(parser, "of the server")
-    parser.add_argument("--json", action="store_true", help="the same as a JSON document")
+    servers.add_port(parser, "the server's port")
+    parser.add_argument("--json", action="store_true", help="print the same as a JSON document")
     configured.add_arguments(parser)
 
 

@@ -27,10 +27,18 @@ The server must have the directive debug { socket }; see kdns serve --debug.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument(
-        "action", metavar="{set,list,clear}", choices=["set", "list", "clear"], help="what to do"
+        "action",
+        metavar="{set,list,clear}",
+        choices=["set", "list", "clear"],
+        help="set one fault, list all, or clear one or all",
     )
     parser.add_argument(
-        "words", nargs="*", default=[], metavar="NAME WHAT", help="see the examples"
+        "words",
+        nargs="*",
+        default=[],
+        metavar="NAME WHAT",
+        help="where, and what goes wrong there: delay TIME, drop, rcode NAME, truncate, each with"
+        " a share such as 10%% where it is not to be all; seed N",
     )
     add_socket(parser)
 

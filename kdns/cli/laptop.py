@@ -39,7 +39,7 @@ examples:
   kdns laptop --answer external                 load balancers and node ports, without a VPN
   kdns laptop --print-corefile                  what the options stand for
   sudo kdns laptop --install                    have the system ask kdns for the cluster's names
-  kdns laptop doctor                            why does a name not resolve here?
+  kdns laptop doctor                            why a name does not resolve here
 
 then, in another terminal:
   dig @127.0.0.1 kubernetes.default.svc.cluster.local       with -p 1053 where port 53 is not allowed
@@ -58,12 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen",
         action="append",
         metavar="HOST:PORT",
-        help="UDP and TCP; repeatable (default: the first that is free and allowed of"
-        f" {', '.join(map(str, listener.CANDIDATES))})",
+        help="where to answer, over UDP and TCP; repeatable (default: the first that is free and"
+        f" allowed of {', '.join(map(str, listener.CANDIDATES))})",
     )
-    group.add_argument("--log", action="store_true", help="a line for every question")
+    group.add_argument("--log", action="store_true", help="log a line for every question")
     group.add_argument(
-        "--print-corefile", action="store_true", help="print what the options stand for, and end"
+        "--print-corefile",
+        action="store_true",
+        help="print the Corefile that the options stand for, and end",
     )
 
 
@@ -72,18 +74,24 @@ def _add_system(parser: argparse.ArgumentParser) -> None:
         "action",
         nargs="?",
         choices=["doctor"],
-        help="look at this machine's resolver and say what is wrong, instead of serving",
+        help="say what is wrong with name resolution on this machine, instead of serving",
     )
     group = parser.add_argument_group("the system's resolver")
     choice = group.add_mutually_exclusive_group()
     choice.add_argument(
-        "--install", action="store_true", help="have it ask kdns for the clusters' names, and end"
+        "--install",
+        action="store_true",
+        help="have it ask kdns for the clusters' names, and end; needs root",
     )
     choice.add_argument(
-        "--uninstall", action="store_true", help="put everything back as it was, and end"
+        "--uninstall",
+        action="store_true",
+        help="put everything back as it was, and end; needs root",
     )
     group.add_argument(
-        "--print", action="store_true", help="only show what these would do (alone: --install)"
+        "--print",
+        action="store_true",
+        help="only show what these two would do (alone: what --install would)",
     )
 
 
@@ -93,8 +101,8 @@ def _add_clusters(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="NAME[=ZONE]",
-        help="of the kubeconfig, and the zone it is found under; repeatable (default: the current"
-        f" one, under {ALIAS}; each further one under NAME.{ALIAS})",
+        help="a context of the kubeconfig, and the zone it is found under; repeatable (default: the"
+        f" current one, under {ALIAS}; each further one under NAME.{ALIAS})",
     )
     group.add_argument(
         "--namespace",
@@ -106,10 +114,13 @@ def _add_clusters(group: argparse._ArgumentGroup) -> None:
         "--kubeconfig",
         default="",
         metavar="FILE",
-        help="as kubectl finds it (default: $KUBECONFIG, then ~/.kube/config)",
+        help="where the contexts are (default: $KUBECONFIG, then ~/.kube/config)",
     )
     group.add_argument(
-        "--manifests", default="", metavar="PATH", help="a file or folder in the place of a cluster"
+        "--manifests",
+        default="",
+        metavar="PATH",
+        help="a file or folder of manifests in place of a cluster",
     )
     group.add_argument(
         "--no-snapshot",
@@ -121,7 +132,7 @@ def _add_clusters(group: argparse._ArgumentGroup) -> None:
         "--cluster-domain",
         default="cluster.local",
         metavar="ZONE",
-        help="the zone that the cluster has inside (default: %(default)s)",
+        help="the zone that the cluster itself uses (default: %(default)s)",
     )
 
 
@@ -130,15 +141,15 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
         "--answer",
         choices=["cluster", "external", "both"],
         default="cluster",
-        help="addresses inside the cluster, those it is reached at from outside (load balancers,"
-        f" external IPs, node ports), or these beside under external.{ALIAS} (default: %(default)s)",
+        help="addresses inside the cluster; those it is reached at from outside (load balancers,"
+        f" external IPs, node ports); or both, these under external.{ALIAS} (default: %(default)s)",
     )
     group.add_argument(
         "--upstream",
         action="append",
         default=[],
         metavar="ADDRESS",
-        help="who is asked for other names; repeatable (default: whom the system asked so far)",
+        help="a server to ask for all other names; repeatable (default: those that the system asks)",
     )
 
 

@@ -20,25 +20,25 @@ from kdns import __version__
 from kdns.config.tree import ConfigError
 
 COMMANDS: Final = {
-    "serve": "answer DNS questions from manifests, a Kubernetes API server, zone files",
+    "serve": "answer DNS questions from manifests, a Kubernetes API server and zone files",
     "laptop": "resolve a cluster's names on this machine, and everything else as before",
-    "query": "ask as an application's resolver does; show every question and what comes of it",
-    "explain": "tell how the answer to a name comes about, and what to look at next",
+    "query": "resolve a name as an application would, and show every question on the way",
+    "explain": "explain how the answer to a name comes about, and what to look at next",
     "dump": "print all records of a zone as a master file",
     "diff": "compare what two servers, or two sets of manifests, answer",
     "wait": "wait until a name resolves, or no longer does",
-    "check": "validate a Corefile, zone files or manifests; print what they come to",
+    "check": "validate a Corefile, zone files or manifests, and show what they mean",
     "tail": "show the questions of a running server as they come",
-    "top": "show what a running server is asked most, and what in vain",
-    "fault": "let things go wrong in a running server, to see how applications take it",
+    "top": "show what a running server is asked most, and what it has no answer for",
+    "fault": "make things go wrong in a running server, to see how applications cope",
 }
 
 EXAMPLES: Final = """\
 examples:
   kdns serve --manifests examples/cluster    a cluster that is only files, on 127.0.0.1:1053
-  kdns laptop                                kubectl's cluster on this machine, other names as before
+  kdns laptop                                kubectl's cluster on this machine, all other names as before
   kdns -conf Corefile -dns.port 1053         CoreDNS's flags and file; also under the name coredns
-  kdns check Corefile                        what does this configuration mean?
+  kdns check Corefile                        what this configuration means
 
 then, in another terminal:
   dig @127.0.0.1 -p 1053 kubernetes.default.svc.cluster.local

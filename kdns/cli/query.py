@@ -35,7 +35,7 @@ examples:
   kdns query web.shop                                    as this machine's resolv.conf says
   kdns query web --namespace shop @10.96.0.10            as in a Pod of the namespace
   kdns query web --pod shop/web-0                        as in this Pod, whatever its dnsConfig says
-  kdns query web --namespace shop --manifests deploy.yaml    what a server would say that has these
+  kdns query web --namespace shop --manifests deploy.yaml    what a server with just these would say
   kdns query web --namespace shop --resolver musl @::1 -p 1053
   kdns query _http._tcp.web.shop.svc.cluster.local. SRV @127.0.0.1 +short
   kubectl exec -n shop web-0 -- cat /etc/resolv.conf | kdns query web --resolv-conf -
@@ -61,10 +61,10 @@ class Question(Struct, frozen=True):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command's arguments."""
     parser.epilog = EXAMPLES
-    parser.add_argument("--json", action="store_true", help="everything as one JSON document")
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON document")
     changes = add_question(parser)
-    for option in ("timeout", "attempts"):
-        changes.add_argument(f"--{option}", metavar="N", help="as in resolv.conf's options")
+    changes.add_argument("--timeout", metavar="N", help="seconds for each attempt, 1 to 30")
+    changes.add_argument("--attempts", metavar="N", help="attempts at each question, 1 to 5")
 
 
 def add_question(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -76,17 +76,19 @@ def add_question(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "words",
         nargs="*",
         metavar="NAME [TYPE] [@SERVER] [+short]",
-        help="in any order, as for dig; without a type the addresses, A and AAAA",
+        help="in any order, as for dig; without TYPE both A and AAAA; +short: say less",
     )
     parser.add_argument(
-        "-x", dest="address", metavar="ADDRESS", help="the name of an address (PTR)"
+        "-x", dest="address", metavar="ADDRESS", help="ask for the name of an address (PTR)"
     )
-    servers.add_port(parser, "of the servers")
-    _add_place(parser.add_argument_group("whose resolver (one of these)"))
-    changes = parser.add_argument_group("what that resolver does")
+    servers.add_port(parser, "the servers' port")
+    _add_place(parser.add_argument_group("as whom to ask"))
+    changes = parser.add_argument_group("how to ask")
     _add_changes(changes)
     serve.add_sources(
-        parser.add_argument_group("where --pod is looked up; without @SERVER, manifests are asked")
+        parser.add_argument_group(
+            "where --pod is looked up; manifests are also what is asked without @SERVER"
+        )
     )
     return changes
 
@@ -94,14 +96,14 @@ def add_question(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 def _add_place(group: argparse._ArgumentGroup) -> None:
     place = group.add_mutually_exclusive_group()
     place.add_argument(
-        "-n", "--namespace", default="", metavar="NS", help="a Pod's in this namespace"
+        "-n", "--namespace", default="", metavar="NS", help="as a Pod in this namespace"
     )
-    place.add_argument("--pod", default="", metavar="NS/NAME", help="this Pod's own")
+    place.add_argument("--pod", default="", metavar="NS/NAME", help="as this Pod")
     place.add_argument(
         "--resolv-conf",
         default="",
         metavar="FILE",
-        help=f"what this file says, - for standard input (default: {DEFAULT_FILE})",
+        help=f"as this file says, - for standard input (default: {DEFAULT_FILE})",
     )
     group.add_argument(
         "--zone",
@@ -116,10 +118,12 @@ def _add_changes(group: argparse._ArgumentGroup) -> None:
         "--resolver",
         choices=list(FLAVOURS),
         default="glibc",
-        help="whose way of asking (default: %(default)s)",
+        help="whose resolver to imitate (default: %(default)s)",
     )
-    group.add_argument("--search", metavar="ZONES", help="the search list, with commas")
-    group.add_argument("--ndots", metavar="N", help="as in resolv.conf's options")
+    group.add_argument("--search", metavar="ZONES", help="another search list, with commas")
+    group.add_argument(
+        "--ndots", metavar="N", help="names with fewer dots are completed first, 0 to 15"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_WORKERS: Final = 64
 """Each holds the whole cluster; more than the cores of a machine serve nothing."""
 
+SOURCES: Final = "where names come from"
+"""The heading of ``add_sources`` in the help."""
+
 EXAMPLES: Final = """\
 examples:
   kdns serve --manifests examples/cluster --zones zones --shortnames default
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command's options; what is not given here has the default of ``ServeFlags``."""
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    sources = parser.add_argument_group("where the objects come from (one of these)")
+    sources = parser.add_argument_group(SOURCES)
     add_sources(sources)
     add_snapshot(sources)
     add_answers(parser.add_argument_group("what is answered"))
@@ -47,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_sources(group: argparse._ArgumentGroup) -> None:
     source = group.add_mutually_exclusive_group()
     source.add_argument(
-        "--manifests", default="", metavar="PATH", help="a file or folder of manifests, watched"
+        "--manifests", default="", metavar="PATH", help="a file or folder of manifests"
     )
     source.add_argument(
         "--kubeconfig",
@@ -59,14 +62,17 @@ def add_sources(group: argparse._ArgumentGroup) -> None:
         "--in-cluster", action="store_true", help="the API server of the Pod that kdns runs in"
     )
     group.add_argument(
-        "--context", default="", metavar="NAME", help="of the kubeconfig (default: its current one)"
+        "--context",
+        default="",
+        metavar="NAME",
+        help="the kubeconfig's context (default: its current one)",
     )
     group.add_argument(
         "--zones",
         action="append",
         default=[],
         metavar="DIR",
-        help="also serve the zone files db.ORIGIN of a folder; repeatable",
+        help="also the zone files db.ORIGIN of this folder; repeatable",
     )
 
 
@@ -75,7 +81,7 @@ def add_snapshot(group: argparse._ArgumentGroup) -> None:
         "--snapshot",
         default="",
         metavar="FILE",
-        help="save what is known there, and answer from it when the API server is away at start",
+        help="save what is known in this file, and answer from it when the API server is away at start",
     )
 
 
@@ -84,7 +90,7 @@ def add_answers(group: argparse._ArgumentGroup) -> None:
         "--zone",
         action="append",
         metavar="ZONE",
-        help="the cluster's zones; repeatable (default: cluster.local in-addr.arpa ip6.arpa)",
+        help="a zone of the cluster; repeatable (default: cluster.local in-addr.arpa ip6.arpa)",
     )
     group.add_argument(
         "--shortnames",
@@ -100,7 +106,11 @@ def add_answers(group: argparse._ArgumentGroup) -> None:
         " (default: %(default)s)",
     )
     group.add_argument(
-        "--ttl", type=int, default=5, metavar="N", help="seconds, 0 to 3600 (default: %(default)s)"
+        "--ttl",
+        type=int,
+        default=5,
+        metavar="N",
+        help="time to live in seconds, 0 to 3600 (default: %(default)s)",
     )
 
 
@@ -109,28 +119,31 @@ def _add_operation(group: argparse._ArgumentGroup) -> None:
         "--listen",
         action="append",
         metavar="HOST:PORT",
-        help="UDP and TCP; repeatable; :PORT is every address (default: 127.0.0.1:1053)",
+        help="where to answer, over UDP and TCP; repeatable; :PORT is every address"
+        " (default: 127.0.0.1:1053)",
     )
-    group.add_argument("--log", action="store_true", help="a line for every question")
+    group.add_argument("--log", action="store_true", help="log a line for every question")
     for name in ("health", "ready", "metrics"):
         group.add_argument(
-            f"--{name}", default="", metavar="HOST:PORT", help=f"serve /{name} (default: off)"
+            f"--{name}", default="", metavar="HOST:PORT", help=f"serve /{name} there (default: off)"
         )
     group.add_argument(
         "--workers",
         type=int,
         default=1,
         metavar="N",
-        help="processes that answer, each with the whole cluster in memory (default: %(default)s)",
+        help="processes that answer; each holds the whole cluster in memory (default: %(default)s)",
     )
     group.add_argument(
         "--debug",
         nargs="?",
         const="",
         metavar="PATH",
-        help="a socket for kdns tail, top and fault (default: off; alone: the usual path)",
+        help="open a socket for kdns tail, top and fault (default: off; without PATH where they look)",
     )
-    group.add_argument("--pidfile", default="", metavar="FILE", help="write the process ID there")
+    group.add_argument(
+        "--pidfile", default="", metavar="FILE", help="write the process ID to this file"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ def read(word: str, port: int) -> Address:
         raise ConfigError(f"@{text}: {error}") from None
 
 
-def add_port(parser: argparse.ArgumentParser, whose: str) -> None:
+def add_port(parser: argparse.ArgumentParser, what: str) -> None:
     """The option that ``dig`` has."""
     parser.add_argument(
         "-p",
@@ -40,7 +40,7 @@ def add_port(parser: argparse.ArgumentParser, whose: str) -> None:
         type=_port,
         default=53,
         metavar="N",
-        help=f"{whose} (default: %(default)s)",
+        help=f"{what} (default: %(default)s)",
     )
 
 

@@ -33,21 +33,31 @@ MAX_DATA: Final = 4
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
-    parser.add_argument("name", nargs="?", default="*", help="only these names, such as '*.shop.*'")
+    parser.add_argument(
+        "name", nargs="?", default="*", metavar="NAME", help="only these names, such as '*.shop.*'"
+    )
     parser.add_argument(
         "--client",
         type=_client,
         default="",
         metavar="WHO",
-        help="only of this address or Pod (NAMESPACE/NAME)",
+        help="only questions of this address or Pod (NAMESPACE/NAME)",
     )
-    parser.add_argument("--type", type=_type, default="", metavar="TYPE", help="only of this type")
-    parser.add_argument("--failed", action="store_true", help="only without a usable answer")
     parser.add_argument(
-        "--slower", type=amount, default=0.0, metavar="MS", help="only those that took so long"
+        "--type", type=_type, default="", metavar="TYPE", help="only questions of this type"
     )
-    parser.add_argument("--count", type=count, default=0, metavar="N", help="end after so many")
-    parser.add_argument("--json", action="store_true", help="a JSON object for each")
+    parser.add_argument("--failed", action="store_true", help="only those without a usable answer")
+    parser.add_argument(
+        "--slower",
+        type=amount,
+        default=0.0,
+        metavar="MS",
+        help="only those that took at least so many milliseconds",
+    )
+    parser.add_argument(
+        "--count", type=count, default=0, metavar="N", help="end after so many questions"
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each")
     add_socket(parser)
 
 

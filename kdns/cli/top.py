@@ -28,10 +28,18 @@ _CLEAR: Final = "\x1b[H\x1b[2J"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument(
-        "--seconds", type=amount, default=0.0, metavar="N", help="show one table, after so long"
+        "--seconds",
+        type=amount,
+        default=0.0,
+        metavar="N",
+        help="show one table, after so many seconds, and end",
     )
     parser.add_argument(
-        "--lines", type=count, default=5, metavar="N", help="of each part (default: %(default)s)"
+        "--lines",
+        type=count,
+        default=5,
+        metavar="N",
+        help="lines of each part (default: %(default)s)",
     )
     add_socket(parser)
 

@@ -63,7 +63,7 @@ def add_socket(parser: argparse.ArgumentParser) -> None:
         "--socket",
         default=default_path(),
         metavar="PATH",
-        help="of the directive debug (default: %(default)s)",
+        help=f"the server's debug socket (default: {default_path() or 'none here'})",
     )
 
 
