@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from kdns.cli import coredns, logs, serve
 from kdns.config import flags
 from kdns.config.addresses import Address
-from kdns.config.tree import ServerBlock
+from kdns.config.tree import ConfigError, ServerBlock
 
 if TYPE_CHECKING:
     from kdns.server.generation import Generation
@@ -29,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--conf", default="", metavar="FILE", help="take all of this from a Corefile instead"
     )
+
+
+def refuse(options: argparse.Namespace, other: str) -> None:
+    """Raise ``ConfigError`` where a source is named that ``other`` would leave unused."""
+    for option in ("--manifests", "--kubeconfig", "--in-cluster", "--zones", "--snapshot"):
+        if getattr(options, option[2:].replace("-", "_")):
+            raise ConfigError(f"{option} has no effect with {other}; say one of the two")
 
 
 @asynccontextmanager
@@ -58,6 +65,7 @@ async def serving(options: argparse.Namespace) -> AsyncIterator[Address]:
 def blocks(options: argparse.Namespace) -> tuple[ServerBlock, ...]:
     """The server blocks that the options mean. Raises ``ConfigError``."""
     if options.conf:
+        refuse(options, "--conf")
         return coredns.read(options.conf, coredns.DEFAULT_PORT)
     parser = argparse.ArgumentParser()
     serve.add_arguments(parser)

@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
         if wanted == "all":
             raise ConfigError("a server hands over one zone at a time: name it instead of all")
         address = servers.read(server, options.port)
+        configured.refuse(options, server)
         found = asyncio.run(transferred(address, [_zone(wanted)]))
     else:
         found = asyncio.run(_configured(options, wanted))

@@ -22,6 +22,7 @@ from kdns.config.tree import ConfigError
 from kdns.derivation.zone import EXPLAIN
 from kdns.stub.flavours import FLAVOURS
 from kdns.stub.resolver_config import ResolverConfig, in_namespace
+from kdns.stub.walk import ADDRESSES
 from kdns.wire.constants import Rcode, Type, rcode_name, type_name
 from kdns.wire.message import Edns, Query, Record
 from kdns.wire.names import BadNameError, from_wire, to_text, wire_from_text
@@ -88,6 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the explanation. Returns 0 where the name has such records, else 1."""
     asked = question(options)
+    if len(asked.qtypes) > 1 and asked.qtypes != ADDRESSES:
+        raise ConfigError("one type at a time")
     kind = Type.A if len(asked.qtypes) > 1 else asked.qtypes[0]
     told = asyncio.run(_explain(options, asked, kind))
     shown = _shown(told)
@@ -111,6 +114,7 @@ def _shown(told: list[Told]) -> Told:
 async def _explain(options: argparse.Namespace, asked: Question, kind: int) -> list[Told]:
     if asked.server:
         address = servers.read(asked.server, options.port)
+        configured.refuse(options, asked.server)
         return await _candidates(options, asked.name, kind, _asking(address))
     async with configured.loaded(configured.blocks(options)) as generation:
         return await _candidates(options, asked.name, kind, _deriving(generation))

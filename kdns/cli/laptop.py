@@ -272,4 +272,5 @@ def introduction(flags: LaptopFlags, resolvers: Resolvers, address: Address) -> 
     asked = ", ".join(resolvers.servers) or f"nobody ({resolvers.problem})"
     yield f"everything else: {asked}" + f" ({resolvers.source})" * bool(resolvers.servers)
     port = f" -p {address.port}" if address.port != 53 else ""
-    yield f"try: dig @{address.host}{port} kubernetes.default.svc.{flags.clusters[0].zone}"
+    if address.port:
+        yield f"try: dig @{address.host}{port} kubernetes.default.svc.{flags.clusters[0].zone}"

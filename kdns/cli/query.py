@@ -186,6 +186,8 @@ def question(options: argparse.Namespace) -> Question:
     if len(servers_named) > 1:
         raise ConfigError(f"{servers_named[1]}: one server is enough")
     if options.address:
+        if names := [word for word in words if not _is_type(word)]:
+            raise ConfigError(f"{names[0]!r}: either a name or -x ADDRESS")
         return Question(_reverse(options.address), (Type.PTR,), "".join(servers_named), bool(flags))
     name, qtypes = _name_and_types(words)
     return Question(name, qtypes, "".join(servers_named), bool(flags))
@@ -203,7 +205,11 @@ def _name_and_types(words: list[str]) -> tuple[str, tuple[int, ...]]:
     names = [word for word in words if not _is_type(word) and class_number(word) is None]
     names = names or words[:1]
     if len(names) != 1:
-        problem = "which name?" if not names else f"{names[1]!r}: one name at a time."
+        problem = (
+            f"{names[1]!r} is not a record type, and {names[0]!r} is the name already."
+            if names
+            else "which name?"
+        )
         raise ConfigError(f"{problem} Expected NAME [TYPE] [@SERVER]")
     rest = list(words)
     rest.remove(names[0])

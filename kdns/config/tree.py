@@ -42,7 +42,8 @@ class Option(Struct, frozen=True):
 
     def fail(self, message: str) -> NoReturn:
         """Raise ``ConfigError`` at this line."""
-        raise ConfigError(f"{self.name}: {message}", self.location)
+        named = self.location.file == f"--{self.name}"
+        raise ConfigError(message if named else f"{self.name}: {message}", self.location)
 
     def one(self) -> str:
         """The single argument. Raises ``ConfigError`` when there is none or more."""

@@ -41,7 +41,7 @@ def parse(directive: Option) -> Settings:
 def _path(option: Option) -> str:
     path = option.one() if option.args else default_path()
     if not path:
-        option.fail("expected a path: there is no folder of this user's for sockets")
+        option.fail("expected a path: its usual folder, $XDG_RUNTIME_DIR, is not set")
     if len(os.fsencode(path)) > MAX_PATH or "\0" in path:
         option.fail(f"the path of a socket has at most {MAX_PATH} octets")
     return path

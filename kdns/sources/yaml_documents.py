@@ -106,8 +106,12 @@ _STEPS: Final = re.compile(r"\[[^\]]*\]|[^.\[\]]+")
 
 def _document_error(error: yaml.YAMLError, text: bytes) -> DocumentError:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        line = b"".join(text.split(b"\n")[mark.line : mark.line + 1])
+        if line.startswith(b"\t", mark.column):
+            return DocumentError(mark.line + 1, "found a tab; YAML is indented by spaces")
         context = f" ({error.context})" if error.context else ""
-        return DocumentError(error.problem_mark.line + 1, f"{error.problem}{context}")
+        return DocumentError(mark.line + 1, f"{error.problem}{context}")
     if isinstance(error, ReaderError):
         return DocumentError(text.count(b"\n", 0, error.position) + 1, error.reason)
     return DocumentError(1, str(error))

@@ -67,7 +67,9 @@ def _split(text: str, origin: Name) -> tuple[list[str], bool]:
 
 def _unescape(text: str) -> tuple[list[str], bool]:
     if not text.isascii():
-        raise BadNameError(f"{text!r} has characters outside ASCII; write them as \\DDD")
+        raise BadNameError(
+            f"{text!r} has characters outside ASCII; write it in Punycode (xn--...), or octets as \\DDD"
+        )
     if "\\" not in text:
         absolute = text.endswith(".")
         labels = (text[:-1] if absolute else text).split(".")

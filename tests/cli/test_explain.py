@@ -202,6 +202,25 @@ clusters: [{{name: only, cluster: {{server: "http://127.0.0.1:{}"}}}}]
 """
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("explain web MX A --manifests x", "one type at a time"),
+        ("explain web --conf x --manifests y", "--manifests has no effect with --conf; say one of"),
+        (
+            "explain web @::1 --in-cluster",
+            "--in-cluster has no effect with @::1; say one of the two",
+        ),
+        ("dump a.test @::1 --zones x", "--zones has no effect with @::1; say one of the two"),
+    ],
+)
+def test_what_would_be_left_unused(
+    line: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(line.split()) == 1
+    assert capsys.readouterr().err.startswith(f"kdns: {expected}")
+
+
 @pytest.mark.parametrize("words", [["explain", "web"], ["dump", "all"]], ids=lambda words: words[0])
 def test_an_api_server_that_refuses_is_not_waited_for(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -89,6 +89,7 @@ def test_what_the_system_refuses(
     ("words", "expected"),
     [
         (["qery", "web"], "kdns: error: there is no command 'qery'; did you mean query?"),
+        (["check"], "kdns check: error: which file? Expected PATH"),
         (["help"], "kdns: error: there is no command 'help'"),
         (
             ["serve", "--lisen", ":53"],

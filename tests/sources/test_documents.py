@@ -108,7 +108,7 @@ BROKEN = {
     "tabs": (
         "a.yaml",
         "a:\n\tb: 1\n",
-        "2: found character that cannot start any token (while scanning for the next token)",
+        "2: found a tab; YAML is indented by spaces",
     ),
     "key twice": (
         "a.yaml",
