@@ -10,7 +10,6 @@ from typing import Final, TypeAlias
 
 from kdns.derivation.messages import Batch
 from kdns.derivation.objects import pod_at
-from kdns.plugins.acl import address_of
 from kdns.plugins.zones import longest_match
 from kdns.records.explain import explain
 from kdns.records.index import Index
@@ -18,6 +17,7 @@ from kdns.records.lookup import lookup
 from kdns.records.outcome import View
 from kdns.status import SourceStatus
 from kdns.wire.message import Query
+from kdns.wire.names import plain_address
 from kdns.wire.question import parse
 
 Cluster: TypeAlias = tuple[View, Index, SourceStatus]
@@ -34,7 +34,7 @@ def describe(batch: Batch, clusters: Iterable[Cluster]) -> None:
     if not clusters:
         return
     for client in {seen.client for seen in batch.seen}:
-        address = str(address_of(client))
+        address = str(plain_address(client))
         pod = next(filter(None, (pod_at(index, view, address) for view, index, _ in clusters)), "")
         if pod:
             batch.pods[client] = pod

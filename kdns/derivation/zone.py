@@ -14,14 +14,13 @@ from msgspec.structs import replace
 
 from kdns.derivation.objects import pod_at
 from kdns.derivation.steps import Block, derive
-from kdns.plugins.acl import address_of
 from kdns.plugins.explain import Settings
 from kdns.plugins.interface import Condition
 from kdns.responder import Responder
 from kdns.wire import rdata
 from kdns.wire.constants import ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, Edns, Query, Record
-from kdns.wire.names import Name, is_below, skip
+from kdns.wire.names import Name, is_below, plain_address, skip
 from kdns.wire.presentation import CONTROL_ESCAPES
 from kdns.wire.reasons import because
 from kdns.wire.scalars import type_number
@@ -67,7 +66,9 @@ class Zone:
         texts = [f"address {query.client} port {query.client_port} over {query.transport}"]
         for block in self.blocks.values():
             cluster = block.cluster()
-            pod = pod_at(cluster[1], cluster[0], str(address_of(query.client))) if cluster else ""
+            pod = (
+                pod_at(cluster[1], cluster[0], str(plain_address(query.client))) if cluster else ""
+            )
             if pod:
                 texts.append(f"Pod {pod}")
                 break

@@ -6,7 +6,7 @@ All ``acl`` directives of a server block are one list: ``allow`` ends it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -18,7 +18,7 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match, parse_zones, served_zones
 from kdns.wire.constants import ErrorCode, Rcode
 from kdns.wire.message import Answer, Query
-from kdns.wire.names import Name, to_text
+from kdns.wire.names import Name, plain_address, to_text
 from kdns.wire.reasons import because
 from kdns.wire.scalars import type_number
 
@@ -128,7 +128,7 @@ class Guard:
     async def answer(self, query: Query) -> Answer:
         if not query.client:  # the server's own question
             return await self.next(query)
-        zone, action, by_address = self._decide(query, address_of(query.client))
+        zone, action, by_address = self._decide(query, plain_address(query.client))
         self._count(zone, action)
         if action == "allow":
             answer = await self.next(query)
@@ -154,12 +154,6 @@ class Guard:
     def _count(self, zone: Name, action: str) -> None:
         labels = () if action == "allow" else (to_text(zone),)
         self.context.metrics.count(_COUNTERS[action], self.context.server, *labels, "")
-
-
-def address_of(client: str) -> IPv4Address | IPv6Address:
-    """The asker; a dual-stack socket shows IPv4 as mapped into IPv6."""
-    address = ip_address(client.partition("%")[0])
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def _holds(networks: tuple[Network, ...] | None, address: IPv4Address | IPv6Address) -> bool:

@@ -8,12 +8,12 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.plugins.interface import Handler, ZoneStore
+from kdns.plugins.interface import Handler, ZoneStore, zone_key
 from kdns.plugins.zones import Fallthrough
 from kdns.records.zone import Zone, ZoneAnswer
 from kdns.wire import names
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, Key, Query, Record
+from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import Name
 from kdns.wire.reasons import because
 
@@ -102,11 +102,6 @@ class Authority(Struct, frozen=True):
             truncated=found.truncated,
             errors=found.errors,
         )
-
-
-def zone_key(origin: Name) -> Key:
-    """What the packet cache calls the zone."""
-    return ("zone", names.to_text(origin))
 
 
 def _told(blank: Answer, query: Query, found: ZoneAnswer) -> Answer:

@@ -12,17 +12,16 @@ from kdns.config.tree import Option
 from kdns.plugins import go_regex
 from kdns.plugins.authority import Authority
 from kdns.plugins.file import DEFAULT_RELOAD, ignored, parse_reload
-from kdns.plugins.interface import Context, Handler
+from kdns.plugins.interface import ZONES_KEY, Context, Handler
 from kdns.plugins.options import read_options
 from kdns.plugins.root import rooted
 from kdns.plugins.zones import longest_match, parse_zones, served_zones
-from kdns.wire.message import Answer, Key, Query
+from kdns.wire.message import Answer, Query
 from kdns.wire.names import Name
 
 NAME: Final = "auto"
 DEFAULT_PATTERN: Final = r"db\.(.*)"
 DEFAULT_TEMPLATE: Final = "{1}"
-_ZONES_KEY: Final[Key] = ("zones",)
 
 
 class Settings(Struct, frozen=True):
@@ -102,4 +101,4 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
 
 def _until_zones_change(answer: Answer) -> Answer:
     """A file that comes may hold a longer zone for the same name."""
-    return replace(answer, keys=answer.keys | {_ZONES_KEY})
+    return replace(answer, keys=answer.keys | {ZONES_KEY})

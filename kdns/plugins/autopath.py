@@ -19,7 +19,6 @@ from kdns.config import resolv_conf
 from kdns.config.tree import Option
 from kdns.metrics import families
 from kdns.plugins import kubernetes
-from kdns.plugins.acl import address_of
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match, parse_zones, served_zones
 from kdns.records.outcome import PodMode
@@ -33,6 +32,7 @@ from kdns.wire.names import (
     from_text,
     from_wire,
     is_below,
+    plain_address,
     to_wire,
     wire_to_text,
 )
@@ -123,10 +123,8 @@ class FromPods:
         zone = longest_match(self.view.zones, query.name)
         if not self.works or not query.client or zone is None:
             return ()
-        pods = tuple(self.index.pods_at(str(address_of(query.client))))
-        if len(pods) != 1 or pods[0].host_network:
-            return ()
-        return *search_list(pods[0].namespace, zone), *self.node.value, ()
+        pod = self.index.sole_pod(str(plain_address(query.client)))
+        return (*search_list(pod.namespace, zone), *self.node.value, ()) if pod else ()
 
 
 class Walker:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from ipaddress import IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Network, ip_network
 from typing import Final
 
 from msgspec import Struct
@@ -14,6 +14,7 @@ from kdns.metrics import families
 from kdns.plugins.interface import Context, Handler
 from kdns.wire.constants import Class, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
+from kdns.wire.names import plain_address
 
 NAME: Final = "dns64"
 WELL_KNOWN: Final = IPv6Network("64:ff9b::/96")  # RFC 6052 section 2.1
@@ -114,10 +115,7 @@ class Translator:
 
 
 def _is_ipv4(client: str) -> bool:
-    if not client:
-        return False
-    address = ip_address(client.partition("%")[0])
-    return address.version == 4 or address.ipv4_mapped is not None
+    return bool(client) and plain_address(client).version == 4
 
 
 def embed(prefix: IPv6Network, address: bytes) -> bytes:

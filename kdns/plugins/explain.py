@@ -12,7 +12,8 @@ from typing import Final
 from msgspec import Struct
 
 from kdns.config.tree import Option
-from kdns.plugins.acl import Network, address_of
+from kdns.plugins.acl import Network
+from kdns.wire.names import plain_address
 
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 EVERYONE: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
@@ -28,7 +29,7 @@ class Settings(Struct, frozen=True):
         """Whether this source address may ask; the server's own questions ("") never do."""
         if not client:
             return False
-        address = address_of(client)
+        address = plain_address(client)
         return any(address in network for network in self.networks)
 
 

@@ -18,8 +18,7 @@ from kdns.config import durations
 from kdns.config.tree import Location, Option
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.options import read_number
-from kdns.plugins.rcodes import rcode_number
-from kdns.wire.constants import ErrorCode, rcode_name
+from kdns.wire.constants import ErrorCode, rcode_name, rcode_number
 from kdns.wire.message import Answer, Query
 from kdns.wire.names import BadNameError, Name, from_text, is_below, to_text
 from kdns.wire.reasons import because

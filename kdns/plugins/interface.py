@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from kdns.config.access import Access
 from kdns.config.tree import ServerBlock
@@ -13,7 +13,7 @@ from kdns.records.zone import Zone
 from kdns.status import SourceStatus
 from kdns.upstream.pool import Pool
 from kdns.wire.message import Answer, Key, Query, Record
-from kdns.wire.names import Name
+from kdns.wire.names import Name, to_text
 
 Handler: TypeAlias = Callable[[Query], Awaitable[Answer]]
 
@@ -21,6 +21,15 @@ Handler: TypeAlias = Callable[[Query], Awaitable[Answer]]
 def file_key(path: str) -> Key:
     """What answers made from a text file depend on."""
     return ("file", path)
+
+
+def zone_key(origin: Name) -> Key:
+    """What answers from a zone depend on."""
+    return ("zone", to_text(origin))
+
+
+ZONES_KEY: Final[Key] = ("zones",)
+"""What answers depend on where a zone may come or go, as opposed to a change in one."""
 
 
 class Observer(Protocol):

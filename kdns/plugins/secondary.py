@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from kdns.config.addresses import Address
 from kdns.config.tree import Option
-from kdns.plugins.authority import Authority, zone_key
-from kdns.plugins.interface import Context, Handler
+from kdns.plugins.authority import Authority
+from kdns.plugins.interface import Context, Handler, zone_key
 from kdns.plugins.name_servers import read_address
 from kdns.plugins.zones import Fallthrough, parse_fallthrough, parse_zones, served_zones
 from kdns.records.zone import Zone

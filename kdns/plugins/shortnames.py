@@ -25,7 +25,7 @@ from kdns.plugins.zones import Fallthrough, longest_match
 from kdns.records.search import NDOTS, search_list
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
 from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
-from kdns.wire.names import MAX_NAME, Name, to_text, to_wire
+from kdns.wire.names import MAX_NAME, Name, plain_address, to_text, to_wire
 from kdns.wire.reasons import because
 
 NAME: Final = "shortnames"
@@ -184,9 +184,9 @@ class ShortNames:
     def _suffixes(self, query: Query) -> tuple[Name, ...]:
         """The search list of a Pod in the asker's namespace."""
         namespace = self.settings.namespace
-        if self.pods:
-            pods = [pod for pod in self.pods.pods_at(query.client) if not pod.host_network]
-            namespace = pods[0].namespace if len(pods) == 1 else namespace
+        if self.pods and query.client:
+            pod = self.pods.sole_pod(str(plain_address(query.client)))
+            namespace = pod.namespace if pod else namespace
         return search_list(namespace, self.zone)
 
     def _lead_to(self, query: Query, qname: bytes, answer: Answer) -> Answer:

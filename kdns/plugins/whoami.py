@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
-
 from msgspec import Struct
 
 from kdns.config.tree import Option
@@ -11,7 +9,7 @@ from kdns.plugins.interface import Context, Handler
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Answer, Query, Record
-from kdns.wire.names import MAX_NAME
+from kdns.wire.names import MAX_NAME, plain_address
 
 
 class Settings(Struct, frozen=True):
@@ -38,15 +36,9 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
 def _address(query: Query) -> tuple[Record, ...]:
     if not query.client:
         return ()
-    address = _unmapped(query.client)
+    address = plain_address(query.client)
     rtype = Type.A if address.version == 4 else Type.AAAA
     return (Record(query.qname, rtype, 0, address.packed, query.qclass),)
-
-
-def _unmapped(client: str) -> IPv4Address | IPv6Address:
-    # A dual-stack socket shows IPv4 askers as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2).
-    address = ip_address(client)
-    return (address.ipv4_mapped or address) if address.version == 6 else address
 
 
 def _service(query: Query) -> tuple[Record, ...]:

@@ -11,7 +11,7 @@ from kdns.records.index import Index
 from kdns.records.lookup import is_exposed
 from kdns.records.objects import Service, Slice
 from kdns.records.outcome import View
-from kdns.records.services import endpoint_label, pack
+from kdns.records.services import address_record, endpoint_label
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Key, Record
@@ -69,9 +69,7 @@ class NameServers:
         addresses: dict[tuple[bytes, str], Record] = {}
         for target, address in self._targets(zone):
             names.setdefault(target, Record(owner, Type.NS, self.view.ttl, target))
-            packed = pack(address)
-            kind = Type.A if len(packed) == 4 else Type.AAAA
-            record = Record(target, kind, self.view.ttl, packed)
+            record = address_record(target, address, self.view.ttl)
             addresses.setdefault((target, address), record)
         return tuple(names.values()), tuple(addresses.values())
 

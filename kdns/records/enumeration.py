@@ -19,11 +19,11 @@ from kdns.records.outcome import Asked, PodMode, View
 from kdns.records.services import (
     Location,
     Subject,
+    address_record,
     cluster_locations,
     dashed,
     hides,
     located_records,
-    pack,
     ready_locations,
     service_records,
 )
@@ -69,8 +69,8 @@ def _apex(index: Index, view: View, local: tuple[str, ...], zone: bytes) -> Iter
     yield soa(index, view, zone)
     yield from servers.records(zone, zone)[0]
     owner = to_wire(NAME_SERVER, zone)
-    for packed in sorted(map(pack, servers.addresses()), key=len):
-        yield Record(owner, Type.A if len(packed) == 4 else Type.AAAA, view.ttl, packed)
+    records = [address_record(owner, address, view.ttl) for address in servers.addresses()]
+    yield from sorted(records, key=lambda record: record.rtype)
 
 
 def _found(index: Index, view: View, zone: Name, name: Name, *qtypes: Type) -> Iterator[Record]:

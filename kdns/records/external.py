@@ -21,7 +21,7 @@ from kdns.records.lookup import APEX_TYPES, is_exposed
 from kdns.records.objects import Kind, Service
 from kdns.records.outcome import Asked, View
 from kdns.records.reachable import Place, Shown
-from kdns.records.services import external_target, pack
+from kdns.records.services import address_record, external_target
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Key, Record
@@ -201,10 +201,9 @@ class External:
     def _address(self, owner: bytes, host: str, qtype: int | None) -> Iterator[Record]:
         """An A or AAAA record; nothing for a host name, or where the type is another."""
         if is_address(host):
-            packed = pack(host)
-            kind = Type.A if len(packed) == 4 else Type.AAAA
-            if qtype in {kind, None}:
-                yield Record(owner, kind, self.shown.ttl, packed)
+            record = address_record(owner, host, self.shown.ttl)
+            if qtype in {record.rtype, None}:
+                yield record
 
     def _locators(
         self,

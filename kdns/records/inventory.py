@@ -80,6 +80,11 @@ class Inventory:
     def pods_at(self, address: str) -> Iterator[Pod]:
         return (self.pods[key] for key in self._pod_ips.get(address, ()))
 
+    def sole_pod(self, address: str) -> Pod | None:
+        """The Pod with this address; None where it may be another one, as of the node's network."""
+        pods = tuple(self.pods_at(address))
+        return pods[0] if len(pods) == 1 and not pods[0].host_network else None
+
     def addresses(self) -> Iterator[str]:
         """The ClusterIPs and the addresses of endpoints, each once."""
         yield from self._service_ips

@@ -291,6 +291,12 @@ def pack(address: str) -> bytes:
     return rdata.aaaa(address) if ":" in address else bytes(map(int, address.split(".")))
 
 
+def address_record(owner: bytes, address: str, ttl: int) -> Record:
+    """An A or AAAA record."""
+    packed = pack(address)
+    return Record(owner, Type.A if len(packed) == 4 else Type.AAAA, ttl, packed)
+
+
 def _locators(view: View, subject: Subject, found: list[Location]) -> Outcome:
     """SRV records with the addresses of their targets (RFC 2782).
 
@@ -313,9 +319,8 @@ def _locators(view: View, subject: Subject, found: list[Location]) -> Outcome:
             continue
         data = rdata.srv(0, weight, location.port.number, target)
         answer.setdefault(data, Record(subject.qname, Type.SRV, view.ttl, data))
-        packed = pack(location.address)
-        kind = Type.A if len(packed) == 4 else Type.AAAA
-        additional.setdefault((target, location.address), Record(target, kind, view.ttl, packed))
+        record = address_record(target, location.address, view.ttl)
+        additional.setdefault((target, location.address), record)
     if not answer:
         return _other_types(subject, found)
     return Outcome(answer=tuple(answer.values()), additional=tuple(additional.values()))

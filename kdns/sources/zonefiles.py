@@ -17,6 +17,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from kdns.plugins.interface import ZONES_KEY, zone_key
 from kdns.records.zone import Zone
 from kdns.sources.noticing import Signature, folders_of, follow, signature
 from kdns.sources.zone_folder import Listing
@@ -26,9 +27,6 @@ from kdns.wire.message import Key
 from kdns.wire.names import Name
 
 logger: Final = logging.getLogger("kdns.zonefiles")
-
-ZONES_KEY: Final[Key] = ("zones",)
-"""Changes when a zone comes or goes, as opposed to a change in one."""
 
 OnChange = Callable[[frozenset[Key]], None]
 
@@ -133,13 +131,13 @@ class ZoneFiles:
         for origin in self._entries.keys() - paths.keys():
             path = self._entries.pop(origin).path
             logger.info("zone %s: %s is gone, no longer served", names.to_text(origin), path)
-            changed |= {_key(origin), ZONES_KEY}
+            changed |= {zone_key(origin), ZONES_KEY}
         for read in reads:
             if read.origin not in self._entries:
                 self._entries[read.origin] = _Entry(read.path)
                 changed.add(ZONES_KEY)
             if self._take(read):
-                changed.add(_key(read.origin))
+                changed.add(zone_key(read.origin))
         return frozenset(changed)
 
     def _take(self, read: _Read) -> bool:
@@ -195,7 +193,3 @@ def _log_loaded(zone: Zone, path: str) -> None:
     logger.info("zone %s: serial %d, %d records, %s", origin, zone.serial, len(zone), path)
     for warning in zone.warnings:
         logger.warning("%s: %s", path, warning)
-
-
-def _key(origin: Name) -> Key:
-    return ("zone", names.to_text(origin))

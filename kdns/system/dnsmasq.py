@@ -8,7 +8,7 @@ from kdns.config.addresses import Address
 from kdns.system import resolv_conf
 from kdns.system.addresses import is_loopback
 from kdns.system.machine import Machine
-from kdns.system.steps import Plan, RunCommand, Step, Wanted, WriteFile
+from kdns.system.steps import WRITTEN, Plan, RunCommand, Step, Wanted, WriteFile
 
 NAME_OF_MANAGER: Final = "NetworkManager with dnsmasq"
 NAME: Final = "dnsmasq"
@@ -46,9 +46,7 @@ def plan_of_manager(machine: Machine, wanted: Wanted) -> Plan:
     reload: tuple[str, ...] = ("nmcli", "general", "reload", "dns-full")
     if not machine.exists(_MANAGER_PID):
         reload = ("nmcli", "general", "reload")
-        files.append(
-            WriteFile(SWITCH_PATH, "# Written by 'kdns laptop --install'.\n[main]\ndns=dnsmasq\n")
-        )
+        files.append(WriteFile(SWITCH_PATH, f"{WRITTEN}\n[main]\ndns=dnsmasq\n"))
     return Plan(
         NAME_OF_MANAGER,
         wanted,
@@ -79,7 +77,7 @@ _NOTE_OF_MANAGER: Final = f"{_NOTE}; only NAME alone is asked of kdns too"
 
 def _servers(wanted: Wanted) -> str:
     lines = [f"server=/{zone}/{_at(wanted.address)}\n" for zone in wanted.zones]
-    return "# Written by 'kdns laptop --install'.\n" + "".join(lines)
+    return f"{WRITTEN}\n" + "".join(lines)
 
 
 def _at(address: Address | None) -> str:

@@ -12,7 +12,7 @@ from kdns.config.addresses import Address
 from kdns.system.addresses import PORT as DNS_PORT
 from kdns.system.addresses import domain, server
 from kdns.system.machine import Machine
-from kdns.system.steps import Plan, RunCommand, Step, Wanted, WriteFile
+from kdns.system.steps import WRITTEN, Plan, RunCommand, Step, Wanted, WriteFile
 
 NAME: Final = "/etc/resolver"
 FOLDER: Final = "/etc/resolver"
@@ -27,10 +27,7 @@ def detect(machine: Machine) -> bool:
 
 def plan(machine: Machine, wanted: Wanted) -> Plan:
     assert wanted.address, "chosen"
-    text = (
-        "# Written by 'kdns laptop --install'.\n"
-        f"nameserver {wanted.address.host}\nport {wanted.address.port}\n"
-    )
+    text = f"{WRITTEN}\nnameserver {wanted.address.host}\nport {wanted.address.port}\n"
     flush = ("dscacheutil", "-flushcache")
     files: list[Step] = [WriteFile(f"{FOLDER}/{zone}", text) for zone in wanted.zones]
     return Plan(

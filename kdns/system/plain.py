@@ -14,7 +14,7 @@ from kdns.system import dnsmasq, resolv_conf
 from kdns.system.addresses import PORT
 from kdns.system.installed import State
 from kdns.system.machine import Machine
-from kdns.system.steps import Plan, RunCommand, Step, Wanted, WriteFile
+from kdns.system.steps import WRITTEN, Plan, RunCommand, Step, Wanted, WriteFile
 
 NAME: Final = "resolv.conf"
 
@@ -57,7 +57,7 @@ def plan(machine: Machine, wanted: Wanted) -> Plan:
     ]
     if dnsmasq.manager_writes(machine):
         reload = ("nmcli", "general", "reload")
-        keep = "# Written by 'kdns laptop --install'.\n[main]\nrc-manager=unmanaged\n"
+        keep = f"{WRITTEN}\n[main]\nrc-manager=unmanaged\n"
         # Told first, and last on the way back, else it writes its own over ours.
         steps = [
             RunCommand(undo=reload),

@@ -10,6 +10,7 @@ from kdns.config import resolv_conf
 from kdns.config.addresses import Address
 from kdns.config.resolv_conf import MAX_SERVERS, ResolvConf
 from kdns.system.addresses import PORT, domain
+from kdns.system.steps import WRITTEN
 
 PATH: Final = "/etc/resolv.conf"
 
@@ -35,7 +36,7 @@ def write(address: Address, search: tuple[str, ...], before: ResolvConf) -> str:
     """
     old = [each.host for each in before.servers if each != address]
     lines = [
-        "# Written by 'kdns laptop --install'. 'kdns laptop --uninstall' puts back what was here.",
+        f"{WRITTEN} 'kdns laptop --uninstall' puts back what was here.",
         *(f"nameserver {host}" for host in (address.host, *old[: MAX_SERVERS - 1])),
     ]
     if domains := tuple(dict.fromkeys((*search, *before.search))):

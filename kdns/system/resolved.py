@@ -15,7 +15,7 @@ from kdns.config.addresses import Address
 from kdns.system import resolv_conf
 from kdns.system.addresses import domain, servers
 from kdns.system.machine import Machine
-from kdns.system.steps import Plan, RunCommand, Step, Wanted, WriteFile
+from kdns.system.steps import WRITTEN, Plan, RunCommand, Step, Wanted, WriteFile
 
 NAME: Final = "systemd-resolved"
 UPSTREAMS: Final = "/run/systemd/resolve/resolv.conf"
@@ -62,7 +62,7 @@ def _delegate(wanted: Wanted) -> tuple[Step, ...]:
     text = f"[Delegate]\nDNS={wanted.address}\nDomains={' '.join(_domains(wanted))}\n"
     return (
         RunCommand(undo=restart),
-        WriteFile(DELEGATE_PATH, "# Written by 'kdns laptop --install'.\n" + text),
+        WriteFile(DELEGATE_PATH, f"{WRITTEN}\n{text}"),
         RunCommand(do=restart),
     )
 
@@ -76,7 +76,7 @@ def _domains(wanted: Wanted) -> list[str]:
 def _interface(machine: Machine, wanted: Wanted) -> tuple[Step, ...]:
     ip, resolvectl = (machine.program(name) or name for name in ("ip", "resolvectl"))
     lines = [
-        "# Written by 'kdns laptop --install'.",
+        WRITTEN,
         "[Unit]",
         "Description=Names of Kubernetes clusters are asked of kdns",
         "After=systemd-resolved.service",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -35,6 +35,9 @@ class RunCommand(Struct, frozen=True, tag="command"):
     do: tuple[str, ...] = ()
     undo: tuple[str, ...] = ()
 
+
+WRITTEN: Final = "# Written by 'kdns laptop --install'."
+"""What files of ours begin with."""
 
 Step: TypeAlias = WriteFile | RunCommand
 

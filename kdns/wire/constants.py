@@ -72,8 +72,18 @@ class Rcode(IntEnum):
     NOTIMP = 4
     REFUSED = 5
     YXDOMAIN = 6
+    YXRRSET = 7
+    NXRRSET = 8
     NOTAUTH = 9
+    NOTZONE = 10
     BADVERS = 16
+    BADSIG = 16
+    BADKEY = 17
+    BADTIME = 18
+    BADMODE = 19
+    BADNAME = 20
+    BADALG = 21
+    BADTRUNC = 22
     BADCOOKIE = 23
 
 
@@ -145,6 +155,11 @@ def class_name(rclass: int) -> str:
 def rcode_name(rcode: int) -> str:
     """``NOERROR``, ``NXDOMAIN`` … or ``RCODE17``."""
     return _RCODE_NAMES.get(rcode) or f"RCODE{rcode}"
+
+
+def rcode_number(text: str) -> int | None:
+    """The number of a response code by its name in any letter case; None if it is none."""
+    return Rcode.__members__.get(text.upper())
 
 
 _RCODE_NAMES: Final = {int(rcode): rcode.name for rcode in Rcode}

@@ -181,6 +181,15 @@ def is_address(text: str) -> bool:
     return True
 
 
+def plain_address(text: str) -> IPv4Address | IPv6Address:
+    """An address without its IPv6 scope, and as IPv4 where it is mapped into IPv6 (RFC 4291 section 2.5.5.2).
+
+    Raises ``ValueError``.
+    """
+    address = ip_address(text.partition("%")[0])
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
 def reverse(address: str) -> Name:
     """The name that holds the PTR of an address (RFC 1035 section 3.5, RFC 3596 section 2.5)."""
     return from_text(ip_address(address).reverse_pointer)

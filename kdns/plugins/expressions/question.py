@@ -6,18 +6,17 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
-from kdns.plugins.acl import address_of
 from kdns.plugins.arrival import server_address
 from kdns.plugins.expressions.values import BOOL, INT, STRING, Env, ExpressionError, Function
 from kdns.plugins.log_format import payload_size, request_size
 from kdns.wire.constants import class_name, type_name
 from kdns.wire.message import Query
-from kdns.wire.names import to_text
+from kdns.wire.names import plain_address, to_text
 
 
 def client_ip(query: Query) -> str:
     """The asker, without the scope of an IPv6 address; "" for a question of the server's own."""
-    return str(address_of(query.client)) if query.client else ""
+    return str(plain_address(query.client)) if query.client else ""
 
 
 @lru_cache(maxsize=1024)
@@ -30,7 +29,7 @@ def in_network(address: str, network: str) -> bool:
     if "/" not in network:
         raise ExpressionError(f"{network!r} is not a network, expected one like 10.0.0.0/8")
     try:
-        return address_of(address) in _network(network)
+        return plain_address(address) in _network(network)
     except ValueError as error:
         raise ExpressionError(str(error)) from error
 

@@ -15,11 +15,10 @@ from kdns.config.tree import Location, Option
 from kdns.plugins.forward.targets import MAX_TARGETS, check_target
 from kdns.plugins.name_servers import read_address, read_source
 from kdns.plugins.options import read_number, read_options
-from kdns.plugins.rcodes import rcode_number
 from kdns.upstream.probes import Check
 from kdns.upstream.upstream import Options, Policy
 from kdns.wire import names
-from kdns.wire.constants import Rcode
+from kdns.wire.constants import Rcode, rcode_number
 from kdns.wire.names import Name, is_below
 
 POLICIES: Final[tuple[Policy, ...]] = get_args(Policy)

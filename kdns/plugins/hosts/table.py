@@ -7,12 +7,12 @@ left out, as every reader of hosts files does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 
-from kdns.wire.names import BadNameError, Name, from_text, is_below, to_wire
+from kdns.wire.names import BadNameError, Name, from_text, is_below, plain_address, to_wire
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
@@ -66,12 +66,11 @@ def _lines(text: str) -> Iterator[tuple[Address, list[str]]]:
 
 
 def address_of(word: str) -> Address | None:
-    """An address, its zone left away; what is mapped into IPv6 (RFC 4291 section 2.5.5.2) is IPv4."""
+    """The address that a line begins with; None for anything else."""
     try:
-        address = ip_address(word.partition("%")[0])
+        return plain_address(word)
     except ValueError:
         return None
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def _name(word: str) -> Name | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from kdns.plugins.acl import address_of
 from kdns.plugins.interface import Context
 from kdns.plugins.kubernetes.settings import Settings
 from kdns.plugins.zones import longest_match
@@ -13,7 +12,7 @@ from kdns.records.index import Index
 from kdns.records.objects import Pod
 from kdns.records.outcome import PodMode
 from kdns.wire.message import Query
-from kdns.wire.names import Name
+from kdns.wire.names import Name, plain_address
 
 _KINDS: Final = ("svc", "pod")
 _PARSE_ERROR: Final = "invalid query name"
@@ -40,11 +39,8 @@ def publish(settings: Settings, context: Context) -> Callable[[Query, str], str]
 
 
 def client_pod(index: Index, client: str) -> Pod | None:
-    """The Pod with the asker's address; None where it may be another of its node."""
-    if not client:
-        return None
-    pods = tuple(index.pods_at(str(address_of(client))))
-    return pods[0] if len(pods) == 1 and not pods[0].host_network else None
+    """The Pod with the asker's address."""
+    return index.sole_pod(str(plain_address(client))) if client else None
 
 
 _CLIENT: Final[Mapping[str, Callable[[Pod], str]]] = {

@@ -17,7 +17,7 @@ from kdns.records.explain import explain, remark
 from kdns.records.index import Index
 from kdns.records.lookup import lookup, nodata, shown, zone_wire
 from kdns.records.outcome import Asked, Outcome, Reason
-from kdns.records.services import pack
+from kdns.records.services import address_record
 from kdns.wire import rdata
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
@@ -115,10 +115,8 @@ class Cluster:
         if name == zone:
             answer, additional = servers.records(zone_wire(qname, name, zone), qname)
             return Outcome(answer=answer, additional=additional, keys=keys)
-        records = [
-            Record(qname, Type.A if len(packed) == 4 else Type.AAAA, self.view.ttl, packed)
-            for packed in map(pack, servers.addresses())
-        ]
+        ttl = self.view.ttl
+        records = [address_record(qname, address, ttl) for address in servers.addresses()]
         if answer := tuple([record for record in records if record.rtype == qtype]):
             return Outcome(answer=answer, keys=keys)
         has = dict.fromkeys(Type(record.rtype) for record in records)

@@ -17,7 +17,7 @@ from kdns.plugins.options import read_number
 from kdns.plugins.rewrite.rules import PER_ASKER, EdnsRule
 from kdns.wire.constants import EdnsOption
 from kdns.wire.message import Edns, Query
-from kdns.wire.names import to_text
+from kdns.wire.names import plain_address, to_text
 
 ACTIONS: Final = ("set", "append", "replace", "unset")
 SUBNET: Final = 8  # RFC 7871 section 6
@@ -127,8 +127,7 @@ def _server_address(query: Query) -> bytes:
 
 def _subnet_data(rule: EdnsRule, client: str) -> bytes:
     """RFC 7871 section 6: family, bits told, 0, and as many octets as have them."""
-    address = ip_address(client.partition("%")[0])
-    address = (address.ipv4_mapped or address) if address.version == 6 else address
+    address = plain_address(client)
     bits = rule.masks[0 if address.version == 4 else 1]
     network = ip_network((address, bits), strict=False).network_address.packed
     family = 1 if address.version == 4 else 2

@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from kdns.config.tree import Option
 from kdns.plugins import go_regex
-from kdns.plugins.rcodes import rcode_number
 from kdns.plugins.rewrite.edns import parse_edns
 from kdns.plugins.rewrite.names import KINDS, Matcher, check_placeholders, holes, normal
 from kdns.plugins.rewrite.rules import (
@@ -23,7 +22,7 @@ from kdns.plugins.rewrite.rules import (
     TtlRule,
     TypeRule,
 )
-from kdns.wire.constants import Class
+from kdns.wire.constants import Class, rcode_number
 from kdns.wire.scalars import type_number
 
 MAX_TTL: Final = 0x7FFFFFFF  # seconds; RFC 2181 section 8

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from kdns.config.tree import Option
 from kdns.plugins import go_regex
 from kdns.plugins.options import read_options
-from kdns.plugins.rcodes import rcode_number
 from kdns.plugins.template.definitions import (
     Definitions,
     compile_definitions,
@@ -20,7 +19,7 @@ from kdns.plugins.template.definitions import (
 )
 from kdns.plugins.template.go_template import TemplateError, compile_template
 from kdns.plugins.zones import Fallthrough, parse_fallthrough, parse_zones
-from kdns.wire.constants import Class, Rcode
+from kdns.wire.constants import Class, Rcode, rcode_number
 from kdns.wire.message import ExtendedError
 from kdns.wire.names import Name
 from kdns.wire.scalars import number, type_number
