@@ -353,7 +353,7 @@ def test_not_kept(handler: Handler) -> None:
 async def test_kept_until_a_time() -> None:
     from time import time
 
-    server = Server(told(keep_until=time() + 0.05))
+    server = Server(told(keep_until=time() + 0.3))
     server.respond(ask().to_wire())
     server.respond(ask("other.").to_wire())
     assert server.kept() == 2

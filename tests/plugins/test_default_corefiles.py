@@ -127,6 +127,8 @@ def test_cluster_names_while_the_upstream_is_silent(server: Server, upstream: Na
 
 
 def test_pages(server: Server) -> None:
+    for _ in range(2):
+        server.ask("www.example.test.")
     assert server.page(server.health, "health") == "OK"
     text = server.page(server.http, "metrics")
     for series in ("coredns_cache_hits_total", "coredns_proxy_request_duration_seconds_bucket"):

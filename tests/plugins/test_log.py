@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import Iterator
@@ -206,6 +207,10 @@ QUESTIONS = [
 ]
 
 
+MESSAGE_IDS = itertools.count(1)
+"""By which a line of the log is found: chance would give one of them twice."""
+
+
 class CoreDns:
     def __init__(self, folder: Path) -> None:
         self.port = free_dns_port()
@@ -261,7 +266,7 @@ def test_lines_are_the_peers(
 ) -> None:
     if (rtype, transport) == ("AXFR", "tcp"):
         rtype = "IXFR"  # a whole transfer is a stream of messages
-    message = dns.message.make_query(name, rtype)
+    message = dns.message.make_query(name, rtype, id=next(MESSAGE_IDS))
     if edns != "none":
         message.use_edns(0, ednsflags=dns.flags.DO if edns == "do" else 0, payload=1232)
     ask = dns.query.udp if transport == "udp" else dns.query.tcp

@@ -235,7 +235,7 @@ async def test_a_port_that_the_system_chooses(
         ("errors", "erors", "Corefile:3: unknown directive 'erors'; did you mean errors?"),
         ("bind 127.0.0.1", "bind 203.0.113.9", "cannot listen on 203.0.113.9:PORT: "),
         ("/db.example.org", "/db.broken", "FOLDER/db.broken:2: "),
-        ("/manifests\n", "/nope\n", "FOLDER/nope: "),
+        ("/manifests\n", "/nope\n", "manifests FOLDER/nope: "),
         (
             "errors",
             "shortnames a b",

@@ -28,6 +28,7 @@ from kdns.stub.walk import ADDRESSES, walk
 from kdns.wire.presentation import rdata_text
 
 RESOLV_CONF = Path("/etc/resolv.conf")
+HOSTS = ("127.0.0.1", "127.0.0.2")
 
 
 class Case(Struct, frozen=True):
@@ -47,20 +48,14 @@ class Case(Struct, frozen=True):
         return "\n".join([*lines, f"search {self.search}", f"options {self.options}", ""])
 
 
-class Seen(Struct, frozen=True):
-    """What one resolver asked (``SERVER NAME TYPE``), and what it told its application."""
-
-    asked: list[str]
-    got: list[str]
-
-
 class Servers:
     """Both addresses that cases name."""
 
     def __init__(self) -> None:
         self.case = Case("", "")
         self.asked: list[str] = []
-        for host in ("127.0.0.1", "127.0.0.2"):
+        """``SERVER NAME TYPE`` of each question."""
+        for host in HOSTS:
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             sock.bind((host, 53))
             threading.Thread(target=self._serve, args=(sock, host), daemon=True).start()
@@ -68,6 +63,9 @@ class Servers:
     def _serve(self, sock: socket.socket, host: str) -> None:
         while True:
             data, sender = sock.recvfrom(4096)
+            if not data:
+                sock.sendto(b"", sender)
+                continue
             question = dns.message.from_wire(data)
             asked = question.question[0]
             kind = dns.rdatatype.to_text(asked.rdtype)
@@ -76,6 +74,15 @@ class Servers:
             told = self.case.zone.get(f"{host} {name}", self.case.zone.get(name, self.case.default))
             if told not in {"drop", f"drop {kind}"}:
                 sock.sendto(self._reply(question, told, kind).to_wire(), sender)
+
+    def take(self) -> list[str]:
+        """What was asked since, also what a resolver sent last and waited for no reply to."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
+            for host in HOSTS:
+                waker.sendto(b"", (host, 53))
+                waker.recv(1)
+        asked, self.asked = self.asked, []
+        return asked
 
     @staticmethod
     def _reply(question: dns.message.Message, told: str, kind: str) -> dns.message.Message:
@@ -113,10 +120,8 @@ def main() -> None:
             servers.case = case
             RESOLV_CONF.write_text(case.text())
             got = theirs(program, case.name)
-            real, servers.asked = Seen(servers.asked, got), []
-            got = ours(flavour, case)
-            found[case.id] = [real.asked, real.got, servers.asked, got]
-            servers.asked = []
+            asked, we_got = servers.take(), ours(flavour, case)
+            found[case.id] = [asked, got, servers.take(), we_got]
         json.dump(found, sys.stdout)
 
 

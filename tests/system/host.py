@@ -66,7 +66,7 @@ _UNSHARE: Final = ("unshare", "-n", "-m", "-p", "--fork", "--kill-child", "--mou
 
 def wait_listening(kdns: Process) -> None:
     """To be awaited before programs ask: a resolver that gets no reply waits for seconds."""
-    kdns.wait_ready(lambda: "listening on" in kdns.log.read_text(), 30)
+    kdns.wait_ready(lambda: "listening on" in kdns.log.read_text(), 60)
 
 
 class Host:
@@ -87,7 +87,7 @@ class Host:
             "LD_LIBRARY_PATH": str(_LIBRARIES),
         }
         self._unshare = Process([*_UNSHARE, "bash", START], folder / "host.log", self.environment)
-        self._unshare.wait_ready((folder / "ready").exists, 30)
+        self._unshare.wait_ready((folder / "ready").exists, 60)
         children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
         self._enter = ("nsenter", "-t", children.read_text().split()[0], "-n", "-m", "-p")
         self._started: list[Process] = []
@@ -122,7 +122,7 @@ class Host:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
 
