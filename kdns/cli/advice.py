@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Final
 
-from kdns.records.services import dashed
+from kdns.records.locations import dashed
 
 _SERVICE: Final = r"Service (?P<ns>[^ /]+)/(?P<name>[^ /:]+)"
 _SLICES: Final = "kubectl get endpointslices -n {ns} -l kubernetes.io/service-name={name} -o wide"

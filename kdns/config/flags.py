@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from msgspec import Struct
 
+from kdns.config.addresses import parse_address
 from kdns.config.tree import ConfigError, Key, Location, Option, ServerBlock
 
 REVERSE_ZONES: Final = ("in-addr.arpa", "ip6.arpa")
@@ -61,11 +61,12 @@ def to_blocks(flags: ServeFlags) -> tuple[ServerBlock, ...]:
 def listeners(addresses: tuple[str, ...]) -> dict[int, tuple[str, ...]]:
     """The hosts of each port, none where one of them is every address. Raises ``ConfigError``."""
     ports: dict[int, list[str]] = {}
-    for address in addresses:
-        found = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^:\[\]\s]*)):([0-9]{1,5})", address)
-        if not found or int(found[3]) > 65535:
-            raise ConfigError(f"expected HOST:PORT, found {address!r}", Location("--listen"))
-        ports.setdefault(int(found[3]), []).append(found[1] or found[2])
+    for text in addresses:
+        try:
+            address = parse_address(text)
+        except ValueError as error:
+            raise ConfigError(str(error), Location("--listen")) from error
+        ports.setdefault(address.port, []).append(address.host)
     if not ports:
         raise ConfigError("expected an address to listen on", Location("--listen"))
     return {

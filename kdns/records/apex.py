@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Final
 
 from kdns.records.index import Index
+from kdns.records.locations import address_record, endpoint_label
 from kdns.records.lookup import is_exposed
 from kdns.records.objects import Service, Slice
 from kdns.records.outcome import View
-from kdns.records.services import address_record, endpoint_label
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Key, Record

@@ -13,20 +13,17 @@ from typing import Final
 
 from kdns.records.apex import NAME_SERVER, NameServers, soa
 from kdns.records.index import Index
-from kdns.records.lookup import is_exposed, lookup, parse, shown
-from kdns.records.objects import Endpoint, Service, Slice
-from kdns.records.outcome import Asked, PodMode, View
-from kdns.records.services import (
+from kdns.records.locations import (
     Location,
-    Subject,
     address_record,
     cluster_locations,
     dashed,
-    hides,
-    located_records,
     ready_locations,
-    service_records,
 )
+from kdns.records.lookup import is_exposed, lookup, parse, shown
+from kdns.records.objects import Endpoint, Service, Slice
+from kdns.records.outcome import Asked, PodMode, View
+from kdns.records.services import Subject, hides, located_records, service_records
 from kdns.wire.constants import Type
 from kdns.wire.message import Record
 from kdns.wire.names import BadNameError, Name, from_wire, is_below, reverse, to_wire

@@ -13,11 +13,11 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from kdns.records.index import Index
+from kdns.records.locations import endpoint_label
 from kdns.records.lookup import is_exposed
 from kdns.records.objects import Endpoint, Kind, Port
 from kdns.records.outcome import Asked, Outcome, Reason, View
 from kdns.records.search import artefact
-from kdns.records.services import endpoint_label
 from kdns.wire.constants import Type
 from kdns.wire.message import Key
 from kdns.wire.names import Name

@@ -17,11 +17,12 @@ from kdns.records import reachable
 from kdns.records.explain import no_such_type
 from kdns.records.holders import outside
 from kdns.records.index import Index
+from kdns.records.locations import address_record
 from kdns.records.lookup import APEX_TYPES, is_exposed
 from kdns.records.objects import Kind, Service
 from kdns.records.outcome import Asked, View
 from kdns.records.reachable import Place, Shown
-from kdns.records.services import address_record, external_target
+from kdns.records.services import external_target
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Key, Record

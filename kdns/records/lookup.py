@@ -13,10 +13,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from kdns.records.index import Index
+from kdns.records.locations import endpoint_label
 from kdns.records.objects import Kind, Slice
 from kdns.records.outcome import Asked, Outcome, PodMode, Reason, View
 from kdns.records.reverse import prefix_of
-from kdns.records.services import Subject, endpoint_label, service_records
+from kdns.records.services import Subject, service_records
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Key, Record

@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from kdns.records.holders import outside
 from kdns.records.index import Index
+from kdns.records.locations import endpoint_label, port_matches
 from kdns.records.objects import Port, Service
 from kdns.records.outcome import Asked, View
-from kdns.records.services import endpoint_label, port_matches
 from kdns.wire.names import Name, is_address
 
 MAX_NODES: Final = 16

@@ -12,12 +12,19 @@ from typing import Final
 from msgspec import Struct
 
 from kdns.records.index import Index
+from kdns.records.locations import (
+    Location,
+    address_record,
+    cluster_locations,
+    pack,
+    ready_locations,
+)
 from kdns.records.objects import Endpoint, Kind, Port, Service, Slice
 from kdns.records.outcome import Asked, Outcome, Reason, View
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Record
-from kdns.wire.names import MAX_LABEL, BadNameError, Name, is_address, skip, to_wire, wire_from_text
+from kdns.wire.names import BadNameError, Name, is_address, skip, to_wire, wire_from_text
 
 _PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
 _SLICES: Final = (Kind.SLICE,)
@@ -36,38 +43,6 @@ class Subject(Struct, frozen=True):
     def below_zone(self, labels: Name) -> bytes:
         """A name in the zone, whose part of it is written as the asker did."""
         return to_wire(labels, skip(self.qname, self.depth))
-
-
-class Location(Struct, frozen=True, gc=False):
-    """One address with a port: what both A/AAAA and SRV records are made from."""
-
-    address: str
-    port: Port | None
-    """None for a Service or slice that declares no ports: it has addresses but no SRV."""
-    label: str = ""
-    """The endpoint's label; "" for a ClusterIP."""
-    cluster: str = ""
-    """Stands after the label, for an endpoint in a clusterset."""
-
-    @property
-    def below(self) -> Name:
-        """Its own name, below the Service's."""
-        return (self.label, self.cluster) if self.cluster else (self.label,)
-
-
-def endpoint_label(endpoint: Endpoint, address: str, pod_names: bool) -> str:
-    """The label an endpoint is known by: its host name, its Pod's name if wished, its address."""
-    if endpoint.hostname:
-        return endpoint.hostname
-    if pod_names and endpoint.pod and len(endpoint.pod) <= MAX_LABEL:
-        return endpoint.pod
-    return dashed(address)
-
-
-def dashed(address: str) -> str:
-    """The label that an address makes: ``10-0-0-1``, ``fd00--1``."""
-    label = address.replace(".", "-").replace(":", "-")
-    return label + "0" if label.endswith("-") else label
 
 
 def service_records(
@@ -140,17 +115,6 @@ def _cluster(view: View, subject: Subject, service: Service) -> Outcome:
     return located_records(view, subject, found)
 
 
-def cluster_locations(service: Service, asked: Asked) -> list[Location]:
-    """The ClusterIPs with the ports that are asked for."""
-    ports: Iterable[Port | None] = service.ports or (None,)
-    return [
-        Location(address, port)
-        for port in ports
-        if port_matches(asked, port)
-        for address in service.cluster_ips
-    ]
-
-
 def _headless(index: Index, view: View, subject: Subject, service: Service) -> Outcome:
     asked = subject.asked
     if not view.endpoints:
@@ -165,21 +129,6 @@ def _headless(index: Index, view: View, subject: Subject, service: Service) -> O
         return _missing_port(subject, _ports(piece for piece, _ in ready))
     # Section 2.4.1: without a ready endpoint the answer should be NXDOMAIN
     return _absent(Reason.NO_READY_ENDPOINT, _SLICES)
-
-
-def ready_locations(
-    ready: Iterable[tuple[Slice, Endpoint]], asked: Asked, view: View
-) -> Iterator[Location]:
-    """The addresses of ready endpoints, with the ports and under the label that are asked for."""
-    for piece, endpoint in ready:
-        ports: Iterable[Port | None] = piece.ports or (None,)
-        cluster = piece.cluster.lower()
-        for address in endpoint.addresses:
-            label = endpoint_label(endpoint, address, view.endpoint_pod_names).lower()
-            if not asked.endpoint or (asked.endpoint, asked.cluster) == (label, cluster):
-                for port in ports:
-                    if port_matches(asked, port):
-                        yield Location(address, port, label, cluster)
 
 
 def _zonal(index: Index, view: View, subject: Subject, service: Service, below: Name) -> Outcome:
@@ -237,17 +186,6 @@ def _ports(pieces: Iterable[Slice]) -> Iterator[Port]:
     return (port for piece in pieces for port in piece.ports)
 
 
-def port_matches(asked: Asked, port: Port | None) -> bool:
-    """An empty port or protocol label matches any, as with the peer."""
-    if not asked.port and not asked.protocol:
-        return True
-    if port is None:
-        return False
-    return (not asked.port or asked.port == port.name.lower()) and (
-        not asked.protocol or asked.protocol == port.protocol
-    )
-
-
 # ---- records
 
 
@@ -284,17 +222,6 @@ def _addresses(view: View, subject: Subject, found: list[Location]) -> tuple[Rec
             if len(packed := pack(address)) == (4 if subject.qtype == Type.A else 16)
         ]
     )
-
-
-def pack(address: str) -> bytes:
-    """The address in network order."""
-    return rdata.aaaa(address) if ":" in address else bytes(map(int, address.split(".")))
-
-
-def address_record(owner: bytes, address: str, ttl: int) -> Record:
-    """An A or AAAA record."""
-    packed = pack(address)
-    return Record(owner, Type.A if len(packed) == 4 else Type.AAAA, ttl, packed)
 
 
 def _locators(view: View, subject: Subject, found: list[Location]) -> Outcome:

@@ -195,7 +195,10 @@ def test_options_of_serve(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_wrong_options_of_serve(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--serve", "--", "--manifests", "manifests", "--listen", "here") == 1
-    assert capsys.readouterr().err == "error: --listen: expected HOST:PORT, found 'here'\n"
+    assert (
+        capsys.readouterr().err
+        == "error: --listen: 'here' has no port; expected HOST:PORT or :PORT\n"
+    )
 
 
 @pytest.mark.parametrize("port", ["65536", "-1", "x"])

@@ -67,9 +67,15 @@ def test_everything() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (ServeFlags(listen=("localhost",)), "--listen: expected HOST:PORT, found 'localhost'"),
-        (ServeFlags(listen=("::1:53",)), "--listen: expected HOST:PORT, found '::1:53'"),
-        (ServeFlags(listen=(":65536",)), "--listen: expected HOST:PORT, found ':65536'"),
+        (ServeFlags(listen=("localhost",)), "--listen: 'localhost' has no port; expected HOST:PORT or :PORT"),
+        (
+            ServeFlags(listen=("::1:53",)),
+            "--listen: '::1:53' has too many colons; write an IPv6 address as [ADDRESS]:PORT",
+        ),
+        (
+            ServeFlags(listen=(":65536",)),
+            "--listen: ':65536' has no valid port; expected a number of 0 to 65535",
+        ),
         (ServeFlags(listen=()), "--listen: expected an address to listen on"),
         (ServeFlags(context="kind"), "--context: expected --kubeconfig beside it"),
         (ServeFlags(manifests="a", kubeconfig="b"), "--manifests: cannot be used together with --kubeconfig"),

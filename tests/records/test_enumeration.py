@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from kdns.records.apex import NAME_SERVER, NameServers, soa
 from kdns.records.enumeration import cluster_records
 from kdns.records.index import Index
+from kdns.records.locations import pack
 from kdns.records.lookup import lookup
 from kdns.records.objects import Gone, Kind, Service
 from kdns.records.outcome import PodMode, View
-from kdns.records.services import pack
 from kdns.wire.constants import Type, type_name
 from kdns.wire.message import Record
 from kdns.wire.names import Name, from_wire, is_below, to_text, to_wire

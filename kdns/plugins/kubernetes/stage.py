@@ -15,9 +15,9 @@ from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
 from kdns.records.explain import explain, remark
 from kdns.records.index import Index
+from kdns.records.locations import address_record
 from kdns.records.lookup import lookup, nodata, shown, zone_wire
 from kdns.records.outcome import Asked, Outcome, Reason
-from kdns.records.services import address_record
 from kdns.wire import rdata
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
