@@ -55,7 +55,7 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
     async def answer(query: Query) -> Answer:
         if _is_localhost(query.name, settings.prefix):
             context.metrics.count(families.LOCALHOST_REQUESTS)
-            return _say(query, _records(query, _ADDRESSES), query.qname)
+            return _say(_records(query, _ADDRESSES), query.qname)
         zone = longest_match(ZONES, query.name)
         return await next_handler(query) if zone is None else _from_zone(query, zone)
 
@@ -73,11 +73,11 @@ _APEX: Final[dict[int, bytes]] = {Type.SOA: _SOA, Type.NS: _TARGET}
 def _from_zone(query: Query, zone: Name) -> Answer:
     apex = skip(query.qname, len(query.name) - len(zone))
     if query.name == _LOOPBACK:
-        return _say(query, _records(query, {Type.PTR: _TARGET}), apex)
+        return _say(_records(query, {Type.PTR: _TARGET}), apex)
     if query.name != zone:
-        return _say(query, (), apex, Rcode.NXDOMAIN)
+        return _say((), apex, Rcode.NXDOMAIN)
     data = _APEX | _ADDRESSES if zone == LOCALHOST else _APEX
-    return _say(query, _records(query, data), apex)
+    return _say(_records(query, data), apex)
 
 
 def _records(query: Query, data: dict[int, bytes]) -> tuple[Record, ...]:
@@ -86,8 +86,6 @@ def _records(query: Query, data: dict[int, bytes]) -> tuple[Record, ...]:
     return (Record(query.qname, query.qtype, TTL, data[query.qtype]),)
 
 
-def _say(
-    query: Query, records: tuple[Record, ...], zone: bytes, rcode: int = Rcode.NOERROR
-) -> Answer:
+def _say(records: tuple[Record, ...], zone: bytes, rcode: int = Rcode.NOERROR) -> Answer:
     authority = () if records else (Record(zone, Type.SOA, TTL, _SOA),)
     return Answer(rcode, records, authority, authoritative=False, plugin=NAME)

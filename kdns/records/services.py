@@ -111,7 +111,7 @@ def external_target(text: str) -> bytes | None:
 def _cluster(view: View, subject: Subject, service: Service) -> Outcome:
     found = cluster_locations(service, subject.asked)
     if not found:
-        return _missing_port(subject, service.ports)
+        return _missing_port(subject)
     return located_records(view, subject, found)
 
 
@@ -126,7 +126,7 @@ def _headless(index: Index, view: View, subject: Subject, service: Service) -> O
     if asked.endpoint:
         return _missing_endpoint(subject, service, ready)
     if asked.port is not None and ready:
-        return _missing_port(subject, _ports(piece for piece, _ in ready))
+        return _missing_port(subject)
     # Section 2.4.1: without a ready endpoint the answer should be NXDOMAIN
     return _absent(Reason.NO_READY_ENDPOINT, _SLICES)
 
@@ -152,10 +152,8 @@ def _zonal(index: Index, view: View, subject: Subject, service: Service, below: 
 # ---- negatives
 
 
-def _missing_port(subject: Subject, ports: Iterable[Port]) -> Outcome:
-    if subject.asked.port is None:
-        return _empty()
-    return _absent(Reason.NO_SUCH_PORT)
+def _missing_port(subject: Subject) -> Outcome:
+    return _empty() if subject.asked.port is None else _absent(Reason.NO_SUCH_PORT)
 
 
 def _missing_endpoint(
