@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -24,8 +25,6 @@ SILENCE: Final = 0.5
 
 HOPELESS: Final = 1.0
 """Seconds for which each list that is not there yet has failed, and until they are given up."""
-
-ADVICE: Final = "compare: kubectl get --raw /readyz"
 
 _LOOK: Final = 0.05
 """Seconds between two looks at the lists."""
@@ -107,10 +106,20 @@ async def _list(patience: float, tell: Tell, cluster: Cluster) -> None:
         if any(not (each.synced or each.problem) for each in status.resources.values()):
             hopeful = now()
         if now() - hopeful >= HOPELESS:
-            raise ConfigError(f"{status.name}: {status.problem}; {ADVICE}")
+            raise ConfigError(f"{status.name}: {status.problem}; {advice(status.problem)}")
         if now() - began >= patience:
             problem = f"nothing listed within {patience:g} s: {status.problem}"
-            raise ConfigError(f"{status.name}: {problem}; {ADVICE}")
+            raise ConfigError(f"{status.name}: {problem}; {advice(status.problem)}")
+
+
+def advice(problem: str) -> str:
+    """What to ask the API server by other means."""
+    if refused := _FORBIDDEN.search(problem):
+        return f"compare: kubectl auth can-i {refused[1]} {refused[2]} -A"
+    return "compare: kubectl get --raw /readyz"
+
+
+_FORBIDDEN: Final = re.compile(r"forbidden: cannot (list|watch) (\S+)")
 
 
 def zones(generation: Generation) -> dict[Name, Iterator[Record]]:
