@@ -201,12 +201,15 @@ def located_records(view: View, subject: Subject, found: list[Location]) -> Outc
 
 def _other_types(subject: Subject, found: list[Location]) -> Outcome:
     """NODATA, where there are records of another type."""
-    there = {
-        Type.A: any(":" not in location.address for location in found),
-        Type.AAAA: any(":" in location.address for location in found),
-        Type.SRV: any(location.port for location in found),
-    }
-    has = tuple([kind for kind, is_there in there.items() if is_there and kind != subject.qtype])
+    v4 = v6 = ports = False
+    for location in found:
+        if ":" in location.address:
+            v6 = True
+        else:
+            v4 = True
+        ports = ports or location.port is not None
+    there = ((Type.A, v4), (Type.AAAA, v6), (Type.SRV, ports))
+    has = tuple([kind for kind, is_there in there if is_there and kind != subject.qtype])
     return Outcome(reason=Reason.NO_SUCH_TYPE, has=has)
 
 
