@@ -550,6 +550,14 @@ class TestStale:
         await world.settle()
         assert (await world.ask()).rcode == Rcode.NXDOMAIN
 
+    async def test_verify_hands_on_what_is_newer_and_not_kept(self) -> None:
+        """A denial without SOA: RFC 2308 section 5."""
+        world = await self.ended("serve_stale 1h verify", a=said(a()))
+        world.set("a.test.", said(rcode=Rcode.NXDOMAIN))
+        for asked in (2, 3):
+            assert told(await world.ask()) == "NXDOMAIN"
+            assert len(world.asked) == asked
+
     async def test_denials_are_never_served_stale(self) -> None:
         for answer in (NXDOMAIN, NODATA, SERVFAIL):
             world = await self.ended("serve_stale", a=answer)
@@ -583,10 +591,12 @@ class TestStale:
         await world.settle()
         assert len(world.asked) == 3
 
-    async def test_prefer_positive(self) -> None:
-        options = "serve_stale\nserve_stale_policy prefer_positive"
+    @pytest.mark.parametrize("mode", ["immediate", "verify"])
+    @pytest.mark.parametrize("denial", [NXDOMAIN, said(rcode=Rcode.NXDOMAIN)])
+    async def test_prefer_positive(self, mode: str, denial: Answer) -> None:
+        options = f"serve_stale 1h {mode}\nserve_stale_policy prefer_positive"
         world = await self.ended(options, a=said(a()))
-        world.set("a.test.", NXDOMAIN)
+        world.set("a.test.", denial)
         for _ in range(2):
             assert told(await world.ask()) == "NOERROR; a.test. 0 A 192.0.2.1"
             await world.settle()

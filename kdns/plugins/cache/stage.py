@@ -64,7 +64,7 @@ class Cache:
         self.clock = clock
         self.store = Store(settings, clock)
         self.never_kept = _never_kept(settings)
-        self.refreshes: set[asyncio.Task[bool]] = set()
+        self.refreshes: set[asyncio.Task[Answer | None]] = set()
         self.counted: Counter[str] = Counter()
         self._entries: Counter[str] = Counter()
         self._evictions: Counter[str] = Counter()
@@ -148,7 +148,10 @@ class Cache:
             refresh = self._refresh(query, key, item)
             if stale.verify and refresh is not None:
                 done, _ = await asyncio.wait({refresh}, timeout=stale.timeout or None)
-                if done and refresh.result() and (found := self.store.find(key)) is not None:
+                if done and (newer := refresh.result()) is not None:
+                    found = self.store.find(key)
+                    if found is None or found.stale:  # what is newer may not be kept
+                        return echoed(query, newer)
                     return self._reply(query, found.item)
         self.counted["stale"] += 1
         text = f"ended {ceil(self.clock() - item.ends)}s ago; a newer answer is not to be had"
@@ -175,7 +178,9 @@ class Cache:
         soon = item.ends - now <= ceil(lifetime * prefetch.percentage / 100)
         return item.hits >= prefetch.amount and soon
 
-    def _refresh(self, query: Query, key: Identity, item: Item) -> asyncio.Task[bool] | None:
+    def _refresh(
+        self, query: Query, key: Identity, item: Item
+    ) -> asyncio.Task[Answer | None] | None:
         """Fetch anew; None where that is being done, or has just failed."""
         if item.refreshing or self.clock() < item.retry or len(self.refreshes) >= MAX_REFRESHES:
             return None
@@ -188,19 +193,23 @@ class Cache:
         task.add_done_callback(self.refreshes.discard)
         return task
 
-    async def _refreshed(self, query: Query, key: Identity, item: Item) -> bool:
-        """Whether there is an answer newer than ``item`` now."""
+    async def _refreshed(self, query: Query, key: Identity, item: Item) -> Answer | None:
+        """The answer that is to take the place of ``item``, if there is one."""
+        stale = self.settings.stale
         try:
-            good = (await self._fetch(query, key)).rcode in _GOOD
+            answer = await self._fetch(query, key)
         finally:
             item.refreshing = False
-        if not good and self.settings.stale is not None:
-            item.retry = self.clock() + self.settings.stale.recheck
+        if answer.rcode not in _GOOD:
+            if stale is not None:
+                item.retry = self.clock() + stale.recheck
+            return None
         found = self.store.find(key)
-        if not good or found is None or found.item is item:
-            return False
-        found.item.hits, found.item.asked = item.hits, item.asked
-        return True
+        if found is not None and found.item is not item:
+            found.item.hits, found.item.asked = item.hits, item.asked
+        elif answer.truncated or (stale and stale.prefer_positive and not answer.answer):
+            return None
+        return answer
 
     # ---- counting
 
