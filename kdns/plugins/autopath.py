@@ -163,7 +163,10 @@ class Walker:
                 continue
             if query.trace is not None:
                 query.trace.append(f"autopath: tries {wire_to_text(qname)}")
-            reply = await self.next(replace(query, qname=qname, name=from_wire(qname)))
+            # What was asked itself keeps its letter case.
+            itself = suffix == path[0]
+            tried = query if itself else replace(query, qname=qname, name=from_wire(qname))
+            reply = await self.next(tried)
             keys, until = keys | reply.keys, min(until, reply.keep_until)
             first = first or reply
             if reply.handled and reply.rcode != Rcode.NXDOMAIN and reply.rcode not in FAILURES:
@@ -174,9 +177,10 @@ class Walker:
 
 
 def _lead(query: Query, reply: Answer) -> Answer:
-    """With an alias from the name asked to where the answer begins."""
-    begin = next((r for r in reply.answer if r.owner.lower() != query.qname.lower()), None)
-    if begin is None:
+    """With an alias from the name asked to where the answer begins, unless it begins there."""
+    asked = query.qname.lower()
+    if not reply.answer or any(record.owner.lower() == asked for record in reply.answer):
         return reply
+    begin = reply.answer[0]
     alias = Record(query.qname, Type.CNAME, begin.ttl, begin.owner)
     return replace(reply, answer=(alias, *reply.answer))

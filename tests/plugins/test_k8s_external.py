@@ -376,8 +376,11 @@ PODS: tuple[Object, ...] = (
     *(Pod("shop", "c", ("10.0.0.7",)), Pod("store", "d", ("10.0.0.7",))),
     Service("shop", "web", cluster_ips=("10.96.0.1",)),
     Service("store", "web", cluster_ips=("10.96.0.2",)),
+    Service("shop", "alias", external_name="a.outside.test"),
 )
 PATHS = {
+    "letter case": ("Web.Shop.SVC.cluster.local. A", "10.0.0.9", "NOERROR; Web.Shop.SVC.cluster.local. 5 A 10.96.0.1"),
+    "an alias": ("alias.shop.svc.cluster.local. A", "10.0.0.9", "NOERROR; alias.shop.svc.cluster.local. 5 CNAME a.outside.test.; a.outside.test. 30 A 198.51.100.7"),
     "own namespace": ("web.shop.svc.cluster.local. A", "10.0.0.9", "NOERROR; web.shop.svc.cluster.local. 5 A 10.96.0.1"),
     "second suffix": ("web.store.shop.svc.cluster.local. A", "10.0.0.9", "NOERROR; web.store.shop.svc.cluster.local. 5 CNAME web.store.svc.cluster.local.; web.store.svc.cluster.local. 5 A 10.96.0.2"),
     "outside": ("A.outside.test.shop.svc.cluster.local. A", "10.0.0.9", "NOERROR; A.outside.test.shop.svc.cluster.local. 30 CNAME a.outside.test.; a.outside.test. 30 A 198.51.100.7"),
