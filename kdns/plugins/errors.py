@@ -30,7 +30,7 @@ LEVELS: Final = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
-UNHANDLED: Final = "no next plugin found"
+UNHANDLED: Final = "plugin/errors: no next plugin found"
 """The peer's words when a question falls out of the chain's end."""
 
 

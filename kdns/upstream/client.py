@@ -59,6 +59,7 @@ def broken(error: Exception) -> UpstreamError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if isinstance(error, ConnectionError) and error.errno:
         reason = os.strerror(error.errno)  # asyncio says only that a call failed
+    reason = reason[:1].lower() + reason[1:]  # as Go has it, and the rest of our log
     if isinstance(error, OSError) and error.errno in _OURS:
         return LocalError(reason)
     return UpstreamError(reason)

@@ -84,7 +84,7 @@ class Pool:
             race = Race(query, self.order(), self.options, self.metrics)
             return await self._deadlines.within(race.run())
         except TimeoutError:
-            return f"no upstream replied in {DEADLINE:g}s"
+            return f"no upstream replied in {DEADLINE:g}s: i/o timeout"
         except UpstreamError as error:
             return str(error)
 
@@ -97,7 +97,7 @@ class Pool:
         if not up:
             self.metrics.count(families.FORWARD_BROKEN)
             if self.options.failfast:
-                raise UpstreamError("no healthy upstream")
+                raise UpstreamError("every upstream is down: no healthy proxies")
             # Then the checks must be mistaken: ask anyone, as CoreDNS does.
             return random.sample(upstreams, len(upstreams))
         return sorted(up, key=lambda upstream: upstream.health.is_suspect(now))

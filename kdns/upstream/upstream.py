@@ -75,14 +75,13 @@ class Upstream:
             response = await self.deadlines.within(self.exchange(query))
         except TimeoutError:
             self._failed()
-            raise UpstreamError(
-                f"{self.name}: no reply in {self.options.read_timeout:g}s"
-            ) from None
+            text = f"no reply in {self.options.read_timeout:g}s: i/o timeout"
+            raise self._problem(query, text) from None
         except LocalError:
             raise
         except UpstreamError as error:
             self._failed()
-            raise UpstreamError(f"{self.name}: {error}") from error
+            raise self._problem(query, str(error)) from error
         except asyncio.CancelledError:
             self.health.latency.observe(monotonic() - started)  # so long at the least
             raise
@@ -93,11 +92,20 @@ class Upstream:
         self.metrics.record(families.PROXY_DURATION, seconds, *labels)
         return replace(response, upstream=self.name)
 
+    def _problem(self, query: Query, text: str) -> UpstreamError:
+        """In the words of Go's library, which patterns of ``consolidate`` and readers of logs know."""
+        transport = "tcp" if self._by_stream(query) else "udp"
+        return UpstreamError(f"read {transport} {self.name}: {text}")
+
+    def _by_stream(self, query: Query) -> bool:
+        options = self.options
+        by_tcp = query.transport in {"tcp", "tls"} and not options.prefer_udp
+        return self.target.tls or options.force_tcp or by_tcp
+
     async def exchange(self, query: Query) -> Response:
         """Ask over the right transport; what came truncated over UDP, over TCP again."""
         options = self.options
-        by_tcp = query.transport in {"tcp", "tls"} and not options.prefer_udp
-        if self.target.tls or options.force_tcp or by_tcp:
+        if self._by_stream(query):
             return await self.streams.ask(query)
         self.metrics.count(families.PROXY_OPENED, PROXY, self.name, "udp")
         response = await client.ask(self.target.address, query, options.source)

@@ -326,13 +326,41 @@ class TestFailures:
             server.stop()
             async with Block("errors\n" + forward(server, "max_fails 0")) as block:
                 answer = await block.answer("a.test. A")
-        reason = f"127.0.0.1:{server.port}: Connection refused"
+        reason = f"read udp 127.0.0.1:{server.port}: connection refused"
         assert (answer.rcode, answer.fetched) == (Rcode.SERVFAIL, True)
         assert [(e.code, e.text) for e in answer.errors] == [
             (ErrorCode.NO_REACHABLE_AUTHORITY, reason)
         ]
         assert caplog.record_tuples == [
             (errors.logger.name, logging.ERROR, f"plugin/errors: 2 a.test. A: {reason}")
+        ]
+
+    @pytest.mark.parametrize(
+        ("fault", "option", "pattern"),
+        [
+            ("drop", "", "^read udp .* i/o timeout$"),
+            ("drop", "force_tcp", "^read tcp .* i/o timeout$"),
+            ("stop", "", ".* connection refused$"),
+            ("stop", "force_tcp", ".* connection refused$"),
+            ("down", "failfast_all_unhealthy_upstreams", "no healthy proxies$"),
+        ],
+    )
+    async def test_patterns_that_were_written_for_the_peer(
+        self, caplog: pytest.LogCaptureFixture, fault: str, option: str, pattern: str
+    ) -> None:
+        """The ``consolidate`` of Corefiles, such as those of its README."""
+        with NameServer() as server:
+            server.fault = "drop"
+            if fault == "stop":
+                server.stop()
+            options = f"read_timeout 50ms\nmax_connect_attempts 1\n{option}"
+            consolidate = f'errors {{\nconsolidate 1h "{pattern}" warning\n}}\n'
+            async with Block(consolidate + forward(server, options)) as block:
+                block.pools[0].upstreams[0].health.failed_checks = 9 if fault == "down" else 0
+                await block.answer("a.test. A")
+                errors.flush()
+        assert [m for m in caplog.messages if "errors" in m] == [
+            f"plugin/errors: 1 errors like '{pattern}' occurred in last 1h0m0s"
         ]
 
     async def test_too_many(self) -> None:

@@ -80,7 +80,7 @@ class TestErrors:
     ) -> None:
         reply = Answer(Rcode.SERVFAIL, handled=False)
         assert await self.stage(reply)(question("a.")) is reply
-        assert caplog.messages == ["plugin/errors: 2 a. A: no next plugin found"]
+        assert caplog.messages == ["plugin/errors: 2 a. A: plugin/errors: no next plugin found"]
 
     async def test_an_answer_passes_in_silence(self, caplog: pytest.LogCaptureFixture) -> None:
         reply = Answer(Rcode.SERVFAIL)

@@ -198,7 +198,7 @@ REASONS: Final = {
 }
 OTHER_CODES: Final = {
     "web.shop.svc.unsynced.local": r"14 \(Not Ready\): \(not synced yet: services: cannot connect",
-    "www.down.test": r"22 \(No Reachable Authority\): \(127\.0\.0\.1:\d+: Connection refused\)",
+    "www.down.test": r"22 \(No Reachable Authority\): \(read udp 127\.0\.0\.1:\d+: connection refused\)",
     "www.nothing.test": (
         r"20 \(Not Authoritative\): \(no directive of this server block answers for the name\)"
     ),
