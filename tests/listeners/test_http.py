@@ -285,7 +285,11 @@ def sample(metrics: Metrics, line: str) -> bool:
     return line in metrics.expose().decode().splitlines()
 
 
-async def test_the_probe_times_our_own_health(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_probe_times_our_own_health(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_probe, "TIMEOUT", 60.0)
+    monkeypatch.setattr(health_probe, "SLOW", 60.0)
     metrics = Metrics()
     async with served(HEALTH) as (_, client):
         task = asyncio.ensure_future(
