@@ -69,7 +69,12 @@ _ADVICE: Final = [
             "kubectl get events -n {ns} --field-selector involvedObject.name={pod}",
         ],
     ),
-    (re.compile(_SERVICE + r" (exists, .*endpoints ready|has no ready endpoint)"), [_SLICES]),
+    (
+        re.compile(
+            _SERVICE + r" (exists, .*endpoints ready|has no ready endpoint|has no such name below)"
+        ),
+        [_SLICES],
+    ),
     (
         re.compile(_SERVICE + r" has no port "),
         ["kubectl get service -n {ns} {name} -o jsonpath='{{.spec.ports}}'"],

@@ -18,6 +18,7 @@ from kdns.records.lookup import is_exposed
 from kdns.records.objects import Endpoint, Kind, Port
 from kdns.records.outcome import Asked, Outcome, Reason, View
 from kdns.records.search import artefact
+from kdns.records.services import PROTOCOLS
 from kdns.wire.constants import Type
 from kdns.wire.message import Key
 from kdns.wire.names import Name
@@ -221,8 +222,10 @@ def _no_form(index: Index, view: View, asked: Asked) -> _Explained:
 
 
 def _no_endpoint(index: Index, view: View, asked: Asked) -> _Explained:
-    text = f"{asked.title} {_full(asked)} has no ready endpoint called {asked.endpoint or 'so'}"
-    if not asked.endpoint or asked.cluster:
+    if not asked.endpoint:
+        return _no_form_below(index, view, asked)
+    text = f"{asked.title} {_full(asked)} has no ready endpoint called {asked.endpoint}"
+    if asked.cluster:
         return text, ()
     if asked.endpoint[0] == "_":
         return _no_port(index, view, asked)
@@ -263,7 +266,20 @@ def _no_ready(index: Index, asked: Asked) -> str:
     return text + (f": {_list(list(waiting.values()))}" if waiting else "")
 
 
+def _no_form_below(index: Index, view: View, asked: Asked) -> _Explained:
+    forms = ["ENDPOINT", "_PORT._PROTOCOL"]
+    if asked.title != "Service":
+        forms[0] = "ENDPOINT.CLUSTER"
+    elif view.zonal and (service := index.service(asked.namespace, asked.service)):
+        forms += ["ZONE.pin._zone", "ZONE.prefer._zone"] * service.headless
+    text = f"{asked.title} {_full(asked)} has no such name below it; there are {', '.join(forms)}"
+    return text, ()
+
+
 def _no_port(index: Index, view: View, asked: Asked) -> _Explained:
+    is_written_so = any(label.startswith("_") for label in asked.labels[:2])
+    if asked.protocol not in {None, "", *PROTOCOLS} and not is_written_so:
+        return _no_form_below(index, view, asked)
     service = index.service(asked.namespace, asked.service)
     ports: dict[Port, None] = dict.fromkeys(service.ports if service else ())
     if service and service.headless:

@@ -26,7 +26,7 @@ from kdns.wire.constants import Type
 from kdns.wire.message import Record
 from kdns.wire.names import BadNameError, Name, is_address, skip, to_wire, wire_from_text
 
-_PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
+PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})
 _SLICES: Final = (Kind.SLICE,)
 
 
@@ -177,7 +177,7 @@ def _unwatched(subject: Subject, service: Service) -> Outcome:
 def _is_above_ports(subject: Subject, ports: Iterable[Port]) -> bool:
     """Whether the name is such as ``_tcp``: an empty non-terminal above SRV names (RFC 8020)."""
     protocol = subject.asked.endpoint.removeprefix("_")
-    return protocol in _PROTOCOLS and any(p.protocol == protocol and p.name for p in ports)
+    return protocol in PROTOCOLS and any(p.protocol == protocol and p.name for p in ports)
 
 
 def _ports(pieces: Iterable[Slice]) -> Iterator[Port]:

@@ -124,6 +124,7 @@ REASONS = {
     "Service a/b exists, 0 of 0 endpoints ready; its selector matches no running Pod": "kubectl get service -n a b -o jsonpath='{.spec.selector}'",
     "Service a/b exists, 0 of 0 endpoints ready; it has no selector": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
     "Service a/b has no ready endpoint called c": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
+    "Service a/b has no such name below it; there are ENDPOINT, _PORT._PROTOCOL": "kubectl get endpointslices -n a -l kubernetes.io/service-name=b -o wide",
     "Service a/b has no port _x._tcp; it has _y._tcp": "kubectl get service -n a b -o jsonpath='{.spec.ports}'",
     "not synced yet: services: forbidden: cannot list": "kubectl auth can-i list services -A --as system:serviceaccount:NAMESPACE:NAME",
     "nothing here answers for www.example.org., nor is it in the cluster with a., b. appended": "names of the cluster end in its zone; -n NAMESPACE completes a short one as in a Pod there",

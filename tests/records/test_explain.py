@@ -70,6 +70,7 @@ SOME = replace(VIEW, namespaces=frozenset({"shop"}))
 LABELLED = replace(VIEW, labelled=True)
 
 NDOTS = "; a search list has appended to redis.prod, which exists (ndots)"
+BELOW = "has no such name below it; there are ENDPOINT, _PORT._PROTOCOL"
 OTHER_TYPES = "the name exists but has no record of this type, only"
 MAYBE = "; if a search list appended shop.svc.cluster.local, {} is what was meant (ndots)"
 SURE = "; a search list has appended shop.svc.cluster.local to {} (ndots)"
@@ -234,6 +235,19 @@ TEXTS: list[tuple[View, str, str]] = [
         VIEW,
         "some-3.some.shop.svc A",
         "Service shop/some has no ready endpoint called some-3; ready: some-2",
+    ),
+    (VIEW, "_http._tcp.some-2.some.shop.svc SRV", f"Service shop/some {BELOW}"),
+    (VIEW, "x.some-2.some.shop.svc A", f"Service shop/some {BELOW}"),
+    (VIEW, "x.ep.web.shop.svc A", f"Service shop/web {BELOW}"),
+    (
+        replace(VIEW, zonal=True),
+        "a.pim._zone.up.shop.svc A",
+        f"Service shop/up {BELOW}, ZONE.pin._zone, ZONE.prefer._zone",
+    ),
+    (
+        VIEW,
+        "x.tcp.web.shop.svc SRV",
+        "Service shop/web has no port _x._tcp; it has _http._tcp, _dns._udp",
     ),
     (
         VIEW,
