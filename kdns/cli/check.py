@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -181,12 +183,35 @@ def _try_start(plans: list[Plan], report: Report) -> None:
             for base, access in accesses.items()
         }
         built = generation.Generation(tuple(plans), clusters, Metrics(), lambda _: None)
-        built.load_zones()
-        for access, cluster in clusters.items():
-            if isinstance(access, ManifestAccess):
-                asyncio.run(cluster.open())
+        with _logged(report.warnings):
+            built.load_zones()
+            for access, cluster in clusters.items():
+                if isinstance(access, ManifestAccess):
+                    asyncio.run(cluster.open())
     except (ConfigError, ManifestError, ZoneFileError) as error:
         report.errors.append(str(error))
+
+
+class _Kept(logging.Handler):
+    """Keeps what is logged as a warning or worse."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._texts = texts
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._texts.append(record.getMessage())
+
+
+@contextmanager
+def _logged(texts: list[str]) -> Iterator[None]:
+    """What the server would log at start is told as all other warnings are."""
+    logger, kept = logging.getLogger("kdns"), _Kept(texts)
+    logger.addHandler(kept)
+    try:
+        yield
+    finally:
+        logger.removeHandler(kept)
 
 
 def _shown(planned: Plan) -> str:

@@ -104,7 +104,10 @@ class TextFile(Generic[T_co]):
             problem = f"{self.path}: {error.strerror or error}"
         if problem != self._problem:
             self._problem = problem
-            logger.warning("%s; going on with what was last read", problem)
+            kept = (
+                "going on with what was last read" if self._text else "as if empty until it is read"
+            )
+            logger.warning("%s; %s", problem, kept)
 
 
 def read(path: str) -> str:

@@ -165,7 +165,7 @@ class ZoneFiles:
         if entry.zone:
             logger.error("%s; zone %s stays at serial %d", problem, zone, entry.zone.serial)
         else:
-            logger.error("%s; zone %s answers SERVFAIL until then", problem, zone)
+            logger.error("%s; zone %s answers SERVFAIL until it is loaded", problem, zone)
 
 
 def _unreadable(outcome: Loaded | ZoneFileError) -> bool:

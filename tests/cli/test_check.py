@@ -101,6 +101,18 @@ def test_empty_corefile_is_the_default(folder: Path, capsys: pytest.CaptureFixtu
     assert err == "warning: Corefile has no server block; as in CoreDNS, whoami is served\n"
 
 
+def test_what_a_start_would_wait_for_is_a_warning(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "Corefile").write_text(". {\nhosts nosuch\nfile none a.test\n}\n")
+    assert run("Corefile") == 0
+    problem = "No such file or directory"
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        f"warning: none: {problem}; zone a.test. answers SERVFAIL until it is loaded",
+        f"warning: nosuch: {problem}; as if empty until it is read",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "errors"),
     [

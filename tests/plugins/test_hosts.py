@@ -170,7 +170,7 @@ def test_a_missing_file_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureF
     server = chain(tmp_path / "none")
     assert told(server.ask("one.test. A")) == "NOERROR; one.test. 3600 A 10.0.0.5"
     assert caplog.messages == [
-        f"{tmp_path}/none: No such file or directory; going on with what was last read"
+        f"{tmp_path}/none: No such file or directory; as if empty until it is read"
     ]
 
 

@@ -50,7 +50,8 @@ async def test_a_mistake_is_told_once_and_the_file_followed_further(
     (ended,) = await asyncio.gather(following, return_exceptions=True)
     assert isinstance(ended, asyncio.CancelledError)
     assert changes == 2 * [frozenset({file_key(str(path))})]
-    assert caplog.text.count("'oops' is no number; going on with what was last read") == 1
+    assert "'again oops' is no number; going on with what was last read" in caplog.text
+    assert caplog.text.count("'oops' is no number; as if empty until it is read") == 1
 
 
 def test_a_mistake_at_the_start_is_fatal(tmp_path: Path) -> None:
