@@ -39,6 +39,10 @@ MAX_ROTATIONS: Final = 8
 """Bodies kept of a reply with several addresses; they are sent in turn."""
 
 
+SAMPLED: Final = 0x7F
+"""Of the hits of an entry, every 128th is timed: reading the clock twice costs a third of a hit."""
+
+
 class Tally(Protocol):
     """Who is told how often an entry was used, and of a sample of the uses how long they took."""
 

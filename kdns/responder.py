@@ -15,7 +15,7 @@ from itertools import islice
 from random import randrange
 from time import perf_counter, time
 from types import coroutine
-from typing import Final, TypeAlias, cast
+from typing import Final, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -28,7 +28,7 @@ from kdns.plugins.interface import Observer
 from kdns.wire import cookies
 from kdns.wire.constants import Class, EdnsOption, ErrorCode, Opcode, Rcode, type_name
 from kdns.wire.encode import Encoded, encode, encode_error
-from kdns.wire.message import FOREVER, Answer, Query, Transfer, Transport
+from kdns.wire.message import FOREVER, Answer, Query, Reply, Transfer, Transport
 from kdns.wire.names import Name, to_text
 from kdns.wire.question import Rejected, parse
 from kdns.wire.reasons import because
@@ -51,9 +51,6 @@ MAX_RENEWAL: Final = 0.001
 
 MAX_START: Final = 1 << 16
 """Of the first record that is sent, where not all are: more than any answer has."""
-
-
-Reply: TypeAlias = bytes | Awaitable[bytes | None] | None
 
 
 class Request(Struct, frozen=True, gc=False):

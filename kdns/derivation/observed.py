@@ -9,8 +9,7 @@ from typing import Final
 
 from kdns.derivation.messages import Batch, Seen
 from kdns.packet_cache import PacketCache
-from kdns.responder import Reply
-from kdns.wire.message import Transport
+from kdns.wire.message import Reply, Respond, Transport
 
 MAX_WAITING: Final = 8192
 """Questions kept for the watchers between two deliveries; further ones are counted and not told."""
@@ -20,8 +19,6 @@ MAX_OCTETS: Final = 8 * 1024 * 1024
 
 DELIVERY: Final = 0.1
 """Seconds between two deliveries."""
-
-Respond = Callable[[bytes, str, int, Transport], Reply]
 
 
 class Tap:

@@ -11,9 +11,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.listeners.tcp_connection import Respond, TcpConnection
+from kdns.listeners.binding import bound
+from kdns.listeners.tcp_connection import TcpConnection
 from kdns.packet_cache import PacketCache
-from kdns.wire.message import Transport
+from kdns.wire.message import Respond, Transport
 
 logger: Final = logging.getLogger("kdns.listeners.tcp")
 
@@ -165,17 +166,7 @@ class TcpListener:
 
 def bind(host: str, port: int, reuse_port: bool = False) -> socket.socket:
     """A TCP socket for ``TcpListener.start``. Raises ``OSError`` when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.setblocking(False)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
-    return sock
+    options = [(socket.SO_REUSEADDR, 1)]
+    if reuse_port:
+        options.append((socket.SO_REUSEPORT, 1))
+    return bound(socket.SOCK_STREAM, host, port, options)

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from time import perf_counter
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Final, Protocol, cast
 
-from kdns.packet_cache import Entry, PacketCache
-from kdns.wire.message import Transfer, Transport
+from kdns.packet_cache import SAMPLED, Entry, PacketCache
+from kdns.wire.message import Respond, Transfer, Transport
 
 logger: Final = logging.getLogger("kdns.listeners.tcp")
-
-Reply: TypeAlias = bytes | Awaitable[bytes | None] | None
-Respond: TypeAlias = Callable[[bytes, str, int, Transport], Reply]
 
 LENGTH: Final = 2  # octets before each message, RFC 1035 section 4.2.2
 MAX_MESSAGE: Final = 65535  # octets, what the length can say
@@ -32,9 +29,6 @@ MAX_PER_TURN: Final = 64
 
 MAX_UNSENT: Final = 64 * 1024
 """Octets of replies that may wait for the asker to read before its questions are no longer read."""
-
-SAMPLED: Final = 0x7F
-"""Of the hits of an entry, every 128th is timed."""
 
 
 class Owner(Protocol):

@@ -13,8 +13,9 @@ import ssl
 from typing import Final, Protocol
 
 from kdns.listeners.tcp import BACKLOG, Limits, TcpListener
-from kdns.listeners.tcp_connection import Respond, TcpConnection
+from kdns.listeners.tcp_connection import TcpConnection
 from kdns.packet_cache import PacketCache
+from kdns.wire.message import Respond
 
 logger: Final = logging.getLogger("kdns.listeners.tls")
 

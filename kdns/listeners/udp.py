@@ -10,17 +10,15 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 from kdns.listeners import batch
 from kdns.listeners.batch import ID, ROOM, SIZE, Address, Batch
-from kdns.packet_cache import PacketCache
-from kdns.wire.message import Transport
+from kdns.listeners.binding import bound
+from kdns.packet_cache import SAMPLED, PacketCache
+from kdns.wire.message import Respond
 
 logger: Final = logging.getLogger("kdns.listeners.udp")
-
-Reply: TypeAlias = bytes | Awaitable[bytes | None] | None
-Respond: TypeAlias = Callable[[bytes, str, int, Transport], Reply]
 
 MAX_WAITING: Final = 4096
 """Questions that may wait for an upstream at one time; further ones are dropped and counted, since
@@ -28,10 +26,6 @@ whoever sent them asks again, and memory must not grow with what is sent at us."
 
 RECEIVE_BUFFER: Final = 4 * 1024 * 1024
 """Octets asked of the kernel, so that a burst is queued and not lost while a change is applied."""
-
-
-SAMPLED: Final = 0x7F
-"""Of the hits of an entry, every 128th is timed: reading the clock twice costs a third of a hit."""
 
 
 class UdpListener(asyncio.DatagramProtocol):
@@ -200,19 +194,10 @@ async def listen(
     reuse_port: bool = False,
 ) -> UdpListener:
     """Bind and start. Raises ``OSError`` when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        sock.setblocking(False)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
+    options = [(socket.SO_RCVBUF, RECEIVE_BUFFER)]
+    if reuse_port:
+        options.append((socket.SO_REUSEPORT, 1))
+    sock = bound(socket.SOCK_DGRAM, host, port, options)
     loop = asyncio.get_running_loop()
     if batch.works(sock):
         listener = make()

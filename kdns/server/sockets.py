@@ -17,13 +17,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from kdns.config.tree import ConfigError
-from kdns.derivation.observed import Respond, Tap
+from kdns.derivation.observed import Tap
 from kdns.listeners import tcp, tls, udp
 from kdns.packet_cache import PacketCache
-from kdns.responder import Reply, Responder
+from kdns.responder import Responder
 from kdns.server.generation import Generation
 from kdns.server.sites import Site
-from kdns.wire.message import Key, Transport
+from kdns.wire.message import Key, Reply, Respond, Transport
 
 logger: Final = logging.getLogger("kdns.server")
 

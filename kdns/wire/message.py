@@ -6,7 +6,7 @@ An ``Answer`` says what it depends on (``keys``), so that whoever keeps it knows
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Literal, Self, TypeAlias
 
 from msgspec import Struct
@@ -143,6 +143,13 @@ class Answer(Struct, frozen=True):
     """What was found out on the way, for ``log``: labels such as ``forward/upstream``, and values."""
     handled: bool = True
     """False only from the end of a chain: no plugin took the question."""
+
+
+Reply: TypeAlias = bytes | Awaitable[bytes | None] | None
+"""To a request: octets with the message ID, at once or when they are there; None for silence."""
+
+Respond: TypeAlias = Callable[[bytes, str, int, Transport], Reply]
+"""Who answers a request from an address and port."""
 
 
 class Transfer(bytes):

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kdns.listeners.tcp import Limits, TcpListener, bind
-from kdns.listeners.tcp_connection import MAX_PER_TURN, MAX_WAITING, Reply
+from kdns.listeners.tcp_connection import MAX_PER_TURN, MAX_WAITING
 from kdns.packet_cache import Entry, PacketCache
-from kdns.wire.message import Transport
+from kdns.wire.message import Reply, Transport
 from tests.waiting import until
 
 

@@ -12,7 +12,7 @@ from kdns.listeners import batch, udp
 from kdns.listeners.batch import ROOM, SIZE
 from kdns.listeners.udp import UdpListener
 from kdns.packet_cache import Entry, PacketCache
-from kdns.wire.message import Transport
+from kdns.wire.message import Reply, Transport
 from tests.cluster.processes import free_port
 
 
@@ -43,7 +43,7 @@ class Responding:
         )
         self.client.connect(("127.0.0.1", self.listener.port))
 
-    def respond(self, data: bytes, client: str, port: int, transport: Transport) -> udp.Reply:
+    def respond(self, data: bytes, client: str, port: int, transport: Transport) -> Reply:
         self.asked.append((client, port, transport))
         return self.reply(data)
 
@@ -280,7 +280,7 @@ async def test_silence_amid_replies(start: Started) -> None:
 async def test_askers_over_ipv6() -> None:
     asked: list[tuple[str, int]] = []
 
-    def respond(data: bytes, client: str, port: int, transport: Transport) -> udp.Reply:
+    def respond(data: bytes, client: str, port: int, transport: Transport) -> Reply:
         asked.append((client, port))
         return data
 
