@@ -47,7 +47,9 @@ class Authority(Struct, frozen=True):
             return self.store.find(query.name[1:]) or found
         return found
 
-    async def answer(self, query: Query, origin: Name, zone: Zone | None) -> tuple[Answer, bool]:
+    async def answer(
+        self, query: Query, origin: Name, zone: Zone | None, fallthrough: Fallthrough
+    ) -> tuple[Answer, bool]:
         """The answer, and whether the zone has nothing at that name (``fallthrough``)."""
         blank = Answer(keys=frozenset({zone_key(origin)}), plugin=self.plugin)
         if query.qclass != Class.IN:
@@ -61,8 +63,14 @@ class Authority(Struct, frozen=True):
         dnssec_ok = query.edns is not None and query.edns.dnssec_ok
         found = zone.lookup(query.qname, query.name, query.qtype, dnssec_ok)
         answer = _told(blank, query, found)
-        if found.chase is not None and query.hops < MAX_HOPS:
+        if query.hops >= MAX_HOPS:
+            return answer, found.missing
+        if found.chase is not None:
             answer = await self._chase(query, answer, found.chase)
+        elif found.lost is not None and fallthrough.covers(names.from_wire(found.lost)):
+            # What another directive has, it has behind an alias of this zone, too.
+            alias = replace(answer, rcode=Rcode.NOERROR, authority=(), errors=())
+            answer = await self._chase(query, alias, found.lost)
         return answer, found.missing
 
     async def answer_or_pass(
@@ -76,7 +84,7 @@ class Authority(Struct, frozen=True):
 
         Where nobody answers then, the zone does: the name is below it, and does not exist.
         """
-        answer, missing = await self.answer(query, *found)
+        answer, missing = await self.answer(query, *found, fallthrough)
         if not missing or answer.answer or not fallthrough.covers(query.name):
             return answer
         passed = await next_handler(query)

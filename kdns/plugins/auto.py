@@ -15,7 +15,7 @@ from kdns.plugins.file import DEFAULT_RELOAD, ignored, parse_reload
 from kdns.plugins.interface import ZONES_KEY, Context, Handler
 from kdns.plugins.options import read_options
 from kdns.plugins.root import rooted
-from kdns.plugins.zones import longest_match, parse_zones, served_zones
+from kdns.plugins.zones import Fallthrough, longest_match, parse_zones, served_zones
 from kdns.wire.message import Answer, Query
 from kdns.wire.names import Name
 
@@ -93,7 +93,7 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
         found = authority.match(query)
         if found is None:
             return _until_zones_change(await next_handler(query))
-        answer, _ = await authority.answer(query, *found)
+        answer, _ = await authority.answer(query, *found, Fallthrough())
         return _until_zones_change(answer)
 
     return handle

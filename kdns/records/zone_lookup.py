@@ -23,6 +23,7 @@ from kdns.wire.rdata import strings
 MAX_CHASE: Final = 10  # aliases followed for one question; CoreDNS follows nine
 _ANY_TTL: Final = 8482  # RFC 8482 section 4.2 leaves it open; CoreDNS's `any` sends this too
 _ANY_RDATA: Final = strings("RFC8482", "")
+_AT_APEX: Final = frozenset({Type.SOA, Type.NS, Type.RRSIG})  # what every zone has there
 # Octets before the name in the RDATA of types whose target's addresses help the asker.
 _TARGETS: Final[dict[int, int]] = {
     Type.NS: 0,
@@ -47,7 +48,9 @@ class ZoneAnswer(Struct, frozen=True):
     chase: bytes | None = None
     """Where the last alias of ``answer`` leads, if that is outside of the zone (wire form)."""
     missing: bool = False
-    """The name that was asked has no records of its own, neither by a wildcard."""
+    """The name that was asked has no records of its own, neither by a wildcard; the apex, but SOA and NS."""
+    lost: bytes | None = None
+    """Where the last alias of ``answer`` leads, if that is such a name (wire form)."""
 
 
 class ZoneData(Struct, frozen=True):
@@ -96,7 +99,9 @@ class Lookup:
             found = self._find(name)
             target = self._step(found, qname, name)
             if isinstance(target, ZoneAnswer):
-                return replace(target, missing=target.missing and len(seen) == 1)
+                if len(seen) == 1 or not target.missing:
+                    return target
+                return replace(target, missing=False, lost=qname)
             qname, name = target, names.from_wire(target)
             if not names.is_below(name, self._data.origin):
                 return replace(self._finish(Rcode.NOERROR, self._apex(Type.NS)), chase=qname)
@@ -166,7 +171,8 @@ class Lookup:
             reason += f" (from {names.to_text(found.wildcard)})"
         if self._dnssec_ok:
             self._proof += self._data.denial.no_data(name, found.wildcard)
-        return self._negative(Rcode.NOERROR, reason, missing=not found.node)
+        bare = name == self._data.origin and all(r[0].rtype in _AT_APEX for r in found.node)
+        return self._negative(Rcode.NOERROR, reason, missing=bare or not found.node)
 
     def _no_name(self, found: _Found, name: Name) -> ZoneAnswer:
         if self._dnssec_ok:

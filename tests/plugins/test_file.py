@@ -219,6 +219,8 @@ def test_the_parent_zone_answers_for_the_ds(zone: Path, tmp_path: Path) -> None:
 FALLTHROUGH = {
     "no such name": ("no.example.org A", "next"),
     "empty non-terminal": ("ent.example.org A", "next"),
+    "apex": ("example.org A", "next"),
+    "apex's own": ("example.org NS", "file"),
     "no such type": ("ns.example.org TXT", "file"),
     "a name": ("ns.example.org A", "file"),
     "not below the zones named": ("no.wild.other.example.org A", "next"),
@@ -236,6 +238,31 @@ def test_fallthrough_of_some_names(zone: Path) -> None:
     server = serve(f"example.org {{\nfile {zone} {{\nfallthrough a.example.org\n}}\n}}")
     assert ask(server, "x.a.example.org A").plugin == "next"
     assert ask(server, "x.b.example.org A").plugin == "file"
+
+
+@pytest.mark.parametrize(
+    ("fallthrough", "asked", "expected"),
+    [
+        ("fallthrough", "gone.example.org A", "NOERROR CNAME A"),
+        ("fallthrough", "far.example.org A", "NOERROR CNAME CNAME A"),
+        ("fallthrough", "within.example.org A", "NOERROR CNAME A"),
+        ("fallthrough b.example.org", "gone.example.org A", "NXDOMAIN CNAME"),
+        ("", "gone.example.org A", "NXDOMAIN CNAME"),
+    ],
+)
+def test_an_alias_to_a_name_that_falls_through(
+    zone: Path, fallthrough: str, asked: str, expected: str
+) -> None:
+    """Asked for itself, that name is the next directive's: behind an alias it is, too."""
+    zone.write_text(ZONE + "gone 60 CNAME no\nfar 60 CNAME gone\nwithin 60 CNAME ent\n")
+    server = serve(f"example.org {{\nfile {zone} {{\n{fallthrough}\n}}\n}}")
+    server.elsewhere = Answer(answer=(ADDRESS,))
+    answer = ask(server, asked)
+    types = [Type(record.rtype).name for record in answer.answer]
+    assert " ".join([Rcode(answer.rcode).name, *types]) == expected
+    found = answer.rcode == Rcode.NOERROR
+    assert [record.rtype for record in answer.authority] == ([] if found else [Type.SOA])
+    assert (answer.errors == ()) == found
 
 
 ADDRESS = Record(wire_from_text("x.other.test."), Type.A, 30, b"\xc0\0\2\7")

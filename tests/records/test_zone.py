@@ -256,6 +256,14 @@ def test_a_null_mail_exchange_has_no_address() -> None:
     assert ask(RICH, "null.example.org. MX").additional == ()
 
 
+@pytest.mark.parametrize(
+    ("question", "lost"),
+    [("gone.example.org. A", "nowhere.Example.org."), ("no.example.org. A", "")],
+)
+def test_where_an_alias_leads_to_nothing(question: str, lost: str) -> None:
+    assert ask(RICH, question).lost == (names.wire_from_text(lost) if lost else None)
+
+
 NEGATIVE = {
     "name": ("no.example.org. A", Rcode.NXDOMAIN, True, "there is no no.example.org."),
     "type": ("web.example.org. TXT", Rcode.NOERROR, False, "web.example.org. has no TXT, only A"),
@@ -263,7 +271,7 @@ NEGATIVE = {
     "any at one": ("ent.example.org. ANY", Rcode.NOERROR, True, "ent.example.org. exists, without records"),
     "wildcard": ("z.addr.example.org. TXT", Rcode.NOERROR, False, "z.addr.example.org. has no TXT, only A (from *.addr.example.org.)"),
     "alias to nowhere": ("gone.example.org. A", Rcode.NXDOMAIN, False, "there is no nowhere.example.org."),
-    "apex": ("example.org. DS", Rcode.NOERROR, False, "example.org. has no DS, only SOA, NS"),
+    "apex without other records": ("example.org. DS", Rcode.NOERROR, True, "example.org. has no DS, only SOA, NS"),
 }  # fmt: skip
 
 
