@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from kdns.records.holders import outside
 from kdns.records.index import Index
 from kdns.records.lookup import is_exposed
-from kdns.records.objects import Endpoint, Kind, Pod, Service, Slice
+from kdns.records.objects import Endpoint, Kind, Pod, Port, Service, Slice
 from kdns.records.outcome import View
 from kdns.wire.message import Key
 from kdns.wire.names import Name
@@ -72,8 +73,16 @@ def _shape(service: Service) -> str:
     if service.external_name:
         return f"ExternalName {service.external_name}"
     kind = "headless" if service.headless else f"ClusterIP {' '.join(service.cluster_ips)}"
-    ports = " ".join(f"{port.name}:{port.number}/{port.protocol}" for port in service.ports)
-    return f"{kind}; {f'ports {ports}' if ports else 'no ports'}"
+    ports = " ".join(map(_port, service.ports))
+    shape = f"{kind}; {f'ports {ports}' if ports else 'no ports'}"
+    found = outside(service)
+    return f"{shape}; outside {' '.join(found)}" if found else shape
+
+
+def _port(port: Port) -> str:
+    """As kubectl has it: ``http:80:30080/tcp`` with a node port."""
+    node_port = f":{port.node_port}" if port.node_port else ""
+    return f"{port.name}:{port.number}{node_port}/{port.protocol}"
 
 
 def _slice(piece: Slice) -> str:

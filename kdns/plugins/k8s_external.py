@@ -28,7 +28,7 @@ from kdns.records.lookup import zone_wire
 from kdns.records.reachable import Shown
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
-from kdns.wire.names import BadNameError, Name, from_text, wire_to_text
+from kdns.wire.names import BadNameError, Name, from_text, to_text, wire_to_text
 from kdns.wire.reasons import because
 
 NAME: Final = "k8s_external"
@@ -121,6 +121,11 @@ class Stage:
         if query.qclass != Class.IN or query.qtype in {Type.AXFR, Type.IXFR}:
             return Answer(Rcode.REFUSED, authoritative=False, plugin=NAME)
         found = self.external.look_up(zone, query.qname, query.name, query.qtype)
+        if query.trace is not None:
+            what = "found" if found.answer else f"no such {'record' if found.exists else 'name'}"
+            query.trace.append(
+                f"{NAME}: looks up {to_text(query.name)} in zone {to_text(zone)}; {what}"
+            )
         if not found.exists:
             if not self.index.synced.issuperset(found.needs):
                 return self._failed(query)

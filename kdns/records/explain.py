@@ -118,7 +118,8 @@ def _full(asked: Asked) -> str:
     return f"{asked.namespace}/{asked.service}"
 
 
-def _list(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first few, and whether there are more."""
     return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 
 
@@ -134,7 +135,7 @@ def _no_service(index: Index, view: View, asked: Asked) -> _Explained:
         hint = f"; a search list has appended to {asked.endpoint}.{name}, which exists (ndots)"
         return text + hint, keys
     if elsewhere := _exposed_with(index, view, name):
-        return text + f"; there is one in {_list(elsewhere)}", keys
+        return text + f"; there is one in {listed(elsewhere)}", keys
     names = index.services.get(namespace, {})
     # In front of what a search list has appended stand more labels: then nothing like it is meant.
     near = _near(name, names) or ([] if asked.endpoint else _lengthier(name, names))
@@ -154,7 +155,7 @@ def _lengthier(name: str, names: Iterable[str]) -> list[str]:
 
 
 def _meant(names: list[str]) -> str:
-    return f"; did you mean {_list(names)}?" if names else ""
+    return f"; did you mean {listed(names)}?" if names else ""
 
 
 def _near(name: str, names: Iterable[str]) -> list[str]:
@@ -191,7 +192,7 @@ def _no_namespace(index: Index, view: View, asked: Asked) -> _Explained:
     if not name and asked.kind == "svc":
         keys += (("named", namespace),)
         if holders := _exposed_with(index, view, namespace):
-            found = f"{asked.title} {namespace} is in namespace {_list(holders)}"
+            found = f"{asked.title} {namespace} is in namespace {listed(holders)}"
             return f"{text}; {found}: {namespace}.{holders[0]}.svc", keys
     return text + _similar_namespaces(index, view, namespace), keys
 
@@ -235,7 +236,7 @@ def _no_endpoint(index: Index, view: View, asked: Asked) -> _Explained:
             return text + f"; it is {'terminating' if endpoint.terminating else 'not ready'}", ()
         if endpoint.ready:
             ready.append(label)
-    return text + (f"; ready: {_list(ready)}" if ready else ""), ()
+    return text + (f"; ready: {listed(ready)}" if ready else ""), ()
 
 
 def _labelled(index: Index, view: View, asked: Asked) -> Iterator[tuple[str, Endpoint]]:
@@ -263,7 +264,7 @@ def _no_ready(index: Index, asked: Asked) -> str:
         # Pods without address, and such as have ended, are no endpoints.
         matches = "its selector matches no running Pod"
         text += f"; {matches if service.selects else 'it has no selector'}"
-    return text + (f": {_list(list(waiting.values()))}" if waiting else "")
+    return text + (f": {listed(list(waiting.values()))}" if waiting else "")
 
 
 def _no_form_below(index: Index, view: View, asked: Asked) -> _Explained:
@@ -289,7 +290,7 @@ def _no_port(index: Index, view: View, asked: Asked) -> _Explained:
     port = asked.endpoint or f"_{asked.port}._{asked.protocol}"
     text = f"{asked.title} {_full(asked)} has no port {port}"
     if named:
-        return text + f"; it has {_list(named)}", ()
+        return text + f"; it has {listed(named)}", ()
     return text + "; none of its ports has a name", ()
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.records import reachable
-from kdns.records.explain import no_such_type
+from kdns.records.explain import listed, no_such_type
 from kdns.records.holders import outside
 from kdns.records.index import Index
 from kdns.records.locations import address_record
@@ -183,7 +183,11 @@ class External:
         protocols = {f"_{place.port.protocol}" for place in places if place.port}
         if len(below) == 1 and below[0] in protocols:
             return Found(keys=keys, why="only names below this one have records")
-        return Found(exists=False, keys=keys, why=f"Service {name} has no such port or endpoint")
+        why = f"Service {name} has no such port or endpoint"
+        ports = dict.fromkeys(place.port for place in places if place.port and place.port.name)
+        if ports:
+            why += f"; it has {listed([f'_{port.name}._{port.protocol}' for port in ports])}"
+        return Found(exists=False, keys=keys, why=why)
 
     # ---- records
 

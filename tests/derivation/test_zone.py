@@ -43,12 +43,23 @@ ports: [{name: http, port: 8080, protocol: TCP}]
 endpoints:
 - {addresses: [10.244.0.5], targetRef: {kind: Pod, name: web-0}}
 - {addresses: [127.0.0.1], conditions: {ready: false}, targetRef: {kind: Pod, name: web-1}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: open, namespace: shop}
+spec:
+  type: LoadBalancer
+  clusterIP: 10.96.1.9
+  externalIPs: [192.0.2.7]
+  ports: [{name: http, port: 80, nodePort: 30080}]
+status: {loadBalancer: {ingress: [{hostname: lb.test}]}}
 """
 COREFILE: Final = """\
 .:{port} {{
     bind 127.0.0.1
     cache 30
     rewrite name old.test web.shop.svc.cluster.local
+    k8s_external outside.test
     kubernetes cluster.local in-addr.arpa {{
         manifests {folder}/manifests
         namespaces shop
@@ -70,7 +81,7 @@ TELLS: Final = {
     "web.shop.svc.cluster.local": [
         "question: web.shop.svc.cluster.local. A",
         "server block: . of dns://127.0.0.1:PORT (Corefile:1)",
-        "directives: bind rewrite cache kubernetes forward",
+        "directives: bind rewrite cache k8s_external kubernetes forward",
         "cache: nothing is kept; the next directive is asked",
         (
             "kubernetes: looks up web.shop.svc.cluster.local. in zone cluster.local.; "
@@ -117,6 +128,18 @@ TELLS: Final = {
             "127.0.0.1 not ready (Pod web-1)"
         ),
         "record: 5.0.244.10.in-addr.arpa. 5 IN PTR 10-244-0-5.web.shop.svc.cluster.local.",
+    ],
+    "open.shop.outside.test": [
+        "k8s_external: looks up open.shop.outside.test. in zone outside.test.; found",
+        (
+            "object: Service shop/open: ClusterIP 10.96.1.9; ports http:80:30080/tcp; "
+            "outside 192.0.2.7 lb.test"
+        ),
+        "record: open.shop.outside.test. 5 IN A 192.0.2.7",
+    ],
+    "opn.shop.outside.test": [
+        "k8s_external: looks up opn.shop.outside.test. in zone outside.test.; no such name",
+        "reason: no Service opn in namespace shop; did you mean open?",
     ],
     "www.test._AXFR": ["question: www.test. AXFR"],
     "mx.explain.kdns": ["it is about questions itself"],

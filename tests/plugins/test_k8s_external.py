@@ -197,7 +197,7 @@ OWN = {
     "nodes": ("web.shop.example.org. A", "NOERROR; web.shop.example.org. 5 A 198.51.100.1; web.shop.example.org. 5 A 198.51.100.2", "node ports 30080 (http)"),
     "nodes, IPv6": ("web.shop.example.org. AAAA", "NOERROR; web.shop.example.org. 5 AAAA 2001:db8::1", "node ports 30080 (http)"),
     "node port": ("_http._tcp.web.shop.example.org. SRV", "NOERROR; _http._tcp.web.shop.example.org. 5 SRV 0 33 30080 web.shop.example.org.; + web.shop.example.org. 5 A 198.51.100.1; + web.shop.example.org. 5 AAAA 2001:db8::1; + web.shop.example.org. 5 A 198.51.100.2", ""),
-    "port without node port": ("_inside._tcp.web.shop.example.org. SRV", f"NXDOMAIN; {SOA}", "Service shop/web has no such port or endpoint"),
+    "port without node port": ("_inside._tcp.web.shop.example.org. SRV", f"NXDOMAIN; {SOA}", "Service shop/web has no such port or endpoint; it has _http._tcp"),
     "load balancer first": ("lb.shop.example.org. A", "NOERROR; lb.shop.example.org. 5 A 192.0.2.2", ""),
     "its port": ("_http._tcp.lb.shop.example.org. SRV", "NOERROR; _http._tcp.lb.shop.example.org. 5 SRV 0 100 80 lb.shop.example.org.; + lb.shop.example.org. 5 A 192.0.2.2", ""),
     "nothing": ("inside.shop.example.org. A", f"NXDOMAIN; {SOA}", "Service shop/inside has no external address and no node port"),
