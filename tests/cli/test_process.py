@@ -26,7 +26,7 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
         check=False,
         cwd=ROOT,
         env={**os.environ, "PYTHONUNBUFFERED": "", **environment},
-        timeout=15,
+        timeout=60,
     )
 
 

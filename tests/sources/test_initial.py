@@ -130,6 +130,7 @@ async def test_a_server_that_refuses_is_asked_once(api: FakeApi, code: int) -> N
         assert verbs(api).count("stream") == 1
         assert not run.services.restarts, "it was never lost"
         # What comes back after an outage may be a newer server.
+        await until(run.calm)
         await api.stop()
         await until(lambda: "refused" in run.services.problem)
         api.always.clear()
