@@ -80,7 +80,9 @@ _ADVICE: Final = [
         ["kubectl get service -n {ns} {name} -o jsonpath='{{.spec.ports}}'"],
     ),
     (
-        re.compile(r"is outside the cluster, and nothing here answers for it"),
+        re.compile(
+            r"is outside the cluster, and nothing here answers for it|externalName leads to \S+ [A-Z]+$"
+        ),
         [
             "an externalName is a full name, such as SERVICE.NAMESPACE.svc and the cluster's zone",
             "for names outside the Corefile needs a directive that has them, such as forward",

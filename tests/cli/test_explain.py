@@ -129,6 +129,8 @@ REASONS = {
     "not synced yet: services: forbidden: cannot list": "kubectl auth can-i list services -A --as system:serviceaccount:NAMESPACE:NAME",
     "nothing here answers for www.example.org., nor is it in the cluster with a., b. appended": "names of the cluster end in its zone; -n NAMESPACE completes a short one as in a Pod there",
     "duo. is outside the cluster, and nothing here answers for it": "an externalName is a full name, such as SERVICE.NAMESPACE.svc and the cluster's zone",
+    "externalName leads to duo.: NXDOMAIN": "an externalName is a full name, such as SERVICE.NAMESPACE.svc and the cluster's zone",
+    "externalName leads to a.b.svc.d.: no Service a in namespace b": "kubectl get services -n b",
     "no directive of this server block answers for the name": "names of the cluster end in its zone; -n NAMESPACE completes a short one as in a Pod there",
     "API server https://10.0.0.1 not reachable since 2026-01-01T00:00:00Z": "kubectl get --raw /readyz",
 }
