@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -275,11 +277,18 @@ def _failure(error: BaseException, patience: float) -> TransportError:
         return TransportError("connection broken in the middle of an answer")
     if isinstance(error, aiohttp.ClientConnectorError):
         refused = isinstance(error.os_error, ConnectionRefusedError)
-        reason = "connection refused" if refused else str(error.os_error)
+        reason = "connection refused" if refused else system_words(error.os_error)
         return TransportError(
             f"cannot connect to {error.host}:{error.port}: {reason}", refused=refused
         )
     return TransportError(f"connection broken: {str(error) or type(error).__name__}")
+
+
+def system_words(error: OSError) -> str:
+    """Why a connection failed, without numbers; asyncio tells no more than the address."""
+    if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:  # getaddrinfo's
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def _modified(files: Sequence[Path]) -> tuple[float, ...]:

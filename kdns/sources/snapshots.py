@@ -254,7 +254,7 @@ class Snapshots:
         except (OSError, SnapshotError) as error:
             self.changed = True
             self._status.save_failures += 1
-            self._say(str(error))
+            self._say(getattr(error, "strerror", None) or str(error))
         else:
             self._status.saved_at = now
             self._say("")

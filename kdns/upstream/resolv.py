@@ -51,7 +51,8 @@ def _system(host: str) -> list[str]:
     try:
         entries = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
-        raise ResolvError(f"host {host!r} cannot be resolved: {error}") from error
+        problem = getattr(error, "strerror", None) or str(error)
+        raise ResolvError(f"host {host!r} cannot be resolved: {problem}") from error
     return [str(entry[4][0]) for entry in entries]
 
 
