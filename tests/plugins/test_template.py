@@ -298,6 +298,12 @@ def test_askers_may_differ() -> None:
     assert Chain(text.format("{{ .Message.Id }}")).ask("a. TXT").keep_until == 0.0
 
 
+def test_the_question_keeps_its_letter_case() -> None:
+    """The name is lower case, as with the peer: who wants the asker's takes that of the question."""
+    text = '. {\ntemplate IN TXT {\nanswer "{{ .Question.Name }} 1 TXT {{ .Name }}"\n}\n}\n'
+    assert told(Chain(text).ask("A.Test. TXT")) == "NOERROR; A.Test. 1 TXT a.test."
+
+
 def test_an_alias_that_leads_to_itself_ends() -> None:
     server = Chain('. {\ntemplate IN A {\nanswer "{{ .Name }} 1 CNAME {{ .Name }}"\n}\n}\n')
     assert told(server.ask("a. A")).count("CNAME") == 11

@@ -18,7 +18,7 @@ from kdns.plugins.template.values import Fields
 from kdns.plugins.zones import longest_match, served_zones
 from kdns.wire.constants import Class, ErrorCode, Flag, Rcode, Type, class_name, type_name
 from kdns.wire.message import FOREVER, Answer, Query, Record
-from kdns.wire.names import Name, to_text
+from kdns.wire.names import Name, to_text, wire_to_text
 from kdns.wire.reasons import because
 
 NAME: Final = "template"
@@ -154,10 +154,11 @@ class Stage:
     def _data(self, query: Query, zone: Name, pattern: Pattern, groups: list[str]) -> Fields:
         qclass = query.qclass if query.qclass != Class.ANY else self.settings.qclass
         qtype = query.qtype if query.qtype != Type.ANY else self.settings.qtype
-        question = Fields(Name=to_text(query.name), Qtype=query.qtype, Qclass=query.qclass)
+        asked = wire_to_text(query.qname)  # in its letter case
+        question = Fields(Name=asked, Qtype=query.qtype, Qclass=query.qclass)
         return Fields(
             Zone=to_text(zone),
-            Name=question["Name"],
+            Name=to_text(query.name),
             Regex=pattern.text,
             Match=groups,
             Group=pattern.named(groups),
