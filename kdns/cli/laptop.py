@@ -156,7 +156,9 @@ def _add_answers(group: argparse._ArgumentGroup) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.action == "doctor":
         if options.install or options.uninstall or options.print:
-            raise ConfigError("doctor changes nothing: say --install, --uninstall, --print without")
+            raise ConfigError(
+                "doctor changes nothing; leave out --install, --uninstall and --print"
+            )
         return laptop_system.doctor(installed() or _looked_for(options))
     if options.uninstall:
         return laptop_system.uninstall(only_print=options.print)

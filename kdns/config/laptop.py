@@ -77,6 +77,7 @@ def served_zones(flags: LaptopFlags) -> tuple[str, ...]:
 
 
 def _check_zones(flags: LaptopFlags) -> None:
+    expand_zone(flags.domain, Location("--cluster-domain"))
     seen: set[str] = set()
     for cluster in flags.clusters:
         zone = cluster.zone.lower().rstrip(".")

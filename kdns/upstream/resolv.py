@@ -38,6 +38,9 @@ def nameservers(path: str) -> list[str]:
 
 def addresses(host: str, resolvers: tuple[Address, ...] = ()) -> list[str]:
     """The addresses of a host, by the system or by these resolvers. Raises ``ResolvError``."""
+    # The system takes 10.0.0 for 10.0.0.0 and 1.2.3 for 1.2.0.3; no host's name ends in a number.
+    if host.rstrip(".").rpartition(".")[2].isdecimal():
+        raise ResolvError(f"{host!r} is neither an IP address nor the name of a host")
     if resolvers:
         return asyncio.run(_ask(host, resolvers))
     try:

@@ -93,9 +93,16 @@ def test_refused(kubeconfig: Path, words: tuple[str, ...], message: str) -> None
     assert str(error.value).endswith(message)
 
 
+def test_a_cluster_domain_that_is_no_zone(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "laptop --print-corefile --manifests x --cluster-domain a..b"
+    assert main.main(words.split()) == 1
+    expected = "kdns: --cluster-domain: not a zone: 'a..b' has an empty label\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_doctor_installs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["laptop", "doctor", "--install"]) == 1
-    assert "kdns: doctor changes nothing: say --install" in capsys.readouterr().err
+    assert "kdns: doctor changes nothing; leave out --install" in capsys.readouterr().err
 
 
 def test_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

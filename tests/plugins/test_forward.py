@@ -225,6 +225,13 @@ class TestTargets:
         with pytest.raises(ConfigError, match=r"Corefile:2: forward: '/nowhere/resolv.conf' is no"):
             read_targets(found)
 
+    @pytest.mark.parametrize("host", ["1.2.3", "10.0.0.0.1", "127.1:53", "7"])
+    def test_an_address_that_is_none(self, host: str) -> None:
+        found = settings(f"forward . {host}")
+        assert isinstance(found, Settings)
+        with pytest.raises(ConfigError, match=r"is neither an IP address nor the name of a host"):
+            read_targets(found)
+
     def test_a_host_by_resolver(self) -> None:
         with NameServer("dns.test. 5 IN A 192.0.2.7", "dns.test. 5 IN AAAA 2001:db8::7") as server:
             found = settings(
