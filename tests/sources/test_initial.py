@@ -109,7 +109,7 @@ async def test_a_new_list_replaces_the_old_one_at_once(api: FakeApi) -> None:
         await api.stop()
         api.delete(SERVICES, "a")
         api.put(SERVICES, "d")
-        await until(lambda: "refused" in run.services.problem)
+        await run.away()
         await api.start()
         await until(lambda: run.serves("b", "c", "d"))
         await until(run.calm)
@@ -132,7 +132,7 @@ async def test_a_server_that_refuses_is_asked_once(api: FakeApi, code: int) -> N
         # What comes back after an outage may be a newer server.
         await until(run.calm)
         await api.stop()
-        await until(lambda: "refused" in run.services.problem)
+        await run.away()
         api.always.clear()
         await api.start()
         await until(run.calm)

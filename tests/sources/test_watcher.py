@@ -34,7 +34,7 @@ from tests.waiting import until
 LIMITS = Limits(page=2, quiet=0.1, version_check=0.2)
 """Quick to look after a quiet watch, and so patient that whoever answers does so in time."""
 
-HASTY = replace(LIMITS, answer=0.4, list_answer=0.4)
+HASTY = replace(LIMITS, answer=1, list_answer=1)
 """For an API server that does not answer."""
 
 
@@ -90,6 +90,17 @@ class Running:
 
     def serves(self, *names: str) -> bool:
         return self.known.names[Kind.SERVICE] == set(names)
+
+    async def away(self) -> None:
+        """The API is stopped, and every watch has tried in vain to come back.
+
+        One that was just being looked after is told of the end by that, and may come back to its history.
+        """
+        await until(
+            lambda: all("refused" in each.problem for each in self.status.resources.values())
+        )
+        tried = len(self.known.pauses)
+        await until(lambda: len(self.known.pauses) > tried + 4 * len(self.status.resources))
 
     def calm(self) -> bool:
         """Everything synced, connected and without a problem."""
@@ -191,7 +202,8 @@ async def test_what_changed_during_an_outage_is_replaced_at_once(
     await run.api.stop()
     run.api.delete(SERVICES, "a")
     run.api.put(SERVICES, "d")
-    await until(lambda: "connection refused" in run.services.problem)
+    await run.away()
+    assert "connection refused" in run.services.problem
     assert run.serves("a", "b", "c"), "what was known is served on"
     assert run.services.synced
     assert run.services.lost_at
@@ -221,7 +233,7 @@ async def test_an_older_state_put_back_is_noticed_though_versions_moved_on(run: 
     run.api.state = before
     for number in range(5):
         run.api.put(SERVICES, f"new{number}")
-    await until(lambda: "refused" in run.services.problem)
+    await run.away()
     await run.api.start()
     await until(lambda: run.serves("a", "b", "c", *(f"new{number}" for number in range(5))))
 
@@ -380,9 +392,9 @@ async def test_an_api_that_hangs_is_noticed_and_found_again(api: FakeApi) -> Non
             api.always["watch", path] = api.always["list", path] = Stall()
         api.always["list", "/livez"] = Stall()
         api.state.objects[SERVICES].pop(("shop", "a"))  # its DELETED is never heard
-        # First the sign of life is missed (0.2 s), then an attempt to connect (0.4 s).
+        # First the sign of life is missed (0.2 s), then an attempt to connect (1 s).
         resources = run.status.resources.values()
-        await until(lambda: all(each.problem == "no answer within 0.4 s" for each in resources))
+        await until(lambda: all(each.problem == "no answer within 1 s" for each in resources))
         assert run.serves("a", "b", "c")
         api.always.clear()
         await until(lambda: run.serves("b", "c"))
