@@ -15,14 +15,14 @@ from kdns.cli import early
 
 def main() -> int:
     """The exit status; see ``kdns.cli.main``."""
-    interrupted = getsignal(SIGINT)
-    if interrupted is default_int_handler:  # Ctrl-C while modules are imported ends it at once
+    if (
+        getsignal(SIGINT) is default_int_handler
+    ):  # Ctrl-C while modules are imported ends it at once
         signal(SIGINT, SIG_DFL)
     _open_streams()
     early.listen(sys.argv)
     from kdns.cli.main import main as run  # noqa: PLC0415 - it takes what ``early`` must not wait for
 
-    signal(SIGINT, interrupted)
     return run()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -83,9 +84,14 @@ def _like_coredns(args: list[str]) -> bool:
 
 _OWN_FLAGS: Final = {"-h", "--help", "--version"}
 
+_SERVERS: Final = {"serve", "laptop"}
+"""Ctrl-C ends these at once until they handle it: they import more, and an import may lose the exception."""
+
 
 def _run_command(args: list[str]) -> int:
     options = parse(args)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL and options.command not in _SERVERS:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     status: int = options.run(options)
     return status
 

@@ -61,18 +61,28 @@ async def test_a_server_runs_without_output(tmp_path: Path) -> None:
         await server.wait()
 
 
-def test_ctrl_c_while_modules_are_imported() -> None:
+@pytest.mark.parametrize(
+    ("words", "where", "status"),
+    [
+        ("check x", "kdns.cli.early.listen", -signal.SIGINT),
+        ("check x", "kdns.cli.check.run", 130),
+        ("serve", "kdns.cli.serve.run", -signal.SIGINT),
+        ("laptop", "kdns.cli.laptop.run", -signal.SIGINT),
+        ("-conf x", "kdns.cli.coredns.run", -signal.SIGINT),
+    ],
+)
+def test_ctrl_c_before_there_is_anything_to_end(words: str, where: str, status: int) -> None:
     script = """if True:
         import os, signal, sys
+        from unittest import mock
         from kdns import __main__
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
-        __main__.early.listen = lambda _: os.kill(os.getpid(), signal.SIGINT)
-        __main__.main()
+        with mock.patch(sys.argv.pop(), lambda _: os.kill(os.getpid(), signal.SIGINT)):
+            sys.exit(__main__.main())
     """
-    ran = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (ran.returncode, ran.stderr) == (-signal.SIGINT, "")
+    command = [sys.executable, "-c", script, *words.split(), where]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stderr) == (status, "")
 
 
 def test_what_the_system_refuses(
