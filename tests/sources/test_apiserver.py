@@ -19,6 +19,7 @@ import yaml
 
 from kdns.config.access import ApiAccess
 from kdns.records.objects import Change
+from kdns.server.tasks import cancel
 from kdns.sources.apiserver import ApiServer
 from kdns.sources.backoff import Policy
 from kdns.sources.transport import AccessError
@@ -351,8 +352,10 @@ async def test_a_kubeconfig_that_is_edited_is_read_again(api: FakeApi, tmp_path:
 
 async def test_proxy_url_is_honoured(api: FakeApi, tmp_path: Path) -> None:
     asked: list[bytes] = []
+    relays: list[asyncio.Task[None] | None] = []
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        relays.append(asyncio.current_task())
         head = await reader.readuntil(b"\r\n\r\n")
         asked.append(head.split(b"\r\n")[0])
         upstream, out = await asyncio.open_connection("127.0.0.1", api.port)
@@ -374,6 +377,7 @@ async def test_proxy_url_is_honoured(api: FakeApi, tmp_path: Path) -> None:
             await until(lambda: any(r.synced for r in status.resources.values()))
     finally:
         proxy.close()
+        await cancel(filter(None, relays))
     assert asked[0].startswith(b"GET http://cluster.test/")
 
 
