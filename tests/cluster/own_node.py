@@ -70,7 +70,7 @@ class Said(msgspec.Struct, frozen=True):
     replies: dict[str, str]
     pages: dict[str, str]
     seconds: float
-    """That asking took."""
+    """From the first question to the last."""
 
 
 def possible() -> bool:
@@ -126,11 +126,11 @@ def main() -> None:
                 "SSL_CERT_FILE": node.authority,
             },
         )
+        began = time.monotonic()
         try:
             _wait_synced(node, server)
         except TimeoutError as error:
             sys.exit(f"{error}\n{(folder / 'log').read_text()}")
-        began = time.monotonic()
         replies = {question: _ask(node, question) for question in node.questions}
         said = Said(replies, _read(node.pages), time.monotonic() - began)
         sys.stdout.buffer.write(msgspec.json.encode(said))
