@@ -23,7 +23,7 @@ from kdns.config.access import ApiAccess
 from kdns.records.objects import Change
 from kdns.records.schema import status_message
 from kdns.sources import kubeconfig
-from kdns.sources.connection import Connection, ObserveRequest
+from kdns.sources.connection import Connection, Connector, ObserveRequest
 from kdns.sources.liveness import Liveness
 from kdns.sources.resources import watched
 from kdns.sources.transport import AccessError, TransportError
@@ -248,9 +248,13 @@ async def _client(access: ApiAccess) -> RESTClientObject:
     _leave_out_unused()
     from kubernetes.aio.client.rest import RESTClientObject  # noqa: PLC0415
 
+    class RestClient(RESTClientObject):
+        def _create_connector(self) -> Connector:
+            return Connector(limit=self.maxsize, ssl=self.ssl_context)
+
     configuration = await _configuration(access)
     try:
-        return RESTClientObject(configuration)
+        return RestClient(configuration)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         files = [configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file]
         named = ", ".join(file for file in files if file)

@@ -12,12 +12,14 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from aiohttp.tracing import Trace
 
 from kdns.sources.backoff import CREDENTIALS, Backoff
 from kdns.sources.body import Receive, Tap
@@ -216,6 +218,28 @@ class Connection:
             await session.retire()
 
 
+_transports: Final[ContextVar[list[asyncio.Transport]]] = ContextVar("transports")
+"""What the request of this task is sent over."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """Tells what a request is sent over, so that one which is given up leaves nothing behind.
+
+    TLS ends with an exchange of its own, for which asyncio gives the other side 30 seconds.
+    """
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature is aiohttp's
+    ) -> aiohttp.connector.Connection:
+        connection = await super().connect(req, traces, timeout)
+        if connection.transport is not None:
+            _transports.get().append(connection.transport)
+        return connection
+
+
 class AiohttpReply:
     """A ``Reply`` from aiohttp."""
 
@@ -253,17 +277,21 @@ async def _send(
         headers[credential["key"]] = str(credential["value"] or "").strip()
     # ``patience`` covers connecting and the answer's head; the body may take as long as a watch.
     unbounded = aiohttp.ClientTimeout(total=None, sock_connect=min(patience, 3.0))
-    async with asyncio.timeout(patience):
-        answer = await client.request("GET", url, headers, _request_timeout=unbounded)
+    transports: list[asyncio.Transport] = []
+    _transports.set(transports)
+    try:
+        async with asyncio.timeout(patience):
+            answer = await client.request("GET", url, headers, _request_timeout=unbounded)
+    except BaseException:
+        for transport in transports:
+            transport.abort()
+        raise
     response: aiohttp.ClientResponse = answer.response
     return response
 
 
 def _abandon(response: aiohttp.ClientResponse) -> None:
-    """Close the connection unless it can be used again, without waiting for a peer that may hang.
-
-    TLS ends with an exchange of its own, for which asyncio gives the other side 30 seconds.
-    """
+    """Close the connection unless it can be used again, without waiting for a peer that may hang."""
     connection = response.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()

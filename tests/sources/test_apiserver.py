@@ -6,12 +6,14 @@ import asyncio
 import base64
 import json
 import os
+import socket
 import ssl
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ import yaml
 from kdns.config.access import ApiAccess
 from kdns.records.objects import Change
 from kdns.server.tasks import cancel
-from kdns.sources.apiserver import ApiServer
+from kdns.sources.apiserver import ApiServer, fetch
 from kdns.sources.backoff import Policy
 from kdns.sources.transport import AccessError
 from kdns.sources.watch import Limits
@@ -339,6 +341,29 @@ async def test_certificates_that_are_replaced_on_disk(authority: Authority, tmp_
         await api.stop()
 
 
+async def test_a_request_that_is_given_up_leaves_no_connection(authority: Authority) -> None:
+    """Not even for TLS's farewell, to which an API server that hangs has no reply."""
+    tls, asked = server_tls(authority), threading.Event()
+
+    def hang(listener: socket.socket) -> None:
+        with tls.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.recv(1)
+            asked.set()
+            with socket.socket(fileno=os.dup(connection.fileno())) as beneath:
+                while beneath.recv(4096):
+                    pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        access = ApiAccess(endpoint=url, tls=(str(authority.certificate),))
+        hanging = asyncio.create_task(asyncio.to_thread(hang, listener))
+        asking = asyncio.create_task(fetch(access, "/version", {}, 30))
+        await until(asked.is_set)
+        await cancel([asking])
+        with suppress(ConnectionResetError):
+            await asyncio.wait_for(hanging, 20)
+
+
 async def test_a_kubeconfig_that_is_edited_is_read_again(api: FakeApi, tmp_path: Path) -> None:
     """As when a local cluster is made anew on another port."""
     path = kubeconfig(tmp_path / "c", "http://127.0.0.1:1")
@@ -522,7 +547,7 @@ def test_what_is_not_used_of_the_package_is_not_imported() -> None:
     script = """if True:
         import asyncio, sys
         from kdns.config.access import ApiAccess
-        from kdns.sources.apiserver import ApiServer
+        from kdns.sources.apiserver import ApiServer, fetch
         from kdns.status import SourceStatus
 
         async def main():
