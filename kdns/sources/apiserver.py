@@ -23,7 +23,8 @@ from kdns.config.access import ApiAccess
 from kdns.records.objects import Change
 from kdns.records.schema import status_message
 from kdns.sources import kubeconfig
-from kdns.sources.connection import Connection, Connector, ObserveRequest
+from kdns.sources.connection import Connection, ObserveRequest
+from kdns.sources.exchange import Connector
 from kdns.sources.liveness import Liveness
 from kdns.sources.resources import watched
 from kdns.sources.transport import AccessError, TransportError

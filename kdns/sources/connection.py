@@ -1,49 +1,23 @@
-"""HTTP to one API server with aiohttp, on sessions that are replaced when their credentials fail.
-
-Knows how to use a ``Client`` of the ``kubernetes`` package, not how to make one.
-"""
+"""The way to one API server, on sessions that are replaced when their credentials fail."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import Any, Final, Protocol, TypeAlias
-from urllib.parse import quote, urlencode
+from typing import TypeAlias
 
 import aiohttp
-from aiohttp.tracing import Trace
 
 from kdns.sources.backoff import CREDENTIALS, Backoff
-from kdns.sources.body import Receive, Tap
+from kdns.sources.exchange import FAILURES, AiohttpReply, Client, abandon, failure, send
 from kdns.sources.transport import AccessError, TransportError
 
 log = logging.getLogger("kdns.sources.apiserver")
-
-_HEADERS: Final = {"Accept": "application/json", "User-Agent": "kdns"}
-
-_FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
-"""ValueError: what aiohttp says of proxies and header values that it cannot use."""
-
-
-class Client(Protocol):
-    """The part of ``kubernetes.aio.client.rest.RESTClientObject`` that is used."""
-
-    configuration: Any
-
-    async def request(
-        self, method: str, url: str, headers: Any, *, _request_timeout: Any
-    ) -> Any: ...
-
-    async def close(self) -> None: ...
-
 
 ObserveRequest: TypeAlias = Callable[[str, str, float], None]
 """Told of each request: status code or ``<error>``, host and port, seconds until the headers came."""
@@ -163,16 +137,16 @@ class Connection:
         async with session.use() as client:
             started = perf_counter()
             try:
-                response = await _send(client, path, parameters, patience)
-            except _FAILURES as error:
+                response = await send(client, path, parameters, patience)
+            except FAILURES as error:
                 self._report("<error>", started)
                 await self._suspect(session, error)
-                raise _failure(error, patience) from error
+                raise failure(error, patience) from error
             self._report(str(response.status), started)
             try:
                 yield AiohttpReply(response)
             finally:
-                _abandon(response)
+                abandon(response)
 
     def _report(self, code: str, started: float) -> None:
         if self._observe is not None:
@@ -216,107 +190,6 @@ class Connection:
         if session is not None and session is self._session:
             self._session = None
             await session.retire()
-
-
-_transports: Final[ContextVar[list[asyncio.Transport]]] = ContextVar("transports")
-"""What the request of this task is sent over."""
-
-
-class Connector(aiohttp.TCPConnector):
-    """Tells what a request is sent over, so that one which is given up leaves nothing behind.
-
-    TLS ends with an exchange of its own, for which asyncio gives the other side 30 seconds.
-    """
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature is aiohttp's
-    ) -> aiohttp.connector.Connection:
-        connection = await super().connect(req, traces, timeout)
-        if connection.transport is not None:
-            _transports.get().append(connection.transport)
-        return connection
-
-
-class AiohttpReply:
-    """A ``Reply`` from aiohttp."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.status = response.status
-        self.headers = response.headers
-
-    async def read(self) -> bytes:
-        try:
-            return await self._response.content.readany()
-        except _FAILURES as error:
-            raise _failure(error, 0) from error
-
-    async def follow(self, receive: Receive) -> None:
-        connection, content = self._response.connection, self._response.content
-        try:
-            if connection is None or connection.transport is None:  # it is all there
-                receive(content.read_nowait())
-            else:
-                await Tap(connection.transport, content, receive).ended
-        except (aiohttp.ClientError, OSError) as error:
-            raise _failure(error, 0) from error
-
-
-async def _send(
-    client: Client, path: str, parameters: Mapping[str, str], patience: float
-) -> aiohttp.ClientResponse:
-    url = f"{client.configuration.host}{path}"
-    if parameters:
-        url += f"?{urlencode(parameters, quote_via=quote)}"
-    headers = dict(_HEADERS)
-    for credential in (await client.configuration.auth_settings()).values():
-        # Token files often end with a newline, which no header may contain.
-        headers[credential["key"]] = str(credential["value"] or "").strip()
-    # ``patience`` covers connecting and the answer's head; the body may take as long as a watch.
-    unbounded = aiohttp.ClientTimeout(total=None, sock_connect=min(patience, 3.0))
-    transports: list[asyncio.Transport] = []
-    _transports.set(transports)
-    try:
-        async with asyncio.timeout(patience):
-            answer = await client.request("GET", url, headers, _request_timeout=unbounded)
-    except BaseException:
-        for transport in transports:
-            transport.abort()
-        raise
-    response: aiohttp.ClientResponse = answer.response
-    return response
-
-
-def _abandon(response: aiohttp.ClientResponse) -> None:
-    """Close the connection unless it can be used again, without waiting for a peer that may hang."""
-    connection = response.connection
-    if connection is not None and connection.transport is not None:
-        connection.transport.abort()
-    response.close()
-
-
-def _failure(error: BaseException, patience: float) -> TransportError:
-    if isinstance(error, TimeoutError):
-        return TransportError(f"no answer within {patience:g} s")
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return TransportError("connection broken in the middle of an answer")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        refused = isinstance(error.os_error, ConnectionRefusedError)
-        reason = "connection refused" if refused else system_words(error.os_error)
-        return TransportError(
-            f"cannot connect to {error.host}:{error.port}: {reason}", refused=refused
-        )
-    return TransportError(f"connection broken: {str(error) or type(error).__name__}")
-
-
-def system_words(error: OSError) -> str:
-    """Why a connection failed, without numbers; asyncio tells no more than the address."""
-    if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:  # getaddrinfo's
-        return error.strerror or str(error)
-    return os.strerror(error.errno)
 
 
 def _modified(files: Sequence[Path]) -> tuple[float, ...]:

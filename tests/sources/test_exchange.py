@@ -8,7 +8,7 @@ from socket import gaierror
 
 import pytest
 
-from kdns.sources.connection import system_words
+from kdns.sources.exchange import system_words
 
 CERTIFICATE = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"
 
