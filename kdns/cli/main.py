@@ -10,14 +10,14 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from kdns import __version__
+from kdns.config.spelling import suggestion
 from kdns.config.tree import ConfigError
 
 COMMANDS: Final = {
@@ -112,7 +112,7 @@ def parse(args: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     chosen = next((arg for arg in args if not arg.startswith("-")), None)
     if chosen is not None and chosen not in COMMANDS:
-        parser.error(f"there is no command {chosen!r}{_nearest(chosen, COMMANDS)}")
+        parser.error(f"there is no command {chosen!r}{suggestion(chosen, COMMANDS)}")
     for name, purpose in COMMANDS.items():
         command = commands.add_parser(
             name,
@@ -131,16 +131,11 @@ def parse(args: Sequence[str]) -> argparse.Namespace:
     if more and (not hasattr(options, "words") or any(word.startswith("-") for word in more)):
         wrong = next((word for word in more if word.startswith("-")), more[0])
         known = options.parser._option_string_actions
-        hint = _nearest(wrong.partition("=")[0], known)
+        hint = suggestion(wrong.partition("=")[0], known)
         options.parser.error(f"unrecognized arguments: {' '.join(more)}{hint}")
     if more:
         options.words += more
     return options
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    near = get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _run_as_coredns(args: list[str]) -> int:

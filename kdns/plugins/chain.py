@@ -6,13 +6,13 @@ The order is CoreDNS's compiled one (its plugin.cfg), whatever order a Corefile 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from kdns.config.spelling import suggestion
 from kdns.config.tree import ConfigError, Option, ServerBlock
 from kdns.plugins import ignored, repeats, third_party
 from kdns.plugins.interface import Context, Handler
@@ -201,8 +201,7 @@ def _check_known(directive: Option) -> Plugin | None:
     if name in _GONE:
         instead = f"; use {_GONE[name]}" if _GONE[name] else "; remove it"
         raise ConfigError(f"directive {name} is gone from CoreDNS{instead}", location)
-    near = get_close_matches(name, SUPPORTED, n=1)
-    hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(SUPPORTED))}"
+    hint = suggestion(name, SUPPORTED) or f"; known are {', '.join(sorted(SUPPORTED))}"
     raise ConfigError(f"unknown directive {name!r}{hint}", location)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Final
 
+from kdns.config.spelling import suggestion
 from kdns.plugins.expressions.functions import FUNCTIONS, OPERATORS, PREDICATES
 from kdns.plugins.expressions.lexer import Token, number, tokens, unquoted
 from kdns.plugins.expressions.nodes import (
@@ -205,8 +205,7 @@ class _Parser:
 
     def near(self, token: Token) -> str:
         known = [*self.functions, *PREDICATES, *self.variables]
-        near = get_close_matches(token.text, known, n=1)
-        return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+        return suggestion(token.text, known) or f"; known are {', '.join(sorted(known))}"
 
     def elements(self, token: Token) -> Node:
         nodes: list[Node] = []
