@@ -17,7 +17,7 @@ from kdns.records import reachable
 from kdns.records.explain import listed, no_such_type
 from kdns.records.holders import outside
 from kdns.records.index import Index
-from kdns.records.locations import address_record
+from kdns.records.locations import address_record, types_at
 from kdns.records.lookup import APEX_TYPES, is_exposed
 from kdns.records.objects import Kind, Service
 from kdns.records.outcome import Asked, View
@@ -200,8 +200,11 @@ class External:
             follow = qtype not in {Type.CNAME, Type.ANY}
             return Found(answer=(record,), keys=keys, target=target if follow else b"")
         records = [record for host in hosts for record in self._address(qname, host, qtype)]
-        why = "" if records else no_such_type(_types(places))
-        return Found(answer=tuple(records), keys=keys, why=why)
+        if records:
+            return Found(answer=tuple(records), keys=keys)
+        reached = [place for place in places if is_address(place.host)]
+        types = types_at((place.host for place in reached), any(place.port for place in reached))
+        return Found(keys=keys, why=no_such_type(types))
 
     def _address(self, owner: bytes, host: str, qtype: int | None) -> Iterator[Record]:
         """An A or AAAA record; nothing for a host name, or where the type is another."""
@@ -244,14 +247,3 @@ class External:
             return to_wire((*labels, service.name, service.namespace), origin)
         except BadNameError:
             return None
-
-
-def _types(places: list[Place]) -> Iterator[Type]:
-    """What there is at a name with these places; not of one that is an alias."""
-    reached = [place for place in places if is_address(place.host)]
-    if any(":" not in place.host for place in reached):
-        yield Type.A
-    if any(":" in place.host for place in reached):
-        yield Type.AAAA
-    if any(place.port for place in reached):
-        yield Type.SRV

@@ -88,6 +88,13 @@ def pack(address: str) -> bytes:
     return rdata.aaaa(address) if ":" in address else bytes(map(int, address.split(".")))
 
 
+def types_at(addresses: Iterable[str], has_ports: bool) -> list[Type]:
+    """Of the records at a name with these addresses."""
+    is_ipv6 = {":" in address for address in addresses}
+    there = ((Type.A, False in is_ipv6), (Type.AAAA, True in is_ipv6), (Type.SRV, has_ports))
+    return [kind for kind, is_there in there if is_there]
+
+
 def address_record(owner: bytes, address: str, ttl: int) -> Record:
     """An A or AAAA record."""
     packed = pack(address)

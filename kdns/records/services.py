@@ -18,6 +18,7 @@ from kdns.records.locations import (
     cluster_locations,
     pack,
     ready_locations,
+    types_at,
 )
 from kdns.records.objects import Endpoint, Kind, Port, Service, Slice
 from kdns.records.outcome import Asked, Outcome, Reason, View
@@ -201,15 +202,9 @@ def located_records(view: View, subject: Subject, found: list[Location]) -> Outc
 
 def _other_types(subject: Subject, found: list[Location]) -> Outcome:
     """NODATA, where there are records of another type."""
-    v4 = v6 = ports = False
-    for location in found:
-        if ":" in location.address:
-            v6 = True
-        else:
-            v4 = True
-        ports = ports or location.port is not None
-    there = ((Type.A, v4), (Type.AAAA, v6), (Type.SRV, ports))
-    has = tuple([kind for kind, is_there in there if is_there and kind != subject.qtype])
+    ports = any(location.port is not None for location in found)
+    types = types_at([location.address for location in found], ports)
+    has = tuple([kind for kind in types if kind != subject.qtype])
     return Outcome(reason=Reason.NO_SUCH_TYPE, has=has)
 
 
