@@ -15,9 +15,8 @@ from kdns.cli import early
 
 def main() -> int:
     """The exit status; see ``kdns.cli.main``."""
-    if (
-        getsignal(SIGINT) is default_int_handler
-    ):  # Ctrl-C while modules are imported ends it at once
+    # Ctrl-C while modules are imported ends it at once.
+    if getsignal(SIGINT) is default_int_handler:
         signal(SIGINT, SIG_DFL)
     _open_streams()
     early.listen(sys.argv)
