@@ -169,7 +169,7 @@ def test_values_are_read_at_the_scrape() -> None:
     metrics.read(families.PLUGIN_ENABLED, enabled.items)
     name = "coredns_plugin_enabled"
     labels = {"server": "dns://:53", "zone": ".", "view": "", "name": "errors"}
-    assert value(metrics, "kdns_packet_cache_entries") == 7
+    assert value(metrics, "kdns_reply_cache_entries") == 7
     assert value(metrics, name, **labels) == 1
     enabled.clear()
     assert value(metrics, name, **labels) is None

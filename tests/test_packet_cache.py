@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from kdns.packet_cache import MAX_CHANCES, NOTED, SPARE, AskedBefore, Entry, PacketCache
+
 from kdns.wire.message import FOREVER, Key
 
 

@@ -16,14 +16,14 @@ import dns.rdatatype
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kdns.packet_cache import PacketCache
+from kdns.responder import MAX_RENEWED, Responder
 from msgspec.structs import replace
 
 from kdns.metrics import Metrics
-from kdns.packet_cache import PacketCache
 from kdns.plugins.blocks import Served
 from kdns.plugins.interface import Handler
 from kdns.records.objects import Change, Namespace, Object, Put, Service
-from kdns.responder import MAX_RENEWED, Responder
 from kdns.wire import names, question
 from kdns.wire.constants import EdnsOption, Flag, Rcode, Type
 from kdns.wire.message import Answer, Edns, Query, Record, Transport

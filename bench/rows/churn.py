@@ -19,7 +19,7 @@ from bench.rounds import Bar, Measured, NotRunError, compared, take_turns
 from bench.rows import Row
 from bench.rows.queries import hot_names
 from bench.servers import Server
-from kdns.packet_cache import Entry, PacketCache
+from kdns.answers.reply_cache import Entry
 from kdns.records.index import Index
 from kdns.records.objects import Endpoint, Kind, Namespace, Port, Put, Replaced, Service, Slice
 

@@ -15,7 +15,7 @@ from bench.rows import Row
 from bench.rows.queries import hot_names, random_names
 from bench.servers import SELF, http_text
 
-_HITS: Final = re.compile(r"^kdns_packet_cache_hits_total\S* ([\d.e+]+)$", re.MULTILINE)
+_HITS: Final = re.compile(r"^kdns_reply_cache_hits_total\S* ([\d.e+]+)$", re.MULTILINE)
 
 HOT_RATE: Final = 2000
 FLOOD_RATE: Final = 8000

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter, time
 from typing import Final
 
+from kdns.answers.reply_cache import Repeats
 from kdns.derivation.messages import Batch, Seen
-from kdns.packet_cache import PacketCache
-from kdns.wire.message import Reply, Respond, Transport
+from kdns.wire.message import PendingReply, Reply, Respond, Transport
 
 MAX_WAITING: Final = 8192
 """Questions kept for the watchers between two deliveries; further ones are counted and not told."""
@@ -30,27 +30,21 @@ class Tap:
         self._missed = self._octets = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def respond(self, respond: Respond, caches: Mapping[Transport, PacketCache]) -> Respond:
-        """``respond`` with what is kept in the caches, which are covered; each question is seen."""
+    def respond(self, respond: Respond, repeats: Mapping[Transport, Repeats]) -> Respond:
+        """``respond``, or the reply from the cache, which is covered; each query is seen."""
 
-        def watched(data: bytes, client: str, port: int, transport: Transport) -> Reply:
+        def observed(data: bytes, client: str, port: int, transport: Transport) -> Reply:
             started, now = perf_counter(), time()
-            cache = caches[transport]
-            entry = cache.find(data[2:])
-            if entry is None:
-                reply = respond(data, client, port, transport)
-            else:
-                cache.misses -= 1  # the listener found nothing, since what is kept is covered
-                entry.hits += 1
-                reply = data[:2] + entry.next_body()
+            body = repeats[transport].find(data[2:], lambda _: (client, port), uncovered=True)
+            reply = respond(data, client, port, transport) if body is None else data[:2] + body
+            seen = Seen(now, client, port, transport, data, b"", 0, body is not None)
             if reply is not None and not isinstance(reply, bytes):
-                return _Later(self, Seen(now, client, port, transport, data, b"", 0, False), reply)
-            seconds = perf_counter() - started
-            kept = entry is not None
-            self.see(Seen(now, client, port, transport, data, _octets(reply), seconds, kept))
+                return _Later(self, seen, reply)
+            seen.reply, seen.seconds = _octets(reply), perf_counter() - started
+            self.see(seen)
             return reply
 
-        return watched
+        return observed
 
     def see(self, seen: Seen) -> None:
         if len(self._seen) >= MAX_WAITING or self._octets > MAX_OCTETS:
@@ -79,21 +73,20 @@ class Tap:
 class _Later:
     """A reply that takes waiting, seen when it is there."""
 
-    def __init__(self, tap: Tap, seen: Seen, reply: Awaitable[bytes | None]) -> None:
-        self._tap, self._seen, self._reply = tap, seen, reply
+    def __init__(self, tap: Tap, seen: Seen, reply: PendingReply) -> None:
+        self._tap, self._seen, self._pending = tap, seen, reply
         self._started = perf_counter()
 
-    def __await__(self) -> Generator[object, None, bytes | None]:
-        reply = yield from self._reply.__await__()
-        self._seen.reply, self._seen.seconds = _octets(reply), perf_counter() - self._started
-        self._tap.see(self._seen)
-        return reply
+    def on_done(self, callback: Callable[[PendingReply, bytes | None], None]) -> None:
+        def done(_: PendingReply, reply: bytes | None) -> None:
+            self._seen.reply, self._seen.seconds = _octets(reply), perf_counter() - self._started
+            self._tap.see(self._seen)
+            callback(self, reply)
+
+        self._pending.on_done(done)
 
     def close(self) -> None:
-        """Nobody is going to wait for it."""
-        close = getattr(self._reply, "close", None)
-        if close is not None:
-            close()
+        self._pending.close()
 
 
 def _octets(reply: bytes | None) -> bytes:

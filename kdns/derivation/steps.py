@@ -9,8 +9,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from kdns.answers.reply_cache import Entry
+from kdns.answers.responder import Responder
 from kdns.derivation.objects import describe, visible
-from kdns.packet_cache import Entry
 from kdns.plugins import kubernetes
 from kdns.plugins.blocks import Served
 from kdns.plugins.chain import Plan
@@ -18,7 +19,6 @@ from kdns.plugins.explain import Settings
 from kdns.plugins.interface import Context
 from kdns.records.index import Index
 from kdns.records.outcome import View
-from kdns.responder import Responder
 from kdns.status import SourceStatus
 from kdns.wire.constants import Class, class_name, rcode_name, type_name
 from kdns.wire.message import FOREVER, Answer, Key, Query, Record
@@ -143,18 +143,19 @@ _KINDS: Final = {
 
 
 def _kept(responder: Responder, query: Query, answer: Answer) -> Iterator[str]:
+    if responder.cache is None:
+        return
     question = (
         query.qname.lower() + query.qtype.to_bytes(2, "big") + query.qclass.to_bytes(2, "big")
     )
-    for transport, cache in responder.caches.items():
-        found = list(cache.of_question(question, answer.keys))
-        if found:
-            yield f"kept now over {transport}: {_uses(found)}"
+    found = list(responder.cache.of_question(question, answer.keys))
+    if found:
+        yield f"cached now: {_uses(found)}"
 
 
 def _uses(found: Iterable[Entry]) -> str:
     hits = [entry.hits for entry in found]
-    return f"{len(hits)} form(s) of the request, {sum(hits)} answered from there"
+    return f"{len(hits)} form(s) of the query, {sum(hits)} answered from the cache"
 
 
 def _source(index: Index, status: SourceStatus, now: float) -> Iterator[str]:

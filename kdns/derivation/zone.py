@@ -12,11 +12,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from kdns.answers.responder import Responder
 from kdns.derivation.objects import pod_at
 from kdns.derivation.steps import Block, derive
 from kdns.plugins.explain import Settings
 from kdns.plugins.interface import Condition
-from kdns.responder import Responder
 from kdns.wire import rdata
 from kdns.wire.constants import ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, Edns, Query, Record

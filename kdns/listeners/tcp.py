@@ -11,9 +11,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from kdns.answers.reply_cache import Repeats
 from kdns.listeners.binding import bound
 from kdns.listeners.tcp_connection import TcpConnection
-from kdns.packet_cache import PacketCache
 from kdns.wire.message import Respond, Transport
 
 logger: Final = logging.getLogger("kdns.listeners.tcp")
@@ -41,12 +41,12 @@ class TcpListener:
 
     def __init__(
         self,
-        cache: PacketCache,
+        repeats: Repeats,
         respond: Respond,
         transport_name: Transport = "tcp",
         limits: Limits | None = None,
     ) -> None:
-        self.cache, self.respond, self.transport_name = cache, respond, transport_name
+        self.repeats, self.respond, self.transport_name = repeats, respond, transport_name
         self.limits = limits or Limits()
         self.connections: OrderedDict[TcpConnection, None] = OrderedDict()
         self.accepted = 0

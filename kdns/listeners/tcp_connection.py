@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import Final, Protocol, cast
 
-from kdns.packet_cache import SAMPLED, Entry, PacketCache
-from kdns.wire.message import Respond, Transfer, Transport
+from kdns.answers.reply_cache import SAMPLED, Address, Repeats
+from kdns.metrics.meters import QueryClass
+from kdns.wire.message import PendingReply, Respond, Transfer, Transport
 
 logger: Final = logging.getLogger("kdns.listeners.tcp")
 
@@ -34,7 +35,7 @@ MAX_UNSENT: Final = 64 * 1024
 class Owner(Protocol):
     """Who keeps the connections, and is told of what happens to them."""
 
-    cache: PacketCache
+    repeats: Repeats
     respond: Respond
     transport_name: Transport
 
@@ -52,7 +53,7 @@ class TcpConnection(asyncio.Protocol):
 
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
-        self.waiting: set[asyncio.Future[bytes | None]] = set()
+        self.waiting: set[PendingReply] = set()
         self.active_at = 0.0
         self.client, self.port = "", 0
         self.unread = False
@@ -60,11 +61,11 @@ class TcpConnection(asyncio.Protocol):
         self.ended = False
         """Whether no more questions are taken: the asker said so, or we are stopping."""
         self.transport: asyncio.Transport
-        self._entries = owner.cache.entries
+        self._repeated = owner.repeats.entries.get
         self._rest = bytearray()
         self._needed = 0
         self._out: list[bytes] = []
-        self._sampled: Entry | None = None
+        self._sampled: QueryClass | None = None
         self._scheduled = False
 
     # What the event loop calls.
@@ -105,8 +106,9 @@ class TcpConnection(asyncio.Protocol):
         self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for task in self.waiting:
-            task.cancel()
+        for reply in self.waiting:
+            reply.close()
+        self.waiting.clear()
         self._rest.clear()
         self.owner.closed(self)
 
@@ -183,31 +185,35 @@ class TcpConnection(asyncio.Protocol):
     # Answering.
 
     def _answer(self, message: bytes) -> None:
-        entry = self._entries.get(message[2:])
-        if entry is not None:
-            entry.hits += 1
-            if not entry.hits & SAMPLED:
-                self._sampled = entry
-            body = entry.next_body()
-            self._out += ((len(body) + 2).to_bytes(LENGTH, "big"), message[:2], body)
-            return
-        self.owner.cache.misses += 1
+        repeated = self._repeated(message[2:])
+        if repeated is not None:
+            next_body, use = repeated
+            use.hits += 1
+            if not use.hits & SAMPLED:
+                self._sampled = use
+            body = next_body()
+        else:
+            found = self.owner.repeats.find(message[2:], self._sender)
+            if found is None:
+                self._miss(message)
+                return
+            body = found
+        self._out += ((len(body) + 2).to_bytes(LENGTH, "big"), message[:2], body)
+
+    def _sender(self, _: int) -> Address:
+        return self.client, self.port
+
+    def _miss(self, message: bytes) -> None:
         reply = self.owner.respond(message, self.client, self.port, self.owner.transport_name)
         if isinstance(reply, bytes):
             self._put(reply)
         elif reply is not None:
-            task = asyncio.ensure_future(reply)
-            self.waiting.add(task)
-            task.add_done_callback(self._answer_late)
+            self.waiting.add(reply)
+            reply.on_done(self._answer_late)
 
-    def _answer_late(self, task: asyncio.Future[bytes | None]) -> None:
-        self.waiting.discard(task)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
-            logger.error("question of %s not answered: %r", self.client, error, exc_info=error)
-        elif (reply := task.result()) is not None and not self.transport.is_closing():
+    def _answer_late(self, pending: PendingReply, reply: bytes | None) -> None:
+        self.waiting.discard(pending)
+        if reply is not None and not self.transport.is_closing():
             self._put(reply)
             self.owner.touched(self)
             self._flush()
@@ -233,7 +239,7 @@ class TcpConnection(asyncio.Protocol):
 
     def _sample(self, started: float, served: int) -> None:
         if self._sampled is not None:
-            self._sampled.tally.took((perf_counter() - started) / served)
+            self._sampled.took((perf_counter() - started) / served)
             self._sampled = None
 
 

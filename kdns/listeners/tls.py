@@ -12,9 +12,9 @@ import socket
 import ssl
 from typing import Final, Protocol
 
+from kdns.answers.reply_cache import Repeats
 from kdns.listeners.tcp import BACKLOG, Limits, TcpListener
 from kdns.listeners.tcp_connection import TcpConnection
-from kdns.packet_cache import PacketCache
 from kdns.wire.message import Respond
 
 logger: Final = logging.getLogger("kdns.listeners.tls")
@@ -46,12 +46,12 @@ class TlsListener(TcpListener):
 
     def __init__(
         self,
-        cache: PacketCache,
+        repeats: Repeats,
         respond: Respond,
         credentials: Credentials,
         limits: Limits | None = None,
     ) -> None:
-        super().__init__(cache, respond, "tls", limits)
+        super().__init__(repeats, respond, "tls", limits)
         self.credentials = credentials
         self.handshakes: dict[asyncio.Task[None], None] = {}
         """Under way, the oldest first."""

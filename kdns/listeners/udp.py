@@ -1,4 +1,4 @@
-"""UDP: a kept reply is sent from within the callback that brings its question; others by the responder.
+"""UDP: a cached reply is sent from within the callback that brings its query; others by the responder.
 
 Datagrams come in batches where the system can (``batch``), else one by one from the event loop.
 """
@@ -8,21 +8,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final, cast
 
+from kdns.answers.reply_cache import SAMPLED, Repeats
 from kdns.listeners import batch
-from kdns.listeners.batch import ID, ROOM, SIZE, Address, Batch
+from kdns.listeners.batch import ID, ROOM, Address, Batch
 from kdns.listeners.binding import bound
-from kdns.packet_cache import SAMPLED, PacketCache
-from kdns.wire.message import Respond
+from kdns.wire.message import PendingReply, Respond
 
 logger: Final = logging.getLogger("kdns.listeners.udp")
 
 MAX_WAITING: Final = 4096
-"""Questions that may wait for an upstream at one time; further ones are dropped and counted, since
-whoever sent them asks again, and memory must not grow with what is sent at us."""
+"""Queries that may wait for an upstream at one time; further ones are dropped and counted, since
+clients send them again, and memory must not grow with what is sent at us."""
+
+FEW: Final = 4
+"""Queries that are looked up before the cached replies of a batch are sent: a tenth of a millisecond."""
 
 RECEIVE_BUFFER: Final = 4 * 1024 * 1024
 """Octets asked of the kernel, so that a burst is queued and not lost while a change is applied."""
@@ -31,98 +35,110 @@ RECEIVE_BUFFER: Final = 4 * 1024 * 1024
 class UdpListener(asyncio.DatagramProtocol):
     """One UDP socket."""
 
-    def __init__(self, cache: PacketCache, respond: Respond) -> None:
-        self.cache = cache
-        self.entries = cache.entries
+    def __init__(self, repeats: Repeats, respond: Respond) -> None:
+        self.repeats = repeats
+        self.entries = repeats.entries
         self.respond = respond
         self.overflows = 0
-        self.waiting: set[asyncio.Task[None]] = set()
+        self.waiting: dict[PendingReply, Address] = {}
+        self._all_sent = asyncio.Event()
         self.transport: asyncio.DatagramTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
-        entry = self.entries.get(data[2:])
-        if entry is None:
-            self._miss(data, addr)
-            return
-        entry.hits += 1
-        if entry.hits & SAMPLED:
-            self.transport.sendto(data[:2] + entry.next_body(), addr)
-            return
-        started = perf_counter()
-        self.transport.sendto(data[:2] + entry.next_body(), addr)
-        entry.tally.took(perf_counter() - started)
+        """Answer one datagram, where the system offers no batches."""
+        request = data[ID:]
+        repeated = self.entries.get(request)
+        if repeated is None:
+            body = self.repeats.find(request, lambda _: addr)
+            if body is None:
+                reply = self._miss(data, addr)
+                if reply:
+                    self.transport.sendto(reply, addr)
+                return
+        else:
+            next_body, use = repeated
+            use.hits += 1
+            body = next_body()
+        self.transport.sendto(data[:ID] + body, addr)
 
     def batch_received(self, received: Batch, requests: list[bytes]) -> None:
-        """Answer what came in together; the replies leave together."""
+        """Answer what came in together: cached replies first, then what must be looked up."""
         started, sampled = perf_counter(), None
-        unanswered: list[int] = []
-        # Where most questions end: written out, since each call and each attribute counts.
-        find, data, sizes = self.entries.get, received.data, received.sizes
+        misses: list[int] = []
+        # Where most queries end: written out, since each call and each attribute counts.
+        repeated, find, sender = self.entries.get, self.repeats.find, received.sender
+        data, sizes = received.data, received.sizes
         for at, start, request in zip(range(ROOM), received.bodies, requests):  # noqa: B905
-            entry = find(request)
-            if entry is None:
-                if not self._put_miss(received, at):
-                    unanswered.append(at)
-                continue
-            entry.hits = hits = entry.hits + 1
-            if not hits & SAMPLED:
-                sampled = entry
-            body = entry.next_body()
+            pair = repeated(request)
+            if pair is not None:
+                next_body, use = pair
+                use.hits = hits = use.hits + 1
+                if not hits & SAMPLED:
+                    sampled = use
+                body = next_body()
+            else:
+                found = find(request, sender, at)
+                if found is None:
+                    misses.append(at)
+                    continue
+                body = found
             size = len(body)
-            if size > SIZE - ID:
-                self.transport.sendto(received.message(at)[:ID] + body, received.sender(at))
-                unanswered.append(at)
-                continue
             data[start : start + size] = body
             sizes[at] = ID + size
-        failed = received.send(len(requests), unanswered)
-        if failed:
-            logger.debug("%d replies not delivered", failed)
+        if not misses:
+            received.send(len(requests))
+        else:
+            self._misses(received, len(requests), misses)
         if sampled is not None:
-            sampled.tally.took((perf_counter() - started) / len(requests))
+            sampled.took((perf_counter() - started) / len(requests))
+
+    def _misses(self, received: Batch, count: int, misses: list[int]) -> None:
+        """Look up what is not cached; cached replies do not wait where that takes long."""
+        if len(misses) > FEW and len(misses) < count:
+            received.send(count, misses)
+            hits = [at for at in range(count) if at not in set(misses)]
+        else:
+            hits = []
+        unanswered = [at for at in misses if not self._put_miss(received, at)]
+        received.send(count, sorted(unanswered + hits))
 
     def _put_miss(self, received: Batch, at: int) -> bool:
-        """Whether there is a reply now and it leaves with the others."""
+        """Whether there is a reply now, which leaves with the others."""
         addr = received.sender(at)
-        reply = self._look_up(received.message(at), addr)
+        reply = self._miss(received.message(at), addr)
         if reply and not received.put(at, reply):
             self.transport.sendto(reply, addr)
             return False
         return bool(reply)
 
-    def _miss(self, data: bytes, addr: Address) -> None:
-        reply = self._look_up(data, addr)
-        if reply:
-            self.transport.sendto(reply, addr)
-
-    def _look_up(self, data: bytes, addr: Address) -> bytes:
+    def _miss(self, data: bytes, addr: Address) -> bytes:
         """The responder's reply; empty when there is none, or only later."""
-        self.cache.misses += 1
         reply = self.respond(data, addr[0], addr[1], "udp")
         if reply is None:
             return b""
         if isinstance(reply, bytes):
             return reply
         if len(self.waiting) < MAX_WAITING:
-            task = asyncio.ensure_future(self._send_later(reply, addr))
-            self.waiting.add(task)
-            task.add_done_callback(self.waiting.discard)
+            self.waiting[reply] = addr
+            reply.on_done(self._send_later)
         else:
             self.overflows += 1
-            _abandon(reply)
+            reply.close()
         return b""
+
+    def _send_later(self, pending: PendingReply, reply: bytes | None) -> None:
+        addr = self.waiting.pop(pending)
+        if reply is not None and not self.transport.is_closing():
+            self.transport.sendto(reply, addr)
+        if not self.waiting:
+            self._all_sent.set()
 
     def error_received(self, exc: Exception) -> None:
         """An earlier reply could not be delivered (ICMP); the asker is gone."""
         logger.debug("reply not delivered: %s", exc)
-
-    async def _send_later(self, reply: Awaitable[bytes | None], addr: Address) -> None:
-        data = await reply
-        if data is not None and not self.transport.is_closing():
-            self.transport.sendto(data, addr)
 
     @property
     def port(self) -> int:
@@ -135,13 +151,16 @@ class UdpListener(asyncio.DatagramProtocol):
         return count
 
     async def drain(self, seconds: float) -> int:
-        """Wait for the questions under way, at most so long; return how many were cut off."""
+        """Wait for the replies that are not there yet, at most so long; return how many were cut off."""
         if self.waiting:
-            _, late = await asyncio.wait(self.waiting, timeout=seconds)
-            for task in late:
-                task.cancel()
-            return len(late)
-        return 0
+            self._all_sent.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_sent.wait(), seconds)
+        late = tuple(self.waiting)
+        self.waiting.clear()
+        for reply in late:
+            reply.close()
+        return len(late)
 
     def close(self) -> None:
         self.transport.close()
@@ -179,12 +198,6 @@ class BatchTransport(asyncio.DatagramTransport):
             self._closing = True
             self._loop.remove_reader(self._sock.fileno())
             self._sock.close()
-
-
-def _abandon(reply: Awaitable[bytes | None]) -> None:
-    close = getattr(reply, "close", None)
-    if close is not None:
-        close()
 
 
 async def listen(

@@ -94,7 +94,7 @@ def _from_meters(meters: Iterable[Meter]) -> Iterator[Metric]:
 def _add_counts(
     counters: Mapping[Family, defaultdict[Labels, float]], block: Labels, cell: Cell
 ) -> None:
-    proto, family, rtype, rcode, plugin, dnssec_ok, *_ = cell.key
+    (proto, family), (rtype, rcode, plugin, dnssec_ok), *_ = cell.key
     counters[families.REQUESTS][*block, proto, family, rtype] += cell.count
     counters[families.RESPONSES][*block, rcode, plugin] += cell.count
     if dnssec_ok:
@@ -102,10 +102,10 @@ def _add_counts(
 
 
 def _add_sizes(sizes: Mapping[Family, dict[Labels, Histogram]], block: Labels, cell: Cell) -> None:
-    labels = (*block, cell.key[0])
+    labels = (*block, cell.key[0][0])
     for family, bucket, octets in (
-        (families.REQUEST_SIZE, cell.key[6], cell.request_bytes),
-        (families.RESPONSE_SIZE, cell.key[7], cell.response_bytes),
+        (families.REQUEST_SIZE, cell.key[2], cell.request_bytes),
+        (families.RESPONSE_SIZE, cell.key[3], cell.response_bytes),
     ):
         histogram = sizes[family].setdefault(labels, Histogram(family.buckets))
         histogram.counts[bucket] += cell.count

@@ -241,17 +241,16 @@ SNAPSHOT_FAILURES: Final = counter(
 )
 INDEX_OBJECTS: Final = gauge("kdns_index_objects", "Objects known.", "source kind")
 
-# The packet cache.
-CACHE_ENTRIES: Final = gauge("kdns_packet_cache_entries", "Replies kept.")
-CACHE_HITS: Final = counter("kdns_packet_cache_hits_total", "Requests answered with a kept reply.")
-CACHE_MISSES: Final = counter(
-    "kdns_packet_cache_misses_total", "Requests for which no reply was kept."
-)
+# The reply cache.
+CACHE_ENTRIES: Final = gauge("kdns_reply_cache_entries", "Cached replies.")
+CACHE_OCTETS: Final = gauge("kdns_reply_cache_octets", "Octets taken by cached replies.")
+CACHE_HITS: Final = counter("kdns_reply_cache_hits_total", "Queries answered from the cache.")
+CACHE_MISSES: Final = counter("kdns_reply_cache_misses_total", "Queries not found in the cache.")
 CACHE_DROPS: Final = counter(
-    "kdns_packet_cache_drops_total", "Kept replies that a change made invalid."
+    "kdns_reply_cache_drops_total", "Cached replies that a change made invalid."
 )
 CACHE_EVICTIONS: Final = counter(
-    "kdns_packet_cache_evictions_total", "Kept replies that made room for others."
+    "kdns_reply_cache_evictions_total", "Cached replies that made room for others."
 )
 
 # Listeners.

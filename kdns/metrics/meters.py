@@ -1,15 +1,14 @@
-"""Counting questions and answers where it is hot: plain integers, added up at the scrape.
+"""Counting queries and replies where it is hot: plain integers, added up at the scrape.
 
-What a question and its answer are for the counters does not change as long as the same bytes are sent,
-so it is worked out once (``Meter.classify``, about a microsecond) into a ``QueryClass``:
+What a query and its reply are for the counters is worked out once (about a microsecond):
 
-- an answer that was just made: ``query_class.observe(seconds)``;
-- a kept reply: its entry counts its hits in an integer of its own and now and then reports them,
-  ``query_class.hits(count)``. A hit costs nothing more than that increment. How long hits take is
-  not measured for each, since two clock readings cost a third of a hit: they are entered with the
-  running mean of the samples that ``query_class.took(seconds)`` was given.
+- a reply that was just made: ``meter.observe(…, seconds)``;
+- a cached reply: ``meter.classify`` gives a ``QueryClass`` whose ``hits`` are counted up, and now and
+  then reported (``report``). A hit costs nothing more than that increment. How long hits take is not
+  measured for each, since two clock readings cost a third of a hit: they are entered with the running
+  mean of the samples that ``took(seconds)`` was given.
 
-The number of classes is bounded: exact sizes only enter sums, the key has their buckets.
+The number of cells is bounded: exact sizes only enter sums, the key has their buckets.
 """
 
 from __future__ import annotations
@@ -39,7 +38,31 @@ HIT_SECONDS: Final = 0.000005
 SAMPLE_WEIGHT: Final = 1 / 16
 """Share of a new sample in that mean: some 16 samples after a change it has mostly followed."""
 
-CellKey = tuple[str, str, str, str, str, bool, int, int]
+Origin = tuple[str, str]
+"""The labels ``proto`` (udp, tcp) and ``family`` (1, 2) of a query."""
+
+Labels = tuple[str, str, str, bool]
+"""Of an answer: type, rcode, the directive that answered, whether the query had the DO bit."""
+
+CellKey = tuple[Origin, Labels, int, int]
+
+
+def origin_of(transport: str, client: str) -> Origin:
+    """``client`` is an address in text; an IPv4 address that is mapped into IPv6 is one of IPv4."""
+    return (
+        "udp" if transport == "udp" else "tcp",
+        "2" if ":" in client and "." not in client else "1",
+    )
+
+
+def labels_of(query: Query, answer: Answer) -> Labels:
+    edns = query.edns
+    return (
+        TYPES.get(query.qtype, "other"),
+        rcode_name(answer.rcode),
+        answer.plugin,
+        edns is not None and edns.dnssec_ok,
+    )
 
 
 class Histogram:
@@ -69,29 +92,38 @@ class Cell:
 
 
 class QueryClass:
-    """What a question and its answer are to the counters. Good for as long as the bytes are."""
+    """Counts the hits of a cached reply to requests of one size. Good for as long as the reply is."""
 
-    __slots__ = ("cell", "meter", "replayed", "request_size", "response_size")
+    __slots__ = (
+        "cell",
+        "hits",
+        "meter",
+        "replayed",
+        "reported",
+        "request_size",
+        "response_size",
+    )
 
     def __init__(self, meter: Meter, cell: Cell, request_size: int, response_size: int) -> None:
         self.meter, self.cell = meter, cell
+        self.hits = self.reported = 0
         self.replayed: Callable[[int], None] | None = None
-        """Who else is told of hits: the stage whose answer it was."""
+        """Notified of hits too: the stage whose answer it was."""
         self.request_size, self.response_size = request_size, response_size
 
-    def hits(self, count: int) -> None:
-        """``count`` more questions were answered with a kept reply."""
-        self.meter.add(self, count)
-        if self.replayed is not None:
-            self.replayed(count)
+    def report(self) -> int:
+        """Count the hits since the last call, and return how many they are."""
+        count = self.hits - self.reported
+        if count:
+            self.reported = self.hits
+            self.meter.add(self, count)
+            if self.replayed is not None:
+                self.replayed(count)
+        return count
 
     def took(self, seconds: float) -> None:
         """A sample: a hit was served in so many seconds."""
         self.meter.hit_seconds += (seconds - self.meter.hit_seconds) * SAMPLE_WEIGHT
-
-    def observe(self, seconds: float) -> None:
-        """One question was answered, ``seconds`` after it came in."""
-        self.meter.observe(self, seconds)
 
 
 class Meter:
@@ -104,40 +136,38 @@ class Meter:
         self.durations = Histogram(TIME_BUCKETS)
 
     def classify(
-        self, query: Query, answer: Answer, request_size: int, response_size: int
+        self, origin: Origin, labels: Labels, request_size: int, response_size: int
     ) -> QueryClass:
-        """Sizes are octets of the DNS messages as they came in and go out.
+        """For a reply that is cached. Sizes are octets of the DNS messages as they come and go."""
+        cell = self._cell(origin, labels, request_size, response_size)
+        return QueryClass(self, cell, request_size, response_size)
 
-        For a request without a question that can be read, give a Query with what there is (transport,
-        client) and type 0.
-        """
+    def observe(
+        self, origin: Origin, labels: Labels, request_size: int, response_size: int, seconds: float
+    ) -> None:
+        """Count a reply that was just made, ``seconds`` after its query came in."""
+        cell = self._cell(origin, labels, request_size, response_size)
+        cell.count += 1
+        cell.request_bytes += request_size
+        cell.response_bytes += response_size
+        self.durations.observe(seconds)
+
+    def add(self, query_class: QueryClass, count: int) -> None:
+        """Count ``count`` hits of a cached reply."""
+        cell = query_class.cell
+        cell.count += count
+        cell.request_bytes += count * query_class.request_size
+        cell.response_bytes += count * query_class.response_size
+        self.durations.observe(self.hit_seconds, count)
+
+    def _cell(self, origin: Origin, labels: Labels, request_size: int, response_size: int) -> Cell:
         key = (
-            "udp" if query.transport == "udp" else "tcp",
-            "2" if ":" in query.client and "." not in query.client else "1",
-            TYPES.get(query.qtype, "other"),
-            rcode_name(answer.rcode),
-            answer.plugin,
-            query.edns is not None and query.edns.dnssec_ok,
+            origin,
+            labels,
             bisect_left(SIZE_BUCKETS, request_size),
             bisect_left(SIZE_BUCKETS, response_size),
         )
         cell = self.cells.get(key)
         if cell is None:
             cell = self.cells[key] = Cell(key)
-        return QueryClass(self, cell, request_size, response_size)
-
-    def observe(self, query_class: QueryClass, seconds: float) -> None:
-        """Count an answer that was just made."""
-        self._count(query_class, 1)
-        self.durations.observe(seconds)
-
-    def add(self, query_class: QueryClass, count: int) -> None:
-        """Count ``count`` hits of a kept reply."""
-        self._count(query_class, count)
-        self.durations.observe(self.hit_seconds, count)
-
-    def _count(self, query_class: QueryClass, count: int) -> None:
-        cell = query_class.cell
-        cell.count += count
-        cell.request_bytes += count * query_class.request_size
-        cell.response_bytes += count * query_class.response_size
+        return cell

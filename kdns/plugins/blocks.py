@@ -35,6 +35,9 @@ class Served(Struct, frozen=True):
     """Whether any name can be asked for: a ``forward`` covers the root. Stub resolvers and dnsmasq
     want to see RA, on authoritative answers too."""
 
+    needs_task: bool = False
+    """Whether its handler may wait for what needs a task: directives of other packages are not known."""
+
     @property
     def rotates(self) -> bool:
         """Whether a kept reply has its addresses in turn."""

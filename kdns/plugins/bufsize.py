@@ -1,8 +1,6 @@
-"""``bufsize [SIZE]``: no datagram longer than this, even to who would take it (DNS flag day 2020)."""
+"""``bufsize [SIZE]``: the largest datagram, to clients and from upstreams (DNS flag day 2020)."""
 
 from __future__ import annotations
-
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,18 +8,14 @@ from msgspec.structs import replace
 from kdns.config.tree import Option
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.options import read_number
+from kdns.wire.encode import MAX_BUFSIZE, MAX_UDP, MIN_UDP
 from kdns.wire.message import Answer, Query
-
-DEFAULT: Final = 1232  # octets
-LEAST: Final = 512
-MOST: Final = 4096
-"""Octets; the peer's bounds."""
 
 
 class Settings(Struct, frozen=True):
     """What the directive says."""
 
-    size: int = DEFAULT
+    size: int = MAX_UDP
     """Octets of the DNS message."""
 
 
@@ -30,18 +24,18 @@ def parse(directive: Option) -> Settings:
     directive.no_options()
     if not directive.args:
         return Settings()
-    return Settings(read_number(directive, directive.one(), LEAST, MOST, "octets"))
+    return Settings(read_number(directive, directive.one(), MIN_UDP, MAX_BUFSIZE, "octets"))
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
-    """Lower the size that later stages, and upstreams, are told; and that of the reply."""
+    """Lower the size in the query for later stages, and set the limit of the reply."""
     size = settings.size
 
     async def answer(query: Query) -> Answer:
-        if query.edns is None or query.edns.payload_size <= size:
+        if query.edns is None:
             return await next_handler(query)
-        lowered = replace(query, edns=replace(query.edns, payload_size=size))
-        reply = await next_handler(lowered)
-        return replace(reply, payload_limit=min(size, reply.payload_limit))
+        if query.edns.payload_size > size:
+            query = replace(query, edns=replace(query.edns, payload_size=size))
+        return replace(await next_handler(query), payload_limit=size)
 
     return answer

@@ -1,8 +1,9 @@
 """``loadbalance [round_robin|weighted FILE] { … }``: the order of addresses changes from answer to answer.
 
-This stage orders what is newly made. Replies that are kept as bytes are turned by who keeps them, when
-this directive stands in the server block; where turning would not do (weights, preferred networks) the
-answer says so, and is made anew each time that there is something to choose.
+Where this directive is in the server block, the addresses at the end of a reply are rotated when it is
+encoded or sent from the reply cache, each of them first equally often. This stage orders the rest. Where
+rotating does not do (weights, preferred networks) the answer says so, and is not cached when there is
+something to choose.
 """
 
 from __future__ import annotations
@@ -96,8 +97,8 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
 
     async def answer(query: Query) -> Answer:
         reply = await next_handler(query)
-        if len(reply.answer) < 2 or reply.rcode != Rcode.NOERROR or query.qtype in TRANSFERS:
-            return reply
+        if query.qtype != Type.MX or len(reply.answer) < 2:
+            return reply  # addresses are rotated in the reply
         return replace(reply, answer=rotate(reply.answer, next(_turn)))
 
     return answer

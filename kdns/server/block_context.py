@@ -10,12 +10,12 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from time import time
 from typing import TYPE_CHECKING, TypeVar
 
+from kdns.answers.responder import Responder
 from kdns.config.access import Access, base
 from kdns.config.tree import ServerBlock
 from kdns.metrics import Metrics
 from kdns.plugins.interface import Offer
 from kdns.records.index import Index
-from kdns.responder import Responder
 from kdns.server.clusters import Cluster
 from kdns.server.interfaces import local_addresses
 from kdns.server.sites import ANY_HOSTS, server_label

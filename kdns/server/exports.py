@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from time import time
 from typing import Final
 
+from kdns.answers.reply_cache import ReplyCache
 from kdns.metrics import Metrics, Samples, families
 from kdns.metrics.family import Family
-from kdns.packet_cache import PacketCache
 from kdns.server.clusters import Clusters
 from kdns.server.generation import Generation
 from kdns.server.sockets import Endpoint, Sockets
@@ -50,12 +50,12 @@ def _register_snapshots(metrics: Metrics, clusters: Clusters) -> None:
 
 def _report(metrics: Metrics, sockets: Sockets, generation: Generation | None) -> None:
     _count_overflows(metrics, sockets)
-    sockets.fold()  # first: it tells the stages of the hits that they did not see
+    sockets.report()  # first: it notifies the stages of hits that they did not see
     if generation is not None:
         generation.report()
 
 
-_CACHE_COUNTERS: Final[dict[Family, Callable[[PacketCache], int]]] = {
+_CACHE_COUNTERS: Final[dict[Family, Callable[[ReplyCache], int]]] = {
     families.CACHE_HITS: lambda cache: cache.hits,
     families.CACHE_MISSES: lambda cache: cache.misses,
     families.CACHE_DROPS: lambda cache: cache.drops,
@@ -64,10 +64,11 @@ _CACHE_COUNTERS: Final[dict[Family, Callable[[PacketCache], int]]] = {
 
 
 def _register_caches(metrics: Metrics, sockets: Sockets) -> None:
-    def total(value: Callable[[PacketCache], int]) -> Callable[[], float]:
-        return lambda: sum(value(cache) for cache in sockets.caches())
+    def total(value: Callable[[ReplyCache], int]) -> Callable[[], float]:
+        return lambda: sum(value(endpoint.cache) for endpoint in sockets)
 
     metrics.read(families.CACHE_ENTRIES, total(len))
+    metrics.read(families.CACHE_OCTETS, total(lambda cache: cache.octets))
     for family, value in _CACHE_COUNTERS.items():
         metrics.read(family, total(value))
 
@@ -86,10 +87,9 @@ def _register_tcp(metrics: Metrics, sockets: Sockets) -> None:
 
 def retire(metrics: Metrics, endpoint: Endpoint) -> None:
     """Keep what a closed address has counted: counters never go back."""
-    for cache in endpoint.caches.values():
-        cache.fold()
-        for family, value in _CACHE_COUNTERS.items():
-            metrics.count(family, by=value(cache))
+    endpoint.cache.report()
+    for family, value in _CACHE_COUNTERS.items():
+        metrics.count(family, by=value(endpoint.cache))
     metrics.count(families.TCP_ACCEPTED, by=endpoint.tcp.accepted)
     for reason, count in endpoint.tcp.ended.items():
         metrics.count(families.TCP_CLOSED, reason, by=count)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from kdns.answers.responder import Responder
 from kdns.config.access import Access
 from kdns.config.tree import ConfigError, Key, ServerBlock
 from kdns.derivation import zone as derivation
@@ -23,7 +24,6 @@ from kdns.plugins import bind, chain, forward, header, kubernetes, log, tls
 from kdns.plugins.blocks import Served
 from kdns.plugins.chain import Plan
 from kdns.plugins.interface import Handler, Observer
-from kdns.responder import Responder
 from kdns.server.block_context import BlockContext, Services
 from kdns.server.clusters import Cluster
 from kdns.server.interfaces import addresses_by_interface
@@ -164,6 +164,7 @@ class Generation:
             directives=block.plan.order,
             notified=block.context.notified,
             recursion_available=_offers_recursion(block.plan),
+            needs_task=not chain.SUPPORTED.keys() >= set(block.plan.order),
         )
         responder.add(served)
         blocks = self._derivations[site].blocks

@@ -16,11 +16,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from kdns.answers.reply_cache import Repeats, ReplyCache
+from kdns.answers.responder import Responder
 from kdns.config.tree import ConfigError
 from kdns.derivation.observed import Tap
 from kdns.listeners import tcp, tls, udp
-from kdns.packet_cache import PacketCache
-from kdns.responder import Responder
+from kdns.metrics.meters import origin_of
 from kdns.server.generation import Generation
 from kdns.server.sites import Site
 from kdns.wire.message import Key, Reply, Respond, Transport
@@ -34,20 +35,24 @@ _NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
 class Endpoint:
-    """One address. What is kept belongs to its responder: another one, and all is forgotten."""
+    """One address. Its cached replies are its responder's: with another one, all are removed."""
 
     def __init__(self, site: Site, generation: Generation, shared_port: bool) -> None:
         self.site, self.shared_port = site, shared_port
         self.udp: udp.UdpListener | None = None
-        self.caches: dict[Transport, PacketCache]
+        self.cache = ReplyCache()
+        self.repeats: dict[Transport, Repeats]
         self.tcp: tcp.TcpListener
         if site.scheme == "tls":
-            self.caches = {"tls": PacketCache()}
+            self.repeats = {"tls": Repeats(self.cache, origin_of("tls", site.host), is_stream=True)}
             certificate = generation.certificates[site]
-            self.tcp = tls.TlsListener(self.caches["tls"], self.respond, certificate)
+            self.tcp = tls.TlsListener(self.repeats["tls"], self.respond, certificate)
         else:
-            self.caches = {"udp": PacketCache(), "tcp": PacketCache()}
-            self.tcp = tcp.TcpListener(self.caches["tcp"], self.respond)
+            self.repeats = {
+                "udp": Repeats(self.cache, origin_of("udp", site.host)),
+                "tcp": Repeats(self.cache, origin_of("tcp", site.host), is_stream=True),
+            }
+            self.tcp = tcp.TcpListener(self.repeats["tcp"], self.respond)
         self.responder: Responder
         self._respond: Respond
         self.use(generation)
@@ -57,21 +62,19 @@ class Endpoint:
         self.responder = responder = generation.responders[self.site]
         if isinstance(self.tcp, tls.TlsListener):
             self.tcp.credentials = generation.certificates[self.site]
-        responder.caches = self.caches
+        responder.cache = self.cache
         responder.address = (self.site.host, self.address.port)
-        for cache in self.caches.values():
-            cache.clear()
+        self.cache.clear()
         self.watch(tap)
 
     def watch(self, tap: Tap | None) -> None:
         """Let each question be seen by ``tap``, or by nobody."""
         respond = self.responder.respond
-        self._respond = tap.respond(respond, self.caches) if tap else respond
-        for cache in self.caches.values():
-            if tap:
-                cache.cover()
-            else:
-                cache.uncover()
+        self._respond = tap.respond(respond, self.repeats) if tap else respond
+        if tap:
+            self.cache.cover()
+        else:
+            self.cache.uncover()
 
     def respond(self, data: bytes, client: str, port: int, transport: Transport) -> Reply:
         return self._respond(data, client, port, transport)
@@ -93,7 +96,7 @@ class Endpoint:
                 self.udp = await udp.listen(
                     self.site.host,
                     port,
-                    lambda: udp.UdpListener(self.caches["udp"], self.respond),
+                    lambda: udp.UdpListener(self.repeats["udp"], self.respond),
                     self.shared_port,
                 )
                 undo.callback(self.udp.close)
@@ -179,12 +182,11 @@ class Sockets:
         await asyncio.gather(*(endpoint.drain(1.0) for endpoint in endpoints))
 
     def drop(self, keys: Iterable[Key]) -> None:
-        """Forget every kept reply that depends on one of these; some are made anew at once."""
+        """Remove every cached reply that depends on one of these; some are refreshed at once."""
         keys = tuple(keys)
         for endpoint in self._endpoints.values():
-            for transport, cache in endpoint.caches.items():
-                if renewable := cache.drop(keys):
-                    endpoint.responder.renew(renewable, transport)
+            if refreshable := endpoint.cache.drop(keys):
+                endpoint.responder.refresh(refreshable)
 
     def watch(self, tap: Tap | None) -> None:
         """Let each question be seen by ``tap``, or by nobody."""
@@ -193,17 +195,14 @@ class Sockets:
             endpoint.watch(tap)
 
     def clear(self) -> None:
-        """Forget every kept reply."""
-        for cache in self.caches():
-            cache.clear()
+        """Remove every cached reply."""
+        for endpoint in self._endpoints.values():
+            endpoint.cache.clear()
 
-    def fold(self) -> None:
+    def report(self) -> None:
         """Have all hits counted."""
-        for cache in self.caches():
-            cache.fold()
-
-    def caches(self) -> Iterator[PacketCache]:
-        return (cache for e in self._endpoints.values() for cache in e.caches.values())
+        for endpoint in self._endpoints.values():
+            endpoint.cache.report()
 
     async def drain(self, seconds: float) -> int:
         """Close everything; return how many questions were cut off."""

@@ -1,12 +1,17 @@
-"""From an Answer to the bytes of a reply, compressed and cut to what the asker takes.
+"""From an Answer to the octets of a reply, compressed and cut to what the client accepts.
 
 Records are in wire form already, so encoding is joining: owners become pointers to names that stand
 earlier in the message (RFC 1035 section 4.1.4), as do the names inside the RDATA of the types that
-RFC 3597 section 4 allows it for. The message ID is left out: a kept reply serves any.
+RFC 3597 section 4 allows it for.
+
+``encode`` makes what does not depend on the client (``Encoded``), ``Encoded.reply`` the reply to one
+client: its own question section (letter case), EDNS size, cookie, and whatever of the sections fits.
+Pointers into the question stay right for every letter case, so one ``Encoded`` serves them all.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from struct import Struct as Layout
@@ -19,60 +24,168 @@ from kdns.wire.message import Answer, ExtendedError, Query, Record
 from kdns.wire.names import end_of
 
 MIN_UDP: Final = 512
-"""Octets that every asker takes (RFC 1035 section 2.3.4)."""
+"""Octets that every client accepts (RFC 1035 section 2.3.4)."""
+
+MAX_UDP: Final = 1232
+"""Octets of the largest datagram unless ``bufsize`` says otherwise: it arrives unfragmented nearly
+everywhere (DNS flag day 2020), and a forged source address gains no more than it by asking us."""
+
+MAX_BUFSIZE: Final = 4096
+"""Octets that ``bufsize`` may allow at the most; CoreDNS's bound."""
 
 MAX_MESSAGE: Final = 65535
-
-MAX_UDP: Final = 65507
-"""Octets of the largest datagram that IPv4 carries: a longer one is not sent at all."""
 
 _HEADER: Final = Layout("!HHHHH")
 _FIXED: Final = Layout("!HHIH")
 _QUESTION: Final = Layout("!HH")
+_COUNT: Final = Layout("!H")
 _MAX_POINTER: Final = 0x3FFF
 _TRANSFER_OCTETS: Final = 16 * 1024
 """Of a message of a zone transfer: as far as pointers reach, so that all names are compressed."""
-_KEPT_FLAGS: Final = 0x7800 | Flag.RD | Flag.CD  # opcode and the asker's own bits are sent back
+_ECHOED_FLAGS: Final = 0x7800 | Flag.RD | Flag.CD  # opcode and the client's own bits are sent back
+
+_OPT: Final = b"\0\0\x29"
+"""Owner and type of the OPT record."""
+_OPT_OCTETS: Final = 11
+_OPTION_OCTETS: Final = 4
+"""Octets of the OPT record, and of an option in it, without their data."""
 
 _WHOLE_NAME: Final = frozenset({Type.NS, Type.CNAME, Type.PTR})
 _ROTATING: Final = frozenset({Type.A, Type.AAAA})
 
 
 class Run(Struct, frozen=True, gc=False):
-    """Where the address records stand in a reply, all of one size, so that they can be rotated."""
+    """Address records of one size that end the answer section, so that they can be rotated."""
 
     start: int
+    """Octets of the sections before them."""
     size: int
     count: int
 
 
 class Encoded(Struct, frozen=True, gc=False):
-    """A reply without its message ID."""
+    """A reply without what is one client's own: ID, letter case, EDNS size, cookie."""
 
-    body: bytes
+    flags: int
+    """The header's second word, TC only where the answer is truncated for every client."""
+    counts: tuple[int, int, int]
+    """Records in the answer, authority and additional section; no OPT."""
+    sections: bytes
+    """The three sections, which follow the question section in the message."""
+    ends: tuple[int, ...] = ()
+    """Where in ``sections`` each record ends, those of ``run`` left out."""
     run: Run | None = None
+    payload_limit: int = MAX_UDP
+    """Octets of a reply over UDP at the most."""
+    opt_ttl: bytes = b""
+    """Extended rcode, version and DO bit of the OPT record; b"" without one."""
+    options: bytes = b""
+    """EDNS options without cookie and Extended DNS Errors."""
+    errors: tuple[bytes, ...] = ()
+    """Extended DNS Errors as EDNS options."""
+    is_cut: bool = False
+    """Whether records were left out because even the largest reply asked for has no room for them."""
 
-    def rotations(self, most: int) -> list[bytes]:
-        """Up to ``most`` bodies with the addresses in turn first; one when there is no choice."""
-        if self.run is None:
-            return [self.body]
-        start, size, count = self.run.start, self.run.size, self.run.count
-        head, tail = self.body[:start], self.body[start + size * count :]
-        records = self.body[start : start + size * count]
-        step = max(1, count // most)
-        turns = [at * size for at in range(0, count, step)][:most]
-        return [head + records[at:] + records[:at] + tail for at in turns]
+    def limit(self, payload_size: int) -> int:
+        """Octets of a reply over UDP to a client that accepts ``payload_size``; 0 without EDNS."""
+        return max(min(payload_size, self.payload_limit), MIN_UDP)
+
+    def reply(
+        self, question: bytes, limit: int, payload_size: int = 0, cookie: bytes = b"", turn: int = 0
+    ) -> bytes:
+        """The message without its ID, at most ``limit`` octets with it.
+
+        ``question`` is the client's question section, ``payload_size`` what the OPT record tells the
+        client, ``cookie`` the data of a COOKIE option, ``turn`` the number of the address that comes first.
+
+        What does not fit is left out and TC set, but not for additional records alone (RFC 2181
+        section 9). Extended DNS Errors never push a record out: they are shortened or left out.
+        """
+        options = self.options
+        if cookie:
+            options += _option(EdnsOption.COOKIE, cookie)
+        room = limit - 12 - len(question)
+        if self.opt_ttl:
+            room -= _OPT_OCTETS + len(options)
+        flags, (answers, authorities, additionals), sections = (
+            self.flags,
+            self.counts,
+            self.sections,
+        )
+        if len(sections) > room:
+            flags, answers, authorities, additionals, sections = self._cut(room, turn)
+        elif turn and self.run is not None:
+            sections = self._rotated(turn)
+        opt = b""
+        if self.opt_ttl:
+            room -= len(sections)
+            for error in self.errors:
+                fitting = _fitting(error, room)
+                options += fitting
+                room -= len(fitting)
+            additionals += 1
+            opt = (
+                _OPT
+                + _COUNT.pack(payload_size)
+                + self.opt_ttl
+                + _COUNT.pack(len(options))
+                + options
+            )
+        header = _HEADER.pack(flags, 1, answers, authorities, additionals)
+        return b"".join((header, question, sections, opt))
+
+    def _rotated(self, turn: int) -> bytes:
+        run = self.run
+        assert run is not None
+        at = run.start + turn % run.count * run.size
+        end = run.start + run.size * run.count
+        sections = self.sections
+        return b"".join(
+            (sections[: run.start], sections[at:end], sections[run.start : at], sections[end:])
+        )
+
+    def _cut(self, room: int, turn: int) -> tuple[int, int, int, int, bytes]:
+        """Flags, counts and sections of what fits into ``room`` octets."""
+        answers, authorities, _ = self.counts
+        run, truncated = self.run, self.flags | Flag.TC
+        if run is not None and run.start + run.size * run.count > room >= run.start:
+            fits = (room - run.start) // run.size
+            sections = self._rotated(turn)[: run.start + fits * run.size]
+            return truncated, answers - run.count + fits, 0, 0, sections
+        before = bisect_right(self.ends, room)  # without the run, which fits or is far behind
+        end = self.ends[before - 1] if before else 0
+        count = before
+        if run is not None and room >= run.start + run.size * run.count:
+            end = max(end, run.start + run.size * run.count)
+            count += run.count
+        sections = (self._rotated(turn) if turn and run else self.sections)[:end]
+        if count < answers:
+            return truncated, count, 0, 0, sections
+        if count < answers + authorities:
+            return truncated, answers, count - answers, 0, sections
+        return self.flags, answers, authorities, count - answers - authorities, sections
+
+
+def _fitting(error: bytes, room: int) -> bytes:
+    """An Extended DNS Error as an option, its text shortened to ``room`` octets; b"" if there is none."""
+    if len(error) <= room:
+        return error
+    text = room - _OPTION_OCTETS - 2
+    if text < 0:
+        return b""
+    shortened = error[6 : 6 + text].decode(errors="ignore").encode()
+    return _option(EdnsOption.EXTENDED_ERROR, error[4:6] + shortened)
 
 
 class _Writer:
-    """The message so far and where its names stand."""
+    """The message so far and where its names are."""
 
-    def __init__(self, query: Query | None, before: int = 12) -> None:
+    def __init__(self, qname: bytes = b"", before: int = 12) -> None:
         self.out = bytearray(before)
         self.names: dict[bytes, int] = {}
-        if query is not None:
-            self.name(query.qname)
-            self.out += _QUESTION.pack(query.qtype, query.qclass)
+        if qname:
+            self.name(qname)
+            self.out += b"\0\0\0\0"  # type and class
 
     def name(self, wire: bytes) -> None:
         """Append a name, its longest known suffix as a pointer. Letter case is kept, so it counts."""
@@ -132,33 +245,78 @@ class _Writer:
         return ends
 
 
-def encode(query: Query, answer: Answer) -> Encoded:
-    """The reply to ``query``, at most as long as the asker takes over its transport.
+def encode(query: Query, answer: Answer, *, whole: bool = False) -> Encoded:
+    """The reply to ``query`` without what is one client's own.
 
-    What does not fit is left out and TC set, but not for additional records alone (RFC 2181
-    section 9). The OPT record (RFC 6891 section 6.1.1) is there exactly when the request had one.
+    Over UDP only as many records are encoded as the client accepts octets, unless ``whole``: then, as
+    over TCP, as many as any message holds.
     """
-    payload = _payload(query, answer)
-    limit = MAX_MESSAGE if query.transport != "udp" else payload
-    opt = _opt(query, answer, limit, payload)
-    room = limit - len(opt)
-    if not answer.answer and (body := _negative(query, answer, opt, room)) is not None:
-        return Encoded(body)
-    writer = _Writer(query)
-    start = len(writer.out)
-    ends = writer.records(answer.answer, room)
-    cut = len(ends) < len(answer.answer)
-    authorities = 0 if cut else len(writer.records(answer.authority, room))
-    cut = cut or authorities < len(answer.authority)
-    additionals = 0 if cut else len(writer.records(answer.additional, room))
-    flags = _flags(query, answer) | (Flag.TC if cut else 0)
-    header = _HEADER.pack(flags, 1, len(ends), authorities, additionals + bool(opt))
-    body = b"".join((header, writer.out[12:], opt))
-    return Encoded(body, _run(answer.answer, start, ends))
+    payload_limit = min(answer.payload_limit or MAX_UDP, MAX_BUFSIZE)
+    room = MAX_MESSAGE
+    if query.transport == "udp" and not whole:
+        size = query.edns.payload_size if query.edns else 0
+        room = max(min(size, payload_limit), MIN_UDP)
+    room -= 12 + len(query.qname) + _QUESTION.size
+    sections = None if answer.answer else _negative(query, answer)
+    if sections is None:
+        sections, counts, ends, run, is_cut = _sections(query, answer, room)
+    else:
+        counts, ends, run, is_cut = (0, 1, 0), (len(sections),), None, False
+    flags = _flags(query, answer)
+    if is_cut and counts[:2] != (len(answer.answer), len(answer.authority)):
+        flags |= Flag.TC
+    opt_ttl = options = b""
+    errors: tuple[bytes, ...] = ()
+    if query.edns is not None:
+        do = b"\x80\0" if query.edns.dnssec_ok else b"\0\0"
+        opt_ttl = bytes((answer.rcode >> 4 & 0xFF, 0)) + do
+        options = b"".join([_option(code, value) for code, value in answer.options])
+        errors = tuple([_option(*_extended(error)) for error in answer.errors])
+    return Encoded(
+        *(flags, counts, sections, ends, run, payload_limit, opt_ttl, options, errors, is_cut)
+    )
 
 
-def _negative(query: Query, answer: Answer, opt: bytes, room: int) -> bytes | None:
-    """A reply that has nothing but the SOA of a zone above the question; None if it has more.
+def reply(query: Query, encoded: Encoded, cookie: bytes = b"", turn: int = 0) -> bytes:
+    """The message without its ID to the client that sent ``query``, over its transport."""
+    size = encoded.limit(query.edns.payload_size) if query.edns else MIN_UDP
+    limit = size if query.transport == "udp" else MAX_MESSAGE
+    return encoded.reply(question_section(query), limit, size, cookie, turn)
+
+
+def question_section(query: Query) -> bytes:
+    """In the client's letter case."""
+    return (query.spelling or query.qname) + _QUESTION.pack(query.qtype, query.qclass)
+
+
+_Sections = tuple[bytes, tuple[int, int, int], tuple[int, ...], Run | None, bool]
+
+
+def _sections(query: Query, answer: Answer, room: int) -> _Sections:
+    """The sections, their counts, where records end, the addresses at the answer's end, and whether cut."""
+    writer = _Writer(query.qname)
+    before = len(writer.out)
+    room += before
+    answers = writer.records(answer.answer, room)
+    authorities, additionals = [], []
+    is_cut = len(answers) < len(answer.answer)
+    if not is_cut:
+        authorities = writer.records(answer.authority, room)
+        is_cut = len(authorities) < len(answer.authority)
+    if not is_cut:
+        additionals = writer.records(answer.additional, room)
+        is_cut = len(additionals) < len(answer.additional)
+    counts = (len(answers), len(authorities), len(additionals))
+    run = _run(answer.answer, before, answers)
+    if run is not None:
+        run = Run(run.start - before, run.size, run.count)
+        del answers[len(answers) - run.count :]
+    ends = tuple([end - before for end in (*answers, *authorities, *additionals)])
+    return bytes(writer.out[before:]), counts, ends, run, is_cut
+
+
+def _negative(query: Query, answer: Answer) -> bytes | None:
+    """Sections that have nothing but the SOA of a zone above the question; None if they have more.
 
     All names in it are pointers into the question or follow from the zone's, so that one rendering
     serves for all questions with as much before the zone: what a flood of random names costs.
@@ -168,18 +326,13 @@ def _negative(query: Query, answer: Answer, opt: bytes, room: int) -> bytes | No
     soa = answer.authority[0]
     if soa.rtype != Type.SOA or not soa.owner[0] or not query.qname.endswith(soa.owner):
         return None
-    section = _soa_below(soa, len(query.qname) - len(soa.owner))
-    question = query.qname + _QUESTION.pack(query.qtype, query.qclass)
-    if 12 + len(question) + len(section) > room:
-        return None
-    header = _HEADER.pack(_flags(query, answer), 1, 0, 1, bool(opt))
-    return b"".join((header, question, section, opt))
+    return _soa_below(soa, len(query.qname) - len(soa.owner))
 
 
 @lru_cache(maxsize=1024)
 def _soa_below(soa: Record, before: int) -> bytes:
     """The SOA in a message whose question has so many octets before the SOA's owner."""
-    writer = _Writer(Query(soa.owner, (), Type.SOA), 12 + before)
+    writer = _Writer(soa.owner, 12 + before)
     start = len(writer.out)
     writer.record(soa)
     return bytes(writer.out[start:])
@@ -190,12 +343,12 @@ def encode_following(records: Iterable[Record]) -> Iterator[bytes]:
 
     RFC 5936 section 2.2: the question section may be empty in them.
     """
-    writer, count = _Writer(None), 0
+    writer, count = _Writer(), 0
     for record in records:
         end = len(writer.out) + len(record.owner) + _FIXED.size + len(record.rdata)
         if count and (len(writer.out) >= _TRANSFER_OCTETS or end > MAX_MESSAGE):
             yield _following(writer, count)
-            writer, count = _Writer(None), 0
+            writer, count = _Writer(), 0
         writer.record(record)
         count += 1
     if count:
@@ -210,22 +363,15 @@ def encode_error(query: Query | None, data: bytes, rcode: int) -> bytes:
     """The reply, with its ID, to a request that could not be served or not even be read."""
     if query is not None:
         encoded = encode(query, Answer(rcode, authoritative=False))
-        return data[:2] + encoded.body
-    flags = int.from_bytes(data[2:4], "big") & _KEPT_FLAGS | Flag.QR | rcode & 0xF
+        return data[:2] + reply(query, encoded)
+    flags = int.from_bytes(data[2:4], "big") & _ECHOED_FLAGS | Flag.QR | rcode & 0xF
     return data[:2] + _HEADER.pack(flags, 0, 0, 0, 0)
-
-
-def _payload(query: Query, answer: Answer) -> int:
-    """Octets that a datagram to the asker may have."""
-    if query.edns is None:
-        return MIN_UDP
-    return max(min(query.edns.payload_size, answer.payload_limit, MAX_UDP), MIN_UDP)
 
 
 def _flags(query: Query, answer: Answer) -> int:
     # RFC 6891 section 6.1.3: without an OPT record there is no room for the upper bits.
     rcode = Rcode.SERVFAIL if answer.rcode > 0xF and query.edns is None else answer.rcode
-    flags = Flag.QR | query.flags & _KEPT_FLAGS | rcode & 0xF
+    flags = Flag.QR | query.flags & _ECHOED_FLAGS | rcode & 0xF
     if answer.recursion_desired is not None:
         flags = flags & ~Flag.RD | (Flag.RD if answer.recursion_desired else 0)
     if answer.authoritative:
@@ -240,23 +386,8 @@ def _flags(query: Query, answer: Answer) -> int:
 
 
 def _may_authenticate(query: Query) -> bool:
-    """RFC 6840 sections 5.7 and 5.8: AD is for who asked with DO or AD."""
+    """RFC 6840 sections 5.7 and 5.8: AD is for clients that sent DO or AD."""
     return bool(query.flags & Flag.AD) or (query.edns is not None and query.edns.dnssec_ok)
-
-
-def _opt(query: Query, answer: Answer, limit: int, payload: int) -> bytes:
-    if query.edns is None:
-        return b""
-    options = b"".join([_option(code, value) for code, value in answer.options])
-    for error in answer.errors:
-        explanation = _option(*_extended(error))
-        if len(options) + len(explanation) <= limit // 2:  # it never pushes the answer out
-            options += explanation
-    do = 0x8000 if query.edns.dnssec_ok else 0
-    ttl = (answer.rcode >> 4) << 24 | do
-    # The size is the asker's own, as the peer has it: what both can take.
-    fixed = _FIXED.pack(Type.OPT, payload, ttl, len(options))
-    return b"\0" + fixed + options
 
 
 def _option(code: int, value: bytes) -> bytes:
@@ -281,4 +412,4 @@ def _run(records: tuple[Record, ...], start: int, ends: list[int]) -> Run | None
     begin = ends[first] - size
     if first == last or begin != (ends[first - 1] if first else start):
         return None  # a single one, or the first of them spells its owner out
-    return Run(begin - 2, size, last - first + 1)
+    return Run(begin, size, last - first + 1)

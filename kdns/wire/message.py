@@ -6,8 +6,8 @@ An ``Answer`` says what it depends on (``keys``), so that whoever keeps it knows
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final, Literal, Self, TypeAlias
+from collections.abc import Callable
+from typing import Final, Literal, Protocol, Self, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -37,9 +37,9 @@ class Query(Struct, frozen=True):
     """One question, with all of its message that may matter to the answer."""
 
     qname: bytes
-    """Uncompressed wire form with the asker's letter case; answers echo it."""
+    """Uncompressed wire form, lower-case in what clients send."""
     name: Name
-    """The same, lower-case, as labels."""
+    """The same as labels."""
     qtype: int
     qclass: int = 1
     message_id: int = 0
@@ -56,6 +56,10 @@ class Query(Struct, frozen=True):
     """How many aliases the server has followed to come to this question of its own."""
     serial: int | None = None
     """What an asker for IXFR has: of the SOA in the authority section (RFC 1995 section 3)."""
+    spelling: bytes = b""
+    """``qname`` in the client's letter case, which the reply's question section echoes; b"" for as it is.
+
+    Answers are made for the lower-case name, so that they are the same for every spelling."""
     trace: list[str] | None = None
     """Where stages write what they did, for who asked how an answer comes about; else None."""
 
@@ -78,6 +82,7 @@ class Query(Struct, frozen=True):
             self,
             qname=target,
             name=from_wire(target),
+            spelling=b"",
             transport="internal",
             hops=self.hops + hops,
         )
@@ -123,8 +128,8 @@ class Answer(Struct, frozen=True):
     """The packet cache drops the answer when any of these changes."""
     keep_until: float = FOREVER
     """Unix time until which the same bytes may be sent again; 0 where it depends on the asker."""
-    payload_limit: int = 65535
-    """The reply is cut to this even where the asker takes larger datagrams (``bufsize``)."""
+    payload_limit: int = 0
+    """Octets of a reply over UDP at the most (``bufsize``); 0 for ``encode.MAX_UDP``."""
     at_most: int = 0
     """Addresses or SRV records in one reply, the next one having others; 0 for all (``max_answers``)."""
     silent: bool = False
@@ -145,11 +150,21 @@ class Answer(Struct, frozen=True):
     """False only from the end of a chain: no plugin took the question."""
 
 
-Reply: TypeAlias = bytes | Awaitable[bytes | None] | None
-"""To a request: octets with the message ID, at once or when they are there; None for silence."""
+class PendingReply(Protocol):
+    """A reply that is not there yet."""
+
+    def on_done(self, callback: Callable[[PendingReply, bytes | None], None]) -> None:
+        """Have ``callback`` called with it once, None for silence; at once if it is there."""
+
+    def close(self) -> None:
+        """Give it up: nothing is called any more."""
+
+
+Reply: TypeAlias = bytes | PendingReply | None
+"""To a request: octets with the message ID, at once or later; None for silence."""
 
 Respond: TypeAlias = Callable[[bytes, str, int, Transport], Reply]
-"""Who answers a request from an address and port."""
+"""Answers a request from an address and port."""
 
 
 class Transfer(bytes):

@@ -10,6 +10,7 @@ from struct import Struct as Layout
 from typing import Final, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kdns.wire.codec import Undecodable, decode
 from kdns.wire.constants import EdnsOption, Flag, Opcode, Rcode
@@ -86,8 +87,10 @@ def _usual(data: bytes, flags: int, additionals: int, place: Place) -> Query | N
     elif len(data) != end + 4:
         return None
     message_id = data[0] << 8 | data[1]
-    qname = data[12:end]
-    return Query(qname, name, qtype, qclass, message_id, flags, edns, *place)
+    spelling = data[12:end]
+    qname = spelling.lower()
+    query = Query(qname, name, qtype, qclass, message_id, flags, edns, *place)
+    return query if qname == spelling else replace(query, spelling=spelling)
 
 
 def _opt(data: bytes, at: int) -> Edns | None:
@@ -128,8 +131,10 @@ def _unusual(data: bytes, place: Place) -> Parsed:
         return Rejected(Rcode.FORMERR)
     return _checked(
         Query(
-            *(decoded.qname, name, decoded.qtype, decoded.qclass, message_id, flags, edns, *place),
+            *(decoded.qname.lower(), name, decoded.qtype, decoded.qclass, message_id, flags, edns),
+            *place,
             serial=decoded.serial,
+            spelling=decoded.qname,
         )
     )
 

@@ -88,7 +88,7 @@ def test_rows_have_names_of_their_own() -> None:
 
 
 def test_hits_in_a_page_of_metrics() -> None:
-    page = "# TYPE kdns_packet_cache_hits_total counter\nkdns_packet_cache_hits_total 1.5e3\n"
+    page = "# TYPE kdns_reply_cache_hits_total counter\nkdns_reply_cache_hits_total 1.5e3\n"
     assert read_hits(page) == 1500
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from kdns.packet_cache import PacketCache
 
 from kdns.derivation import observed
 from kdns.derivation.messages import Batch, Seen, frame, replies
 from kdns.derivation.observed import Tap
-from kdns.packet_cache import PacketCache
 from kdns.wire.message import Transfer
 
 

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kdns.packet_cache import Entry, PacketCache
 
 from kdns.listeners.tcp import Limits, TcpListener, bind
 from kdns.listeners.tcp_connection import MAX_PER_TURN, MAX_WAITING
-from kdns.packet_cache import Entry, PacketCache
 from kdns.wire.message import Reply, Transport
 from tests.waiting import until
 

@@ -10,12 +10,12 @@ import struct
 from collections.abc import AsyncIterator
 
 import pytest
+from kdns.packet_cache import PacketCache
 
 from kdns.listeners import tls
 from kdns.listeners.tcp import bind
 from kdns.listeners.tcp_connection import MAX_PER_TURN
 from kdns.listeners.tls import TlsListener
-from kdns.packet_cache import PacketCache
 from tests.cluster.certificates import Authority
 from tests.listeners.test_tcp import Client, Responder, frame
 from tests.waiting import until

@@ -7,11 +7,11 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from kdns.packet_cache import Entry, PacketCache
 
 from kdns.listeners import batch, udp
 from kdns.listeners.batch import ROOM, SIZE
 from kdns.listeners.udp import UdpListener
-from kdns.packet_cache import Entry, PacketCache
 from kdns.wire.message import Reply, Transport
 from tests.cluster.processes import free_port
 

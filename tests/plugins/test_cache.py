@@ -8,15 +8,15 @@ from types import MappingProxyType
 from typing import cast
 
 import pytest
+from kdns.packet_cache import PacketCache
+from kdns.responder import Responder
 from msgspec.structs import replace
 
-from kdns.packet_cache import PacketCache
 from kdns.plugins.blocks import Served
 from kdns.plugins.cache import Settings
 from kdns.plugins.cache.settings import Bounds, Prefetch, Stale
 from kdns.plugins.cache.stage import Cache
 from kdns.plugins.interface import Context
-from kdns.responder import Responder
 from kdns.wire import rdata
 from kdns.wire.constants import ErrorCode, Flag, Rcode, Type
 from kdns.wire.message import FOREVER, Answer, Edns, Key, Query, Record

@@ -9,12 +9,12 @@ import dns.edns
 import dns.message
 import dns.rdatatype
 import pytest
+from kdns.packet_cache import Entry, PacketCache
+from kdns.responder import Responder
 
 from kdns.metrics import Metrics
-from kdns.packet_cache import Entry, PacketCache
 from kdns.plugins.blocks import Served
 from kdns.records.objects import Endpoint, Namespace, Object, Port, Service, Slice
-from kdns.responder import Responder
 from tests.plugins.chains import Chain
 
 DB = "db.shop.svc.cluster.local."

@@ -14,12 +14,12 @@ from typing import Final
 import dns.message
 import dns.query
 import pytest
+from kdns.packet_cache import PacketCache
+from kdns.responder import Responder
 from msgspec.structs import replace
 
-from kdns.packet_cache import PacketCache
 from kdns.plugins import acl, any, bufsize, dns64, header, local, metadata, minimal, nsid, root
 from kdns.plugins.blocks import Served
-from kdns.responder import Responder
 from kdns.wire.constants import EdnsOption, Flag, Rcode
 from kdns.wire.encode import encode
 from kdns.wire.message import FOREVER, Answer, Edns, ExtendedError

@@ -388,7 +388,7 @@ async def test_addresses_come_and_go_with_a_reload(running: Running) -> None:
 
 
 async def test_counters_of_an_address_that_went_stay(running: Running) -> None:
-    counters = ("kdns_packet_cache_misses_total", "kdns_tcp_accepted_total")
+    counters = ("kdns_reply_cache_misses_total", "kdns_tcp_accepted_total")
 
     def counted() -> list[float]:
         text = running.server.core.metrics.expose().decode()

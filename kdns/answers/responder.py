@@ -1,0 +1,302 @@
+"""From a request's octets to the reply's: the server block, its chain, the encoding, the counting.
+
+A chain that has its answer in memory finishes at the first step of its coroutine, and then the reply is
+returned at once. One that must wait (for an upstream) is resumed from the callbacks of what it waits for
+(``Later``): neither costs a task.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine, Iterable
+from functools import partial
+from itertools import count, islice
+from random import randrange
+from time import monotonic, perf_counter, time
+from typing import Final, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.answers.later import Later
+from kdns.answers.reply_cache import Entry, ReplyCache
+from kdns.metrics import Metrics, families
+from kdns.metrics.meters import DROPPED, labels_of, origin_of
+from kdns.plugins.blocks import Blocks, Served
+from kdns.plugins.interface import Observer
+from kdns.wire import cookies
+from kdns.wire.constants import Class, EdnsOption, ErrorCode, Opcode, Rcode, type_name
+from kdns.wire.encode import Encoded, encode, encode_error, question_section, reply
+from kdns.wire.message import FOREVER, Answer, Query, Reply, Transfer, Transport
+from kdns.wire.names import Name, to_text
+from kdns.wire.question import Rejected, parse
+from kdns.wire.reasons import because
+from kdns.wire.windows import windows
+
+logger: Final = logging.getLogger("kdns.responder")
+
+
+TCP_IDLE: Final = 100
+"""Tenths of a second that an idle TCP connection is kept: what RFC 7828 lets a client know."""
+
+REFRESHED: Final = "kubernetes"
+"""The directive whose answers are refreshed after a change: from memory, at the cost of a look-up."""
+
+MAX_REFRESHED: Final = 16
+"""Replies refreshed after one change: a name's few types, not all of a namespace."""
+
+MAX_REFRESH: Final = 0.001
+"""Seconds after which no further one is begun, since queries wait meanwhile."""
+
+MAX_START: Final = 1 << 16
+"""Of the first record that is sent, where not all are: more than any answer has."""
+
+
+class Request(Struct, frozen=True, gc=False):
+    """What came in, and when (``time.perf_counter``)."""
+
+    data: bytes
+    client: str
+    port: int
+    transport: Transport
+    started: float
+    is_refresh: bool = False
+    """No client waits, but one may send it again soon: nothing is counted, nothing sent."""
+
+
+class Responder(Blocks):
+    """Answers what arrives at one address."""
+
+    def __init__(self, server: str, zones: dict[Name, Served], metrics: Metrics) -> None:
+        super().__init__(zones)
+        self.server, self.metrics = server, metrics
+        self.dropped = metrics.meter(server, DROPPED)
+        self.address: tuple[str, int] = ("", 0)
+        """Where queries arrive, once that is bound."""
+        self.cache: ReplyCache | None = None
+        self._secret = cookies.new_secret()
+        self._turns = count(1)
+
+    def respond(self, data: bytes, client: str, port: int, transport: Transport) -> Reply:
+        """The reply to a request; None for silence; ``Later`` when it takes waiting. Never raises."""
+        request = Request(data, client, port, transport, perf_counter())
+        try:
+            return self._respond(request)
+        except Exception as error:
+            self._panic("a request that was answered SERVFAIL", error)
+            return encode_error(None, data, Rcode.SERVFAIL)
+
+    def _respond(self, request: Request) -> Reply:
+        data = request.data
+        query = parse(data, request.client, request.port, request.transport, self.address)
+        if query is None:
+            self.metrics.count(
+                families.DROPPED_DATAGRAMS, "short" if len(data) < 12 else "response"
+            )
+            return None
+        if isinstance(query, Rejected):
+            return self._reject(query, request)
+        served, by_client = self.find(query)
+        if served is None:
+            return self._finish(query, request, None, _refused(query, by_client))
+        if query.opcode == Opcode.NOTIFY:
+            return self._finish(query, request, served, served.take_notice(query))
+        if query.qclass != Class.IN and not served.other_classes:
+            answer = Answer(Rcode.REFUSED, authoritative=False)
+            return self._finish(query, request, served, _for_client(answer, by_client))
+        running = cast("Coroutine[object, None, Answer]", served.handler(query))
+        try:
+            waits_for = running.send(None)
+        except StopIteration as done:
+            return self._finish(query, request, served, _for_client(done.value, by_client))
+        except Exception as error:
+            return self._finish(query, request, served, self._failed(query, error))
+        finish = partial(self._finish_later, query, request, served)
+        return Later(running, waits_for, finish, in_task=served.needs_task)
+
+    def refresh(self, dropped: Iterable[Entry]) -> None:
+        """Make some of the replies again that a change has dropped, so that the next client need not wait.
+
+        What has just changed is queried soon, mostly by clients that waited for the change.
+        """
+        end = perf_counter() + MAX_REFRESH
+        for entry in islice(dropped, MAX_REFRESHED):
+            data = b"\0\0" + entry.request
+            request = Request(data, entry.client or "", 0, "tcp", 0.0, is_refresh=True)
+            query = parse(data, request.client, request.port, request.transport, self.address)
+            if isinstance(query, Query):
+                self._refresh(query, request)
+            if perf_counter() > end:
+                break
+
+    def _refresh(self, query: Query, request: Request) -> None:
+        served, by_client = self.find(query)
+        if served is None or by_client:
+            return
+        running = cast("Coroutine[object, None, Answer]", served.handler(query))
+        try:
+            running.send(None)
+        except StopIteration as done:
+            self._finish(query, request, served, done.value)
+        except Exception as error:  # the next client will get it
+            logger.debug("%s not refreshed: %r", to_text(query.name), error)
+        else:
+            running.close()  # it would take an upstream
+
+    async def resolve(self, query: Query) -> Answer:
+        """Answer a query of the server's own, through the same blocks."""
+        served, by_client = self.find(query)
+        if served is None:
+            answer = Answer(Rcode.REFUSED, authoritative=False, handled=False)
+            return _for_client(answer, by_client)
+        return _for_client(await served.handler(query), by_client)
+
+    def _finish_later(
+        self, query: Query, request: Request, served: Served, answer: Answer | BaseException
+    ) -> bytes | None:
+        if isinstance(answer, BaseException):
+            answer = self._failed(query, answer)
+        try:
+            # What it depends on may have changed while it waited, unnoticed: it was not cached yet.
+            return self._finish(query, request, served, replace(answer, keep_until=0.0))
+        except Exception as error:
+            self._panic(f"{to_text(query.name)} {type_name(query.qtype)}", error)
+            return encode_error(None, request.data, Rcode.SERVFAIL)
+
+    def _finish(
+        self, query: Query, request: Request, served: Served | None, answer: Answer
+    ) -> bytes | None:
+        """Encode, count, notify observers, cache."""
+        if answer.silent:
+            self.metrics.count(families.DROPPED_DATAGRAMS, "policy")
+            return None
+        cookie = b""
+        if query.edns is not None and query.edns.options:
+            cookie, options = self._options(query)
+            if options:
+                answer = replace(answer, options=(*answer.options, *options), keep_until=0.0)
+        if served is not None and served.recursion_available and not answer.recursion_available:
+            answer = replace(answer, recursion_available=True)
+        parts = windows(answer, randrange(MAX_START), time()) if answer.at_most else []
+        if parts:
+            answer = parts[0]
+        answer, encoded = self._encode(query, answer)
+        turns = served is not None and served.rotates and not answer.ordered
+        body = reply(query, encoded, cookie, next(self._turns) if turns else 0)
+        observers = served.observers if served else ()
+        if not request.is_refresh:
+            meter = served.meter if served else self.dropped
+            seconds = perf_counter() - request.started
+            origin, labels = origin_of(request.transport, request.client), labels_of(query, answer)
+            meter.observe(origin, labels, len(request.data), len(body) + 2, seconds)
+        observed = observers and self._observe(observers, query, request, answer, len(body) + 2)
+        if answer.keep_until and not observed and self.cache is not None:
+            self._cache(self.cache, query, request, served, [answer, *parts[1:]], encoded)
+        message = request.data[:2] + body
+        return Transfer(message, answer.following) if answer.following else message
+
+    def _encode(self, query: Query, answer: Answer) -> tuple[Answer, Encoded]:
+        try:
+            return answer, encode(query, answer)
+        except Exception as error:  # a stage made a record that no message can hold
+            answer = self._failed(query, error)
+            return answer, encode(query, answer)
+
+    def _cache(
+        self,
+        cache: ReplyCache,
+        query: Query,
+        request: Request,
+        served: Served | None,
+        parts: list[Answer],
+        encoded: Encoded,
+    ) -> None:
+        """Cache what was just made; ``parts`` are sent in turn, ``encoded`` is the first of them."""
+        meant = cache.meaning(request.data[2:])
+        if meant is None or not cache.admits(meant[0]):
+            return
+        if request.data[12 : 2 + meant[1]] != question_section(query):
+            return  # of unusual shape
+        whole = encode(query, parts[0], whole=True) if encoded.is_cut else encoded
+        encodings = [whole, *[encode(query, part, whole=True) for part in parts[1:]]]
+        answer, meter = parts[0], served.meter if served else self.dropped
+        entry = Entry(request.data[2:], encodings, answer.keys, meter, labels_of(query, answer))
+        if answer.keep_until != FOREVER:
+            entry.until = monotonic() + answer.keep_until - time()
+        rotates = served is not None and served.rotates and not answer.ordered
+        if len(encodings) > 1 or (rotates and whole.run is not None):
+            entry.rotates()
+        entry.replayed = answer.replayed
+        entry.is_refreshed = request.is_refresh
+        if answer.plugin == REFRESHED:
+            entry.client = request.client
+        cache.store(entry, meant[0])
+
+    def _options(self, query: Query) -> tuple[bytes, list[tuple[int, bytes]]]:
+        """The cookie, and other EDNS options that belong to the exchange and not to the answer."""
+        cookie = b""
+        options: list[tuple[int, bytes]] = []
+        for code, value in query.edns.options if query.edns else ():
+            if code == EdnsOption.COOKIE:
+                secret = self.cache.secret if self.cache is not None else self._secret
+                cookie = cookies.respond(value, query.client, time(), secret)
+            elif code == EdnsOption.TCP_KEEPALIVE and query.transport != "udp":
+                options.append((EdnsOption.TCP_KEEPALIVE, TCP_IDLE.to_bytes(2, "big")))
+        return cookie, options
+
+    def _reject(self, rejected: Rejected, request: Request) -> bytes:
+        query = rejected.query or Query(
+            b"\0", (), 0, transport=request.transport, client=request.client
+        )
+        answer = Answer(rejected.rcode, authoritative=False)
+        message = encode_error(rejected.query, request.data, rejected.rcode)
+        origin, seconds = (
+            origin_of(request.transport, request.client),
+            perf_counter() - request.started,
+        )
+        labels = labels_of(query, answer)
+        self.dropped.observe(origin, labels, len(request.data), len(message), seconds)
+        return message
+
+    def _failed(self, query: Query, error: BaseException) -> Answer:
+        """A stage raised: a mistake of ours, which costs this answer and nothing else."""
+        self._panic(f"{to_text(query.name)} {type_name(query.qtype)}", error)
+        text = "internal error; the server's log has it"
+        errors = because(query, ErrorCode.OTHER, text)
+        return Answer(Rcode.SERVFAIL, authoritative=False, errors=errors, keep_until=0.0)
+
+    def _panic(self, what: str, error: BaseException) -> None:
+        self.metrics.count(families.PANICS)
+        logger.error("%s: %r", what, error, exc_info=error)
+
+    def _observe(
+        self,
+        observers: tuple[Observer, ...],
+        query: Query,
+        request: Request,
+        answer: Answer,
+        size: int,
+    ) -> bool:
+        """Notify the observers; whether there are any that want each of these."""
+        wanted = False
+        for observer in observers:
+            try:
+                if observer.wants(query, answer):
+                    wanted = True
+                    if not request.is_refresh:
+                        observer(query, answer, size, perf_counter() - request.started)
+            except Exception as error:
+                self._panic(f"an observer of {to_text(query.name)}", error)
+        return wanted
+
+
+def _for_client(answer: Answer, by_client: bool) -> Answer:
+    """An answer that another client may not get is not cached."""
+    return replace(answer, keep_until=0.0) if by_client else answer
+
+
+def _refused(query: Query, by_client: bool) -> Answer:
+    """No server block has the name: RFC 8914 section 4.21."""
+    text = "no server block here is for this name"
+    errors = because(query, ErrorCode.NOT_AUTHORITATIVE, text)
+    return _for_client(Answer(Rcode.REFUSED, authoritative=False, errors=errors), by_client)
