@@ -14,7 +14,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from kdns.metrics import Metrics, families
-from kdns.metrics.meters import SAMPLE_WEIGHT, Histogram
+from kdns.metrics.meters import SAMPLE_WEIGHT, Histogram, Meter, QueryClass, labels_of, origin_of
 from kdns.status import ResourceStatus, SourceStatus
 from kdns.wire.constants import Rcode, Type
 from kdns.wire.message import Answer, Edns, Query
@@ -43,6 +43,18 @@ def value(metrics: Metrics, name: str, /, **labels: str) -> float | None:
     return None
 
 
+def observe(
+    meter: Meter, asked: Query, answer: Answer, sizes: tuple[int, int], seconds: float
+) -> None:
+    """Count a reply that was just made."""
+    origin = origin_of(asked.transport, asked.client)
+    meter.observe(origin, labels_of(asked, answer), *sizes, seconds)
+
+
+def cached(meter: Meter) -> QueryClass:
+    return meter.classify(("udp", "1"), labels_of(query(), Answer()), 30, 120)
+
+
 def query(qtype: int = Type.A, **fields: object) -> Query:
     fields.setdefault("client", "192.0.2.1")
     return Query(b"\1a\0", ("a",), qtype, **fields)  # type: ignore[arg-type]
@@ -53,7 +65,7 @@ def test_an_answer_is_counted_in_every_family() -> None:
     meter = metrics.meter(SERVER, ".")
     asked = query(edns=Edns(dnssec_ok=True))
     answer = Answer(Rcode.NXDOMAIN, plugin="kubernetes")
-    meter.classify(asked, answer, 44, 103).observe(0.0003)
+    observe(meter, asked, answer, (44, 103), 0.0003)
 
     requests = BLOCK | {"proto": "udp", "family": "1", "type": "A"}
     assert value(metrics, "coredns_dns_requests_total", **requests) == 1
@@ -92,16 +104,18 @@ def test_an_answer_is_counted_in_every_family() -> None:
 )
 def test_requests_are_told_apart(asked: Query, labels: dict[str, str]) -> None:
     metrics = Metrics()
-    metrics.meter(SERVER, ".").classify(asked, Answer(), 20, 20).observe(0.0)
+    observe(metrics.meter(SERVER, "."), asked, Answer(), (20, 20), 0.0)
     assert value(metrics, "coredns_dns_requests_total", **BLOCK, **labels) == 1
 
 
 def test_hits_count_as_many_answers_of_their_class() -> None:
     metrics = Metrics()
     meter = metrics.meter(SERVER, ".")
-    kept = meter.classify(query(), Answer(), 30, 120)
-    kept.observe(0.001)
-    kept.hits(99)
+    observe(meter, query(), Answer(), (30, 120), 0.001)
+    use = cached(meter)
+    use.hits += 99
+    assert use.report() == 99
+    assert use.report() == 0
     assert value(metrics, "coredns_dns_request_duration_seconds_count", **BLOCK) == 100
     total = value(metrics, "coredns_dns_request_duration_seconds_sum", **BLOCK)
     assert total == pytest.approx(0.001 + 99 * meter.hit_seconds)
@@ -113,7 +127,7 @@ def test_hits_count_as_many_answers_of_their_class() -> None:
 
 def test_samples_move_what_a_hit_is_taken_to_last() -> None:
     meter = Metrics().meter(SERVER, ".")
-    kept = meter.classify(query(), Answer(), 30, 120)
+    kept = cached(meter)
     before = meter.hit_seconds
     kept.took(0.001)
     assert meter.hit_seconds == pytest.approx(before + (0.001 - before) * SAMPLE_WEIGHT)
@@ -124,8 +138,13 @@ def test_samples_move_what_a_hit_is_taken_to_last() -> None:
 
 def test_hits_are_folded_before_each_scrape() -> None:
     metrics = Metrics()
-    kept = metrics.meter(SERVER, ".").classify(query(), Answer(), 30, 120)
-    metrics.before_scrape(lambda: kept.hits(1))
+    use = cached(metrics.meter(SERVER, "."))
+
+    def hit() -> None:
+        use.hits += 1
+        use.report()
+
+    metrics.before_scrape(hit)
     labels = BLOCK | {"rcode": "NOERROR", "plugin": ""}
     assert value(metrics, "coredns_dns_responses_total", **labels) == 1
     assert value(metrics, "coredns_dns_responses_total", **labels) == 2
@@ -140,7 +159,7 @@ def test_a_meter_lasts_over_a_reload() -> None:
 def test_sizes_do_not_multiply_classes() -> None:
     meter = Metrics().meter(SERVER, ".")
     for size in range(12, 65536, 7):
-        meter.classify(query(), Answer(), size, size).observe(0.0)
+        observe(meter, query(), Answer(), (size, size), 0.0)
     assert len(meter.cells) == 14
 
 
@@ -312,7 +331,7 @@ def ours() -> dict[str, Metric]:
     for qtype in (1, 731):
         for transport in ("udp", "tcp"):
             asked = query(qtype, transport=transport, edns=Edns(dnssec_ok=True))
-            meter.classify(asked, Answer(plugin="errors"), 30, 103).observe(0.001)
+            observe(meter, asked, Answer(plugin="errors"), (30, 103), 0.001)
     names = ("errors", "prometheus", "whoami")
     metrics.read(families.PLUGIN_ENABLED, lambda: [((SERVER, ".", "", n), 1) for n in names])
     return scrape(metrics)

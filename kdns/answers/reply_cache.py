@@ -38,8 +38,11 @@ MAX_OCTETS: Final = 32 * 1024 * 1024
 FREE_OCTETS: Final = MAX_OCTETS // 16
 """While no more are in use, every answer is cached."""
 
-ENTRY_OCTETS: Final = 1400
+ENTRY_OCTETS: Final = 1500
 """What an entry takes besides its sections: its object, its counters, its places in the tables."""
+
+KEY_OCTETS: Final = 350
+"""What it takes for each key that it depends on."""
 
 REPEAT_OCTETS: Final = 400
 """The same for a finished reply."""
@@ -77,8 +80,12 @@ _GONE: Final = -1.0
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 Sender: TypeAlias = Callable[[int], Address]
 
+Meaning: TypeAlias = tuple[bytes, int, int, bytes]
+Shape: TypeAlias = tuple[bytes, int, int]
+
 _OPT_OCTETS: Final = 11
-_OPTION_OCTETS: Final = 4
+_SHAPE_OCTETS: Final = 15
+"""Octets of an OPT record without options, and of one with the head of its first option."""
 _COOKIE: Final = int(EdnsOption.COOKIE).to_bytes(2, "big")
 
 
@@ -127,7 +134,8 @@ class Entry:
         self.seen = 0
         self.repeats: dict[bytes, Repeats] = {}
         self.uses: dict[tuple[int, int, int], QueryClass] = {}
-        self.octets = ENTRY_OCTETS + len(request) + sum(len(each.sections) for each in encodings)
+        self.octets = ENTRY_OCTETS + KEY_OCTETS * len(keys) + 2 * len(request)
+        self.octets += sum(len(each.sections) for each in encodings)
 
     def rotates(self) -> None:
         """Have the replies differ in turn: by the address that comes first, or by part."""
@@ -138,24 +146,28 @@ class Entry:
         return sum([use.hits for use in self.uses.values()])
 
     def use(self, request_size: int, response_size: int, listener: Repeats) -> QueryClass:
-        """The counters of hits of such messages; sizes in octets with the ID."""
+        """The counters of hits of such messages; sizes in octets without their IDs."""
         key = (request_size, response_size, listener.number)
         found = self.uses.get(key)
         if found is None:
             if len(self.uses) >= MAX_USES:
                 return next(reversed(self.uses.values()))
-            found = self.meter.classify(listener.origin, self.labels, request_size, response_size)
+            sizes = request_size + 2, response_size + 2
+            found = self.meter.classify(listener.origin, self.labels, *sizes)
             found.replayed = self.replayed
             self.uses[key] = found
         return found
 
     def reply(self, question: bytes, payload_size: int, cookie: bytes, listener: Repeats) -> bytes:
         """The next reply without its ID, to a client with this question section and EDNS size."""
-        turn = next(self.turns) if self.turns is not None else 0
-        encoded = self.encodings[turn % len(self.encodings)] if turn else self.encodings[0]
+        encoded, turn = self.encodings[0], 0
+        if self.turns is not None:
+            turn = next(self.turns)
+            encoded = self.encodings[turn % len(self.encodings)]
         size = encoded.limit(payload_size)
-        limit = MAX_MESSAGE if listener.is_stream else size
-        return encoded.reply(question, limit, size, cookie, turn)
+        return encoded.reply(
+            question, MAX_MESSAGE if listener.is_stream else size, size, cookie, turn
+        )
 
     def bodies(
         self, question: bytes, payload_size: int, listener: Repeats
@@ -212,7 +224,9 @@ class ReplyCache:
         self._turns: deque[Entry] = deque()
         self._removed: deque[Entry] = deque()
         self._seen = SeenBefore()
-        self._shapes: dict[bytes, tuple[bytes, int]] = {}
+        self._shapes: dict[bytes, Shape] = {}
+        self.missed: tuple[bytes, Meaning | None] = (b"", None)
+        """The last request that was not found, and its meaning, which the responder needs again."""
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -231,8 +245,8 @@ class ReplyCache:
 
     # ---- finding
 
-    def meaning(self, request: bytes) -> tuple[bytes, int, int, bytes] | None:
-        """What of a request, given without its ID, shapes the answer: the key of its entry.
+    def meaning(self, request: bytes) -> Meaning | None:
+        """What of a request, given without its ID, shapes the answer: first the key of its entry.
 
         Also where its question section ends, its EDNS payload size, and the data of its COOKIE option.
         None where the request is of unusual shape. Equal octets are parsed equally, so nothing is checked
@@ -240,37 +254,32 @@ class ReplyCache:
         query that was ever answered has the same key. The type must not be folded: HTTPS is 65, "A".
         """
         end = request.find(b"\0", 10) + 5
+        key = request[:10] + request[10 : end - 4].lower() + request[end - 4 : end]
         opt = request[end:]
-        meaning, size, cookie = b"", 0, b""
-        if opt:
-            shape = self._shapes.get(opt)
-            if shape is not None:
-                meaning, size = shape
-            else:
-                found = self._read_opt(opt)
-                if found is None:
-                    return None
-                meaning, size, cookie = found
-        name = request[10 : end - 4].lower()
-        return request[:10] + name + request[end - 4 : end] + meaning, end, size, cookie
+        if not opt:
+            return key, end, 0, b""
+        shape = self._shapes.get(opt[:_SHAPE_OCTETS]) or self._read_shape(opt)
+        if shape is None:
+            return None
+        meaning, size, cookie = shape
+        if cookie:
+            return (key + meaning, end, size, opt[15:]) if len(opt) == cookie else None
+        return key + meaning + opt[_OPT_OCTETS:], end, size, b""
 
-    def _read_opt(self, opt: bytes) -> tuple[bytes, int, bytes] | None:
-        """What an OPT record means, its payload size, and the cookie where that is its only option."""
-        options = opt[_OPT_OCTETS:]
+    def _read_shape(self, opt: bytes) -> Shape | None:
+        """What an OPT record means, its payload size, and its length where a cookie is its only option."""
         length = int.from_bytes(opt[9:_OPT_OCTETS], "big")
-        if len(opt) < _OPT_OCTETS or opt[:3] != b"\0\0\x29" or len(options) != length:
+        if len(opt) != _OPT_OCTETS + length or opt[:3] != b"\0\0\x29":
             return None
         size, meaning = int.from_bytes(opt[3:5], "big"), opt[5:9]
-        if not options:
+        cookie = opt[_SHAPE_OCTETS:]
+        is_cookie = opt[_OPT_OCTETS:_SHAPE_OCTETS] == _COOKIE + len(cookie).to_bytes(2, "big")
+        shape = meaning, size, len(opt) if is_cookie and cookies.is_well_formed(cookie) else 0
+        if shape[2] or not length:
             if len(self._shapes) >= MAX_SHAPES:
                 self._shapes.clear()
-            self._shapes[opt] = meaning, size
-            return meaning, size, b""
-        cookie = options[_OPTION_OCTETS:]
-        length = int.from_bytes(options[2:_OPTION_OCTETS], "big")
-        if options[:2] == _COOKIE and length == len(cookie) and cookies.is_well_formed(cookie):
-            return meaning, size, cookie
-        return meaning + options, size, b""
+            self._shapes[opt[:_SHAPE_OCTETS]] = shape
+        return shape
 
     def find(self, request: bytes) -> Entry | None:
         """The entry that answers a request, given without its ID, covered or not."""
@@ -439,17 +448,21 @@ class Repeats:
         meant = cache.meaning(request)
         if meant is None:
             self.misses += 1
+            cache.missed = request, None
             return None
         key, end, size, cookie = meant
         entry = cache.entries.get(key)
-        if entry is None or (entry.until != FOREVER and entry.until <= monotonic()):
+        if entry is None or entry.until <= monotonic():
             self.misses += 1
+            cache.missed = request, meant
             return None
         question = request[10:end]
         if cookie:
             cookie = cookies.respond(cookie, sender(at)[0], time(), cache.secret)
         body = entry.reply(question, size, cookie, self)
-        use = entry.use(len(request) + 2, len(body) + 2, self)
+        use = entry.uses.get((len(request), len(body), self.number))
+        if use is None:
+            use = entry.use(len(request), len(body), self)
         use.hits += 1
         if not (cookie or uncovered) and entry.until == FOREVER and self._seen.note(request):
             self._repeat(request, entry, question, size, use)
@@ -459,10 +472,12 @@ class Repeats:
         self, request: bytes, entry: Entry, question: bytes, size: int, use: QueryClass
     ) -> None:
         cache = self.cache
-        if len(entry.repeats) >= MAX_REPEATS or cache.octets > cache.max_octets:
+        if len(entry.repeats) >= MAX_REPEATS:
             return
         next_body, octets = entry.bodies(question, size, self)
         octets += REPEAT_OCTETS + len(request)
+        if cache.octets + octets > cache.max_octets:
+            return
         entry.octets += octets
         cache.octets += octets
         entry.repeats[request] = self

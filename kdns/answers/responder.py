@@ -28,7 +28,7 @@ from kdns.wire import cookies
 from kdns.wire.constants import Class, EdnsOption, ErrorCode, Opcode, Rcode, type_name
 from kdns.wire.encode import Encoded, encode, encode_error, question_section, reply
 from kdns.wire.message import FOREVER, Answer, Query, Reply, Transfer, Transport
-from kdns.wire.names import Name, to_text
+from kdns.wire.names import to_text
 from kdns.wire.question import Rejected, parse
 from kdns.wire.reasons import because
 from kdns.wire.windows import windows
@@ -67,8 +67,8 @@ class Request(Struct, frozen=True, gc=False):
 class Responder(Blocks):
     """Answers what arrives at one address."""
 
-    def __init__(self, server: str, zones: dict[Name, Served], metrics: Metrics) -> None:
-        super().__init__(zones)
+    def __init__(self, server: str, metrics: Metrics, served: Iterable[Served] = ()) -> None:
+        super().__init__(served)
         self.server, self.metrics = server, metrics
         self.dropped = metrics.meter(server, DROPPED)
         self.address: tuple[str, int] = ("", 0)
@@ -212,15 +212,18 @@ class Responder(Blocks):
         encoded: Encoded,
     ) -> None:
         """Cache what was just made; ``parts`` are sent in turn, ``encoded`` is the first of them."""
-        meant = cache.meaning(request.data[2:])
+        data = request.data[2:]
+        missed, meant = cache.missed
+        if missed != data:
+            meant = cache.meaning(data)
         if meant is None or not cache.admits(meant[0]):
             return
-        if request.data[12 : 2 + meant[1]] != question_section(query):
+        if data[10 : meant[1]] != question_section(query):
             return  # of unusual shape
         whole = encode(query, parts[0], whole=True) if encoded.is_cut else encoded
         encodings = [whole, *[encode(query, part, whole=True) for part in parts[1:]]]
         answer, meter = parts[0], served.meter if served else self.dropped
-        entry = Entry(request.data[2:], encodings, answer.keys, meter, labels_of(query, answer))
+        entry = Entry(data, encodings, answer.keys, meter, labels_of(query, answer))
         if answer.keep_until != FOREVER:
             entry.until = monotonic() + answer.keep_until - time()
         rotates = served is not None and served.rotates and not answer.ordered

@@ -49,20 +49,19 @@ class UdpListener(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Answer one datagram, where the system offers no batches."""
-        request = data[ID:]
-        repeated = self.entries.get(request)
-        if repeated is None:
-            body = self.repeats.find(request, lambda _: addr)
-            if body is None:
-                reply = self._miss(data, addr)
-                if reply:
-                    self.transport.sendto(reply, addr)
-                return
-        else:
+        started = perf_counter()
+        repeated = self.entries.get(data[ID:])
+        if repeated is not None:
             next_body, use = repeated
             use.hits += 1
-            body = next_body()
-        self.transport.sendto(data[:ID] + body, addr)
+            self.transport.sendto(data[:ID] + next_body(), addr)
+            if not use.hits & SAMPLED:
+                use.took(perf_counter() - started)
+            return
+        body = self.repeats.find(data[ID:], lambda _: addr)
+        reply = self._miss(data, addr) if body is None else data[:ID] + body
+        if reply:
+            self.transport.sendto(reply, addr)
 
     def batch_received(self, received: Batch, requests: list[bytes]) -> None:
         """Answer what came in together: cached replies first, then what must be looked up."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -58,12 +58,17 @@ class Served(Struct, frozen=True):
 class Blocks:
     """By zone; several for the same zone stand one after the other, as in the Corefile."""
 
-    def __init__(self, zones: dict[Name, Served]) -> None:
-        self.zones = zones
+    def __init__(self, served: Iterable[Served] = ()) -> None:
+        self.zones: dict[Name, Served] = {}
+        self._depths: list[int] = []
+        """Numbers of labels of the zones, the most first."""
+        for each in served:
+            self.add(each)
 
     def add(self, served: Served) -> None:
-        """Ask it about what those of the same zone that were added before are not for."""
+        """Use it for queries that those of the same zone which were added before are not for."""
         self.zones[served.zone] = _before(self.zones.get(served.zone), served)
+        self._depths = sorted({len(zone) for zone in self.zones}, reverse=True)
 
     @property
     def blocks(self) -> Iterator[Served]:
@@ -75,21 +80,22 @@ class Blocks:
                 served = served.otherwise
 
     def find(self, query: Query) -> tuple[Served | None, bool]:
-        """The one with the longest zone that holds the name, and whose view is for the question.
+        """The one with the longest zone that holds the name, and whose view is for the query.
 
-        Also whether another asker could come to another one.
+        Also whether another client could come to another one.
         """
-        name, by_asker = query.name, False
-        for labels in range(len(name) + 1):
-            served = self.zones.get(name[labels:])
+        name, by_client = query.name, False
+        size = len(name)
+        for depth in self._depths:
+            served = self.zones.get(name[size - depth :]) if depth <= size else None
             while served is not None:
                 if served.view is None:
-                    return served, by_asker
-                by_asker |= served.view.by_asker
+                    return served, by_client
+                by_client |= served.view.by_asker
                 if served.view(query):
-                    return served, by_asker
+                    return served, by_client
                 served = served.otherwise
-        return None, by_asker
+        return None, by_client
 
 
 def _before(first: Served | None, last: Served) -> Served:

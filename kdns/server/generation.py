@@ -151,7 +151,7 @@ class Generation:
             self._certify(block.plan, site)
         responder = self.responders.get(site)
         if responder is None:
-            responder = self.responders[site] = Responder(server, {}, self.metrics)
+            responder = self.responders[site] = Responder(server, self.metrics)
             self._derivations[site] = derivation.Zone(responder)
         block.context.responder = responder
         label = block.view.name if block.view else ""

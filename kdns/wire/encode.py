@@ -38,12 +38,12 @@ MAX_MESSAGE: Final = 65535
 _HEADER: Final = Layout("!HHHHH")
 _FIXED: Final = Layout("!HHIH")
 _QUESTION: Final = Layout("!HH")
-_COUNT: Final = Layout("!H")
 _MAX_POINTER: Final = 0x3FFF
 _TRANSFER_OCTETS: Final = 16 * 1024
 """Of a message of a zone transfer: as far as pointers reach, so that all names are compressed."""
 _ECHOED_FLAGS: Final = 0x7800 | Flag.RD | Flag.CD  # opcode and the client's own bits are sent back
 
+_COOKIE_HEADER: Final = int(EdnsOption.COOKIE).to_bytes(2, "big")
 _OPT: Final = b"\0\0\x29"
 """Owner and type of the OPT record."""
 _OPT_OCTETS: Final = 11
@@ -81,8 +81,10 @@ class Encoded(Struct, frozen=True, gc=False):
     """Extended rcode, version and DO bit of the OPT record; b"" without one."""
     options: bytes = b""
     """EDNS options without cookie and Extended DNS Errors."""
-    errors: tuple[bytes, ...] = ()
+    errors: bytes = b""
     """Extended DNS Errors as EDNS options."""
+    head: bytes = b""
+    """The header of a reply that fits whole."""
     is_cut: bool = False
     """Whether records were left out because even the largest reply asked for has no room for them."""
 
@@ -101,38 +103,39 @@ class Encoded(Struct, frozen=True, gc=False):
         What does not fit is left out and TC set, but not for additional records alone (RFC 2181
         section 9). Extended DNS Errors never push a record out: they are shortened or left out.
         """
+        sections, opt_ttl = self.sections, self.opt_ttl
+        room = limit - 12 - len(question) - len(sections)
+        if not opt_ttl:
+            if room >= 0 and not turn:
+                return self.head + question + sections
+            return self._reply(question, room, b"", b"", turn)
         options = self.options
         if cookie:
-            options += _option(EdnsOption.COOKIE, cookie)
-        room = limit - 12 - len(question)
-        if self.opt_ttl:
-            room -= _OPT_OCTETS + len(options)
-        flags, (answers, authorities, additionals), sections = (
-            self.flags,
-            self.counts,
-            self.sections,
-        )
-        if len(sections) > room:
-            flags, answers, authorities, additionals, sections = self._cut(room, turn)
+            options += _COOKIE_HEADER + len(cookie).to_bytes(2, "big") + cookie
+        room -= _OPT_OCTETS + len(options)
+        payload = payload_size.to_bytes(2, "big")
+        if room < len(self.errors) or turn:
+            return self._reply(question, room, options, payload, turn)
+        options += self.errors
+        length = len(options).to_bytes(2, "big")
+        return b"".join((self.head, question, sections, _OPT, payload, opt_ttl, length, options))
+
+    def _reply(
+        self, question: bytes, room: int, options: bytes, payload: bytes, turn: int
+    ) -> bytes:
+        """One that does not fit whole, which is so where ``room`` is negative, or whose addresses rotate."""
+        head, sections = self.head, self.sections
+        if room < 0:
+            flags, counts, sections = self._cut(len(sections) + room, turn)
+            room += len(self.sections) - len(sections)
+            head = _HEADER.pack(flags, 1, *counts[:2], counts[2] + bool(self.opt_ttl))
         elif turn and self.run is not None:
             sections = self._rotated(turn)
         opt = b""
         if self.opt_ttl:
-            room -= len(sections)
-            for error in self.errors:
-                fitting = _fitting(error, room)
-                options += fitting
-                room -= len(fitting)
-            additionals += 1
-            opt = (
-                _OPT
-                + _COUNT.pack(payload_size)
-                + self.opt_ttl
-                + _COUNT.pack(len(options))
-                + options
-            )
-        header = _HEADER.pack(flags, 1, answers, authorities, additionals)
-        return b"".join((header, question, sections, opt))
+            options += _fitting(self.errors, room)
+            opt = b"".join((_OPT, payload, self.opt_ttl, len(options).to_bytes(2, "big"), options))
+        return b"".join((head, question, sections, opt))
 
     def _rotated(self, turn: int) -> bytes:
         run = self.run
@@ -144,14 +147,14 @@ class Encoded(Struct, frozen=True, gc=False):
             (sections[: run.start], sections[at:end], sections[run.start : at], sections[end:])
         )
 
-    def _cut(self, room: int, turn: int) -> tuple[int, int, int, int, bytes]:
+    def _cut(self, room: int, turn: int) -> tuple[int, tuple[int, int, int], bytes]:
         """Flags, counts and sections of what fits into ``room`` octets."""
         answers, authorities, _ = self.counts
         run, truncated = self.run, self.flags | Flag.TC
         if run is not None and run.start + run.size * run.count > room >= run.start:
             fits = (room - run.start) // run.size
             sections = self._rotated(turn)[: run.start + fits * run.size]
-            return truncated, answers - run.count + fits, 0, 0, sections
+            return truncated, (answers - run.count + fits, 0, 0), sections
         before = bisect_right(self.ends, room)  # without the run, which fits or is far behind
         end = self.ends[before - 1] if before else 0
         count = before
@@ -160,21 +163,23 @@ class Encoded(Struct, frozen=True, gc=False):
             count += run.count
         sections = (self._rotated(turn) if turn and run else self.sections)[:end]
         if count < answers:
-            return truncated, count, 0, 0, sections
+            return truncated, (count, 0, 0), sections
         if count < answers + authorities:
-            return truncated, answers, count - answers, 0, sections
-        return self.flags, answers, authorities, count - answers - authorities, sections
+            return truncated, (answers, count - answers, 0), sections
+        return self.flags, (answers, authorities, count - answers - authorities), sections
 
 
-def _fitting(error: bytes, room: int) -> bytes:
-    """An Extended DNS Error as an option, its text shortened to ``room`` octets; b"" if there is none."""
-    if len(error) <= room:
-        return error
-    text = room - _OPTION_OCTETS - 2
-    if text < 0:
-        return b""
-    shortened = error[6 : 6 + text].decode(errors="ignore").encode()
-    return _option(EdnsOption.EXTENDED_ERROR, error[4:6] + shortened)
+def _fitting(errors: bytes, room: int) -> bytes:
+    """Extended DNS Errors as EDNS options, the last that fits shortened to ``room`` octets in all."""
+    fitting, at = b"", 0
+    while at < len(errors) and (left := room - len(fitting)) >= _OPTION_OCTETS + 2:
+        end = at + _OPTION_OCTETS + int.from_bytes(errors[at + 2 : at + 4], "big")
+        error, at = errors[at:end], end
+        if len(error) > left:
+            text = error[6:left].decode(errors="ignore").encode()
+            error = _option(EdnsOption.EXTENDED_ERROR, error[4:6] + text)
+        fitting += error
+    return fitting
 
 
 class _Writer:
@@ -266,14 +271,15 @@ def encode(query: Query, answer: Answer, *, whole: bool = False) -> Encoded:
     if is_cut and counts[:2] != (len(answer.answer), len(answer.authority)):
         flags |= Flag.TC
     opt_ttl = options = b""
-    errors: tuple[bytes, ...] = ()
+    errors = b""
     if query.edns is not None:
         do = b"\x80\0" if query.edns.dnssec_ok else b"\0\0"
         opt_ttl = bytes((answer.rcode >> 4 & 0xFF, 0)) + do
         options = b"".join([_option(code, value) for code, value in answer.options])
-        errors = tuple([_option(*_extended(error)) for error in answer.errors])
+        errors = b"".join([_option(*_extended(error)) for error in answer.errors])
+    head = _HEADER.pack(flags, 1, *counts[:2], counts[2] + bool(opt_ttl))
     return Encoded(
-        *(flags, counts, sections, ends, run, payload_limit, opt_ttl, options, errors, is_cut)
+        *(flags, counts, sections, ends, run, payload_limit, opt_ttl, options, errors, head, is_cut)
     )
 
 

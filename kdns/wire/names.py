@@ -19,6 +19,11 @@ MAX_NAME: Final = 255  # RFC 1035 section 2.3.4, octets of the wire form with th
 IN_ADDR: Final[Name] = ("in-addr", "arpa")
 IP6: Final[Name] = ("ip6", "arpa")
 
+MAX_PARENTS: Final = 4096
+"""Parents of names that are remembered as labels: most queries are for names below a few."""
+
+_parents: dict[bytes, Name] = {}
+
 _ESCAPED: Final = {ord(c): f"\\{c}" for c in '".;\\()@$'} | {
     code: f"\\{code:03d}" for code in (*range(33), *range(127, 256))
 }
@@ -130,6 +135,17 @@ def to_wire(name: Name, suffix: bytes = b"\0") -> bytes:
 
 def from_wire(wire: bytes) -> Name:
     """The lower-case name of an uncompressed wire form. Raises ``BadNameError`` if it is not one."""
+    size = wire[0] if wire else 0
+    parent = wire[size + 1 :]
+    above = _parents.get(parent)
+    if above is None:
+        return _from_wire(wire, parent)
+    if size > MAX_LABEL or not size or len(wire) > MAX_NAME:
+        raise BadNameError("a label or the name is too long")
+    return (wire[1 : size + 1].lower().decode("latin-1"), *above)
+
+
+def _from_wire(wire: bytes, parent: bytes) -> Name:
     folded = wire.lower().decode("latin-1")  # length octets are below 64: never letters
     labels, at, end = [], 0, len(wire)
     while at < end and (size := wire[at]):
@@ -140,7 +156,12 @@ def from_wire(wire: bytes) -> Name:
         labels.append(folded[start:at])
     if at != end - 1 or end > MAX_NAME:
         raise BadNameError("the name does not end where it should")
-    return tuple(labels)
+    name = tuple(labels)
+    if name:
+        if len(_parents) >= MAX_PARENTS:
+            _parents.clear()
+        _parents[parent] = name[1:]
+    return name
 
 
 def wire_to_text(wire: bytes) -> str:

@@ -71,9 +71,11 @@ def parse(
 
 def _usual(data: bytes, flags: int, additionals: int, place: Place) -> Query | None:
     end = data.find(b"\0", 12) + 1
-    # A zero octet inside a label (or none at all) makes the walk in from_wire fail: unusual.
+    spelling = data[12:end]
+    qname = spelling.lower()
+    # A zero octet inside a label (or none at all) makes from_wire fail: unusual.
     try:
-        name = from_wire(data[12:end])
+        name = from_wire(qname)
     except BadNameError:
         return None
     if len(data) < end + 4:
@@ -87,8 +89,6 @@ def _usual(data: bytes, flags: int, additionals: int, place: Place) -> Query | N
     elif len(data) != end + 4:
         return None
     message_id = data[0] << 8 | data[1]
-    spelling = data[12:end]
-    qname = spelling.lower()
     query = Query(qname, name, qtype, qclass, message_id, flags, edns, *place)
     return query if qname == spelling else replace(query, spelling=spelling)
 

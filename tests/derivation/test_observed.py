@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from kdns.packet_cache import PacketCache
 
 from kdns.derivation import observed
 from kdns.derivation.messages import Batch, Seen, frame, replies
 from kdns.derivation.observed import Tap
 from kdns.wire.message import Transfer
+from tests.fakes.replies import repeats
 
 
 class Watcher:
@@ -24,7 +24,7 @@ class Watcher:
 async def test_of_a_zone_transfer_the_first_message_is_told() -> None:
     watcher = Watcher()
     whole = Transfer(b"\0\1first", (b"second", b"third"))
-    respond = watcher.tap.respond(lambda *_: whole, {"tcp": PacketCache()})
+    respond = watcher.tap.respond(lambda *_: whole, {"tcp": repeats(is_stream=True)})
     assert respond(b"\0\1question", "127.0.0.1", 5, "tcp") is whole, "the asker gets all of it"
     batch = await watcher.batch
     told = replies.decode(frame(batch)[4:])

@@ -11,22 +11,14 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kdns.packet_cache import Entry, PacketCache
 
+from kdns.answers.reply_cache import Repeats
 from kdns.listeners.tcp import Limits, TcpListener, bind
 from kdns.listeners.tcp_connection import MAX_PER_TURN, MAX_WAITING
+from kdns.metrics.meters import QueryClass
 from kdns.wire.message import Reply, Transport
+from tests.fakes.replies import Pending, cached, repeats
 from tests.waiting import until
-
-
-class Tally:
-    def __init__(self) -> None:
-        self.samples = 0
-
-    def hits(self, count: int) -> None: ...
-
-    def took(self, seconds: float) -> None:
-        self.samples += 1
 
 
 class Responder:
@@ -45,9 +37,7 @@ class Responder:
             case b"none":
                 return None
             case b"late":
-                return self._late(data)
-            case b"fail":
-                return self._fail()
+                return Pending(self._late(data))
             case b"big ":
                 return data + bytes(60000)
             case b"huge":
@@ -58,10 +48,6 @@ class Responder:
     async def _late(self, data: bytes) -> bytes | None:
         await self.gates.setdefault(data, asyncio.Event()).wait()
         return b"re:" + data
-
-    async def _fail(self) -> bytes | None:
-        await asyncio.sleep(0)
-        raise OSError("no upstream")
 
 
 def frame(*messages: bytes) -> bytes:
@@ -122,9 +108,9 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(cache: PacketCache | None = None, **limits: float) -> AsyncIterator[Served]:
+async def served(known: Repeats | None = None, **limits: float) -> AsyncIterator[Served]:
     responder = Responder()
-    listener = TcpListener(cache or PacketCache(), responder, limits=Limits(**limits))  # type: ignore[arg-type]
+    listener = TcpListener(known or repeats(is_stream=True), responder, limits=Limits(**limits))  # type: ignore[arg-type]
     await listener.start(bind("127.0.0.1", 0))
     it = Served(listener, responder)
     try:
@@ -193,7 +179,7 @@ async def test_an_empty_message_is_the_responders_to_judge() -> None:
 async def test_silence_does_not_stop_what_follows() -> None:
     async with served() as it:
         client = await it.connect()
-        client.send(b"none", b"fail", b"huge", b"after")
+        client.send(b"none", b"huge", b"after")
         assert await client.receive() == [b"re:after"]
 
 
@@ -351,19 +337,20 @@ async def test_drain_cuts_at_its_deadline_and_says_how_many() -> None:
         assert not it.listener.connections
 
 
-async def test_kept_replies_need_no_responder() -> None:
-    cache, tally = PacketCache(), Tally()
-    cache.keep(Entry(b"question", [b"reply1", b"reply2"], frozenset(), tally))
-    async with served(cache) as it:
+async def test_cached_replies_need_no_responder(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, samples = repeats(is_stream=True), list[float]()
+    use = cached(known, b"question", b"reply1", b"reply2")
+    monkeypatch.setattr(QueryClass, "took", lambda _, seconds: samples.append(seconds))
+    async with served(known) as it:
         client = await it.connect()
         asked = [b"%02dquestion" % (n % 100) for n in range(256)]
         replies = await client.ask(*asked)
         assert replies == [q[:2] + b"reply%d" % (1 + n % 2) for n, q in enumerate(asked)]
         assert it.responder.seen == []
-        assert cache.entries[b"question"].hits == 256
-        assert tally.samples == 2
+        assert use.hits == 256
+        assert len(samples) == 2
         assert await client.ask(b"01other") == [b"re:01other"]
-        assert cache.misses == 1
+        assert known.misses == 1
 
 
 async def test_an_asker_that_goes_away_leaves_nothing() -> None:

@@ -10,13 +10,13 @@ import struct
 from collections.abc import AsyncIterator
 
 import pytest
-from kdns.packet_cache import PacketCache
 
 from kdns.listeners import tls
 from kdns.listeners.tcp import bind
 from kdns.listeners.tcp_connection import MAX_PER_TURN
 from kdns.listeners.tls import TlsListener
 from tests.cluster.certificates import Authority
+from tests.fakes.replies import repeats
 from tests.listeners.test_tcp import Client, Responder, frame
 from tests.waiting import until
 
@@ -30,7 +30,7 @@ class Served:
     def __init__(self, authority: Authority) -> None:
         self.authority, self.responder = authority, Responder()
         self.credentials = Credentials(self.context("localhost"))
-        self.listener = TlsListener(PacketCache(), self.responder, self.credentials)
+        self.listener = TlsListener(repeats(is_stream=True), self.responder, self.credentials)
         self.trust = ssl.create_default_context(cafile=authority.certificate)
 
     def context(self, name: str) -> ssl.SSLContext:

@@ -7,39 +7,29 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from kdns.packet_cache import Entry, PacketCache
 
 from kdns.listeners import batch, udp
 from kdns.listeners.batch import ROOM, SIZE
 from kdns.listeners.udp import UdpListener
+from kdns.metrics.meters import QueryClass
 from kdns.wire.message import Reply, Transport
 from tests.cluster.processes import free_port
-
-
-class Tally:
-    def __init__(self) -> None:
-        self.samples: list[float] = []
-
-    def hits(self, count: int) -> None:
-        """Not told before anybody folds."""
-
-    def took(self, seconds: float) -> None:
-        self.samples.append(seconds)
+from tests.fakes.replies import Pending, cached, repeats
 
 
 class Responding:
     """A listener, and what its responder was asked; ``reply`` is how it answers."""
 
-    def __init__(self, reply: Callable[[bytes], bytes | Awaitable[bytes | None] | None]) -> None:
+    def __init__(self, reply: Callable[[bytes], Reply]) -> None:
         self.reply, self.asked = reply, list[tuple[str, int, Transport]]()
-        self.cache = PacketCache()
+        self.repeats = repeats()
         self.listener: UdpListener
         self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.client.setblocking(False)
 
     async def start(self) -> None:
         self.listener = await udp.listen(
-            "127.0.0.1", 0, lambda: UdpListener(self.cache, self.respond)
+            "127.0.0.1", 0, lambda: UdpListener(self.repeats, self.respond)
         )
         self.client.connect(("127.0.0.1", self.listener.port))
 
@@ -87,7 +77,7 @@ Started = Callable[..., Awaitable[Responding]]
 async def start() -> AsyncIterator[Started]:
     made: list[Responding] = []
 
-    async def start(reply: Callable[[bytes], bytes | Awaitable[bytes | None] | None]) -> Responding:
+    async def start(reply: Callable[[bytes], Reply]) -> Responding:
         made.append(Responding(reply))
         await made[-1].start()
         return made[-1]
@@ -102,7 +92,7 @@ async def test_a_reply_that_is_there_at_once(start: Started) -> None:
     server = await start(lambda data: data[:2] + b"reply")
     assert await server.exchange(b"\1\2ask", b"\3\4ask") == [b"\1\2reply", b"\3\4reply"]
     assert server.asked == [("127.0.0.1", server.client.getsockname()[1], "udp")] * 2
-    assert server.cache.misses == 2
+    assert server.repeats.misses == 2
 
 
 async def test_silence(start: Started) -> None:
@@ -121,22 +111,25 @@ async def test_any_size_reaches_the_responder(start: Started, data: bytes) -> No
 
 async def test_kept_replies_bear_the_askers_id_and_take_turns(start: Started) -> None:
     server = await start(lambda _: None)
-    entry = Entry(b"ask", [b"one", b"two"], frozenset(), Tally())
-    server.cache.keep(entry)
+    use = cached(server.repeats, b"ask", b"one", b"two")
     replies = await server.exchange(b"\1\1ask", b"\2\2ask", b"\3\3ask")
     assert replies == [b"\1\1one", b"\2\2two", b"\3\3one"]
-    assert entry.hits == 3
+    assert use.hits == 3
     assert not server.asked
-    assert server.cache.misses == 0
+    assert server.repeats.misses == 0
 
 
-async def test_a_sample_of_the_hits_is_timed(start: Started) -> None:
-    server, tally = await start(lambda _: None), Tally()
-    server.cache.keep(Entry(b"ask", [b"reply"], frozenset(), tally))
+async def test_a_sample_of_the_hits_is_timed(
+    start: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, samples = await start(lambda _: None), list[float]()
+    use = cached(server.repeats, b"ask", b"reply")
+    monkeypatch.setattr(QueryClass, "took", lambda _, seconds: samples.append(seconds))
     for _ in range(256):
         await server.exchange(b"\0\0ask")
-    assert len(tally.samples) == 2
-    assert all(0 < sample < 1 for sample in tally.samples)
+    assert use.hits == 256
+    assert len(samples) == 2
+    assert all(0 < sample < 1 for sample in samples)
 
 
 async def test_what_must_wait_is_sent_later_and_others_pass_it(start: Started) -> None:
@@ -145,7 +138,7 @@ async def test_what_must_wait_is_sent_later_and_others_pass_it(start: Started) -
     async def wait() -> bytes:
         return await arrived
 
-    server = await start(lambda data: wait() if data == b"slow" else b"quick")
+    server = await start(lambda data: Pending(wait()) if data == b"slow" else b"quick")
     server.client.send(b"slow")
     assert await server.exchange(b"x") == [b"quick"]
     arrived.set_result(b"late")
@@ -162,7 +155,7 @@ async def test_no_more_wait_than_may(start: Started, monkeypatch: pytest.MonkeyP
         await arrived.wait()
         return b"late"
 
-    server = await start(lambda data: wait() if data == b"slow" else b"quick")
+    server = await start(lambda data: Pending(wait()) if data == b"slow" else b"quick")
     for _ in range(5):
         server.client.send(b"slow")
     assert await server.exchange(b"x") == [b"quick"], "what needs no waiting is answered"
@@ -180,7 +173,7 @@ async def test_drain_waits_for_what_is_under_way(start: Started) -> None:
         await arrived.wait()
         return b"late"
 
-    server = await start(lambda data: wait() if data == b"slow" else b"quick")
+    server = await start(lambda data: Pending(wait()) if data == b"slow" else b"quick")
     server.client.send(b"slow")
     await server.exchange(b"x")
     asyncio.get_running_loop().call_soon(arrived.set)
@@ -199,7 +192,7 @@ async def test_drain_counts_what_it_cuts_off(start: Started) -> None:
             raise
         return b""
 
-    server = await start(lambda data: wait() if data == b"slow" else b"quick")
+    server = await start(lambda data: Pending(wait()) if data == b"slow" else b"quick")
     server.client.send(b"slow")
     await server.exchange(b"x")
     assert await server.listener.drain(0.01) == 1
@@ -215,7 +208,7 @@ async def test_a_source_that_cannot_be_answered(start: Started, address: tuple[s
     asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
     server = await start(lambda _: b"reply")
     server.listener.datagram_received(b"xxask", address)
-    server.cache.keep(Entry(b"ask", [b"kept"], frozenset(), Tally()))
+    cached(server.repeats, b"ask", b"kept")
     server.listener.datagram_received(b"xxask", address)
     assert await server.exchange(b"other") == [b"reply"]
     assert not raised
@@ -231,16 +224,13 @@ async def test_a_taken_port() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         host, port = taken.getsockname()
-        cache = PacketCache()
         with pytest.raises(OSError, match="in use"):
-            await udp.listen(host, port, lambda: UdpListener(cache, lambda *_: None))
+            await udp.listen(host, port, lambda: UdpListener(repeats(), lambda *_: None))
 
 
 async def test_both_families_share_a_port() -> None:
-    cache = PacketCache()
-
     def make() -> UdpListener:
-        return UdpListener(cache, lambda *_: None)
+        return UdpListener(repeats(), lambda *_: None)
 
     six = await udp.listen("::1", free_port((socket.SOCK_DGRAM,)), make)
     four = await udp.listen("127.0.0.1", six.port, make)
@@ -255,7 +245,7 @@ async def test_a_burst_is_answered_whole(start: Started, kept: bool) -> None:
     """More than one batch holds, each with its own ID."""
     server = await start(lambda data: data)
     if kept:
-        server.cache.keep(Entry(b"ask", [b"ask"], frozenset(), Tally()))
+        cached(server.repeats, b"ask", b"ask")
     sent = [number.to_bytes(2, "big") + b"ask" for number in range(3 * ROOM + 1)]
     assert sorted(await server.exchange(*sent)) == sent
 
@@ -263,9 +253,8 @@ async def test_a_burst_is_answered_whole(start: Started, kept: bool) -> None:
 async def test_replies_larger_than_their_place(start: Started) -> None:
     large = b"x" * (SIZE - 1)
     server = await start(lambda data: data[:2] + large)
-    server.cache.keep(Entry(b"kept", [large], frozenset(), Tally()))
-    replies = await server.exchange(b"\1\1kept", b"\2\2made", b"\3\3kept")
-    assert sorted(replies) == [number * 2 + large for number in (b"\1", b"\2", b"\3")]
+    replies = await server.exchange(b"\1\1made", b"\2\2made")
+    assert sorted(replies) == [number * 2 + large for number in (b"\1", b"\2")]
 
 
 async def test_silence_amid_replies(start: Started) -> None:
@@ -284,7 +273,7 @@ async def test_askers_over_ipv6() -> None:
         asked.append((client, port))
         return data
 
-    listener = await udp.listen("::1", 0, lambda: UdpListener(PacketCache(), respond))
+    listener = await udp.listen("::1", 0, lambda: UdpListener(repeats(), respond))
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
         client.setblocking(False)
         client.connect(("::1", listener.port))

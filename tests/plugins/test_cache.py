@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import cast
 
 import pytest
-from kdns.packet_cache import PacketCache
-from kdns.responder import Responder
 from msgspec.structs import replace
 
+from kdns.answers.later import Later
+from kdns.answers.responder import Responder
 from kdns.plugins.blocks import Served
 from kdns.plugins.cache import Settings
 from kdns.plugins.cache.settings import Bounds, Prefetch, Stale
@@ -22,6 +22,7 @@ from kdns.wire.constants import ErrorCode, Flag, Rcode, Type
 from kdns.wire.message import FOREVER, Answer, Edns, Key, Query, Record
 from kdns.wire.names import wire_from_text
 from tests.fakes.nameserver import NameServer
+from tests.fakes.replies import Address
 from tests.plugins.chains import question, refusal, settings, told
 from tests.plugins.forwarding import Block
 from tests.waiting import until
@@ -602,39 +603,33 @@ class TestStale:
             await world.settle()
 
 
-class TestPacketCache:
-    """Between the chain and the wire: the bytes of a hit, until a TTL would change."""
+class TestReplyCache:
+    """Between the chain and the wire: a hit is cached until a TTL would change."""
 
-    def responder(self, block: Block) -> Responder:
-        meter = block.metrics.meter("dns://:53", ".")
-        responder = Responder("dns://:53", {(): Served((), block.handler, meter)}, block.metrics)
-        responder.caches = {"udp": PacketCache()}
-        return responder
-
-    async def test_hits_are_kept_until_the_second_ends(self) -> None:
+    async def test_hits_are_cached_until_the_second_ends(self) -> None:
         with NameServer("a.test. 300 IN A 192.0.2.1") as server:
             async with Block(f"cache\nforward . 127.0.0.1:{server.port}") as block:
-                responder = self.responder(block)
-                kept = responder.caches["udp"].entries
+                meter = block.metrics.meter("dns://:53", ".")
+                served = Served((), block.handler, meter)
+                address = Address(Responder("dns://:53", block.metrics, [served]))
                 request = b"\0\7\1\0\0\1\0\0\0\0\0\0\1a\4test\0\0\1\0\1"
-                first = responder.respond(request, "192.0.2.9", 53, "udp")
-                assert first is not None
-                assert not isinstance(first, bytes)
+                first = address.responder.respond(request, "192.0.2.9", 53, "udp")
+                assert isinstance(first, Later)
                 await first
-                assert not kept  # it had waited
-                reply = responder.respond(request, "192.0.2.9", 53, "udp")
-                assert isinstance(reply, bytes)
-                (entry,) = kept.values()
-                assert entry.next_body() == reply[2:]
-                entry.hits += 5
-                await until(lambda: not kept)
-                later = responder.respond(request, "192.0.2.9", 53, "udp")
-                assert isinstance(later, bytes)
+                assert address.hit(request) is None  # it had waited
+                reply = address.ask(request)
+                hits = 0
+                while (hit := address.hit(request)) is not None:
+                    assert hit == reply
+                    hits += 1
+                    await asyncio.sleep(0.05)
+                later = address.ask(request)
                 assert int.from_bytes(later[-10:-6]) < int.from_bytes(reply[-10:-6])
-                hits = block.series("coredns_cache_hits_total")
-                assert hits == {("dns://:53", "success", ".", ""): 7}
-                asked = block.series("coredns_cache_requests_total")
-                assert asked == {("dns://:53", ".", ""): 8}
+                address.cache.report()
+                counted = block.series("coredns_cache_hits_total")
+                assert counted == {("dns://:53", "success", ".", ""): hits + 2}
+                queries = block.series("coredns_cache_requests_total")
+                assert queries == {("dns://:53", ".", ""): hits + 3}
 
     async def test_series(self) -> None:
         with NameServer("a.test. 300 IN A 192.0.2.1") as server:

@@ -14,14 +14,14 @@ from typing import Final
 import dns.message
 import dns.query
 import pytest
-from kdns.packet_cache import PacketCache
-from kdns.responder import Responder
 from msgspec.structs import replace
 
+from kdns.answers.reply_cache import ReplyCache
+from kdns.answers.responder import Responder
 from kdns.plugins import acl, any, bufsize, dns64, header, local, metadata, minimal, nsid, root
 from kdns.plugins.blocks import Served
 from kdns.wire.constants import EdnsOption, Flag, Rcode
-from kdns.wire.encode import encode
+from kdns.wire.encode import encode, reply
 from kdns.wire.message import FOREVER, Answer, Edns, ExtendedError
 from tests.plugins.chains import Chain, question, refusal, settings, told
 from tests.plugins.peers import SILENCE, Peers, check
@@ -202,11 +202,11 @@ def test_acl_counts() -> None:
 def test_what_is_dropped_gets_no_reply() -> None:
     server = chain("acl {\ndrop\n}")
     served = Served((), server.handler, server.metrics.meter("dns://:53", "."))
-    responder = Responder("dns://:53", {(): served}, server.metrics)
-    responder.caches = {"udp": PacketCache()}
+    responder = Responder("dns://:53", server.metrics, [served])
+    responder.cache = ReplyCache()
     request = dns.message.make_query("a.test.", "A").to_wire()
     assert responder.respond(request, "10.0.0.1", 5, "udp") is None
-    assert not responder.caches["udp"].entries
+    assert not responder.cache.entries
 
 
 # ---- the others
@@ -247,7 +247,7 @@ def test_nsid(words: str, data: str) -> None:
 def test_bufsize(asked_for: int, got: int) -> None:
     query = replace(question("a.both.test. A"), edns=Edns(asked_for))
     answer = chain("bufsize 700").ask("a.both.test. A", edns=Edns(asked_for))
-    opt = encode(query, answer).body[-11:]
+    opt = reply(query, encode(query, answer))[-11:]
     assert int.from_bytes(opt[3:5]) == got
 
 
@@ -266,7 +266,7 @@ HEADERS = {
 def test_header(text: str, desired: bool, expected: tuple[bool, bool, bool]) -> None:
     query = replace(question("a.both.test. A"), flags=Flag.RD if desired else 0)
     answer = chain(text).ask("a.both.test. A", flags=query.flags)
-    flags = int.from_bytes(encode(query, answer).body[:2])
+    flags = int.from_bytes(reply(query, encode(query, answer))[:2])
     assert tuple(bool(flags & bit) for bit in (Flag.AA, Flag.RA, Flag.RD)) == expected
 
 

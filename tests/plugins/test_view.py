@@ -68,7 +68,7 @@ class Running(InProcess):
 
     @property
     def hits(self) -> int:
-        return self.endpoint.caches["udp"].hits
+        return self.endpoint.cache.hits
 
 
 @pytest.fixture

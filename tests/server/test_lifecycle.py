@@ -160,7 +160,7 @@ class Running(Site, InProcess):
         for name in names:
             first = await self.ask(name)
             assert await self.ask(name) == first
-        assert self.endpoint.caches["udp"].hits >= len(names)
+        assert self.endpoint.cache.hits >= len(names)
 
     async def failed_reloads(self) -> str:
         _, text = await page(self.metrics, "/metrics")

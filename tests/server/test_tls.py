@@ -120,7 +120,7 @@ async def test_replies_are_kept(running: Running) -> None:
         )
         assert [item.to_text() for rrset in reply.answer for item in rrset] == ["192.0.2.1"]
     (endpoint,) = running.server.core.sockets
-    assert endpoint.caches["tls"].hits == 2
+    assert endpoint.cache.hits == 2
 
 
 async def test_a_certificate_that_changes(
