@@ -1,6 +1,6 @@
 """UDP: a kept reply is sent from within the callback that brings its question; others by the responder.
 
-Datagrams come in batches where the system can (``batch``), else one by one from the event loop.
+Datagrams come in batches where the system can (``batch``), else one by one (``one_by_one``).
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Any, Final, cast
+from typing import Final
 
 from kdns.listeners import batch
-from kdns.listeners.batch import ID, ROOM, SIZE, Address, Batch
-from kdns.listeners.binding import bound
+from kdns.listeners.batch import ID, ROOM, SIZE, Batch
+from kdns.listeners.binding import RECEIVE_BUFFER, bound
+from kdns.listeners.one_by_one import OneByOne
+from kdns.listeners.path import Path
 from kdns.packet_cache import SAMPLED, PacketCache
 from kdns.wire.message import Respond
 
@@ -24,11 +26,8 @@ MAX_WAITING: Final = 4096
 """Questions that may wait for an upstream at one time; further ones are dropped and counted, since
 whoever sent them asks again, and memory must not grow with what is sent at us."""
 
-RECEIVE_BUFFER: Final = 4 * 1024 * 1024
-"""Octets asked of the kernel, so that a burst is queued and not lost while a change is applied."""
 
-
-class UdpListener(asyncio.DatagramProtocol):
+class UdpListener:
     """One UDP socket."""
 
     def __init__(self, cache: PacketCache, respond: Respond) -> None:
@@ -37,25 +36,9 @@ class UdpListener(asyncio.DatagramProtocol):
         self.respond = respond
         self.overflows = 0
         self.waiting: set[asyncio.Task[None]] = set()
-        self.transport: asyncio.DatagramTransport
+        self.transport: BatchTransport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.DatagramTransport", transport)
-
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        entry = self.entries.get(data[2:])
-        if entry is None:
-            self._miss(data, addr)
-            return
-        entry.hits += 1
-        if entry.hits & SAMPLED:
-            self.transport.sendto(data[:2] + entry.next_body(), addr)
-            return
-        started = perf_counter()
-        self.transport.sendto(data[:2] + entry.next_body(), addr)
-        entry.tally.took(perf_counter() - started)
-
-    def batch_received(self, received: Batch, requests: list[bytes]) -> None:
+    def batch_received(self, received: Batch | OneByOne, requests: list[bytes]) -> None:
         """Answer what came in together; the replies leave together."""
         started, sampled = perf_counter(), None
         unanswered: list[int] = []
@@ -73,7 +56,7 @@ class UdpListener(asyncio.DatagramProtocol):
             body = entry.next_body()
             size = len(body)
             if size > SIZE - ID:
-                self.transport.sendto(received.message(at)[:ID] + body, received.sender(at))
+                self.transport.reply(received.message(at)[:ID] + body, received.path(at))
                 unanswered.append(at)
                 continue
             data[start : start + size] = body
@@ -84,50 +67,37 @@ class UdpListener(asyncio.DatagramProtocol):
         if sampled is not None:
             sampled.tally.took((perf_counter() - started) / len(requests))
 
-    def _put_miss(self, received: Batch, at: int) -> bool:
+    def _put_miss(self, received: Batch | OneByOne, at: int) -> bool:
         """Whether there is a reply now and it leaves with the others."""
-        addr = received.sender(at)
-        reply = self._look_up(received.message(at), addr)
-        if reply and not received.put(at, reply):
-            self.transport.sendto(reply, addr)
-            return False
-        return bool(reply)
-
-    def _miss(self, data: bytes, addr: Address) -> None:
-        reply = self._look_up(data, addr)
-        if reply:
-            self.transport.sendto(reply, addr)
-
-    def _look_up(self, data: bytes, addr: Address) -> bytes:
-        """The responder's reply; empty when there is none, or only later."""
         self.cache.misses += 1
-        reply = self.respond(data, addr[0], addr[1], "udp")
-        if reply is None:
-            return b""
+        client = received.sender(at)
+        reply = self.respond(received.message(at), client[0], client[1], "udp")
         if isinstance(reply, bytes):
-            return reply
+            if received.put(at, reply):
+                return True
+            self.transport.reply(reply, received.path(at))
+        elif reply is not None:
+            self._wait_for(reply, received.path(at))
+        return False
+
+    def _wait_for(self, reply: Awaitable[bytes | None], path: Path) -> None:
         if len(self.waiting) < MAX_WAITING:
-            task = asyncio.ensure_future(self._send_later(reply, addr))
+            task = asyncio.ensure_future(self._send_later(reply, path))
             self.waiting.add(task)
             task.add_done_callback(self.waiting.discard)
         else:
             self.overflows += 1
             _abandon(reply)
-        return b""
 
-    def error_received(self, exc: Exception) -> None:
-        """An earlier reply could not be delivered (ICMP); the asker is gone."""
-        logger.debug("reply not delivered: %s", exc)
-
-    async def _send_later(self, reply: Awaitable[bytes | None], addr: Address) -> None:
+    async def _send_later(self, reply: Awaitable[bytes | None], path: Path) -> None:
         data = await reply
         if data is not None and not self.transport.is_closing():
-            self.transport.sendto(data, addr)
+            self.transport.reply(data, path)
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        return int(self.transport.get_extra_info("sockname")[1])
+        return self.transport.port
 
     def take_overflows(self) -> int:
         """How many questions were dropped since the last call because too many waited."""
@@ -147,15 +117,15 @@ class UdpListener(asyncio.DatagramProtocol):
         self.transport.close()
 
 
-class BatchTransport(asyncio.DatagramTransport):
-    """A socket that is read in batches. It has what the listener uses of a transport."""
+class BatchTransport:
+    """A socket that is read in batches."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, sock: socket.socket, listener: UdpListener
     ) -> None:
-        super().__init__({"sockname": sock.getsockname()})
         self._loop, self._sock, self._listener = loop, sock, listener
-        self._batch = Batch(sock)
+        self._batch = Batch(sock) if batch.works(sock) else OneByOne(sock)
+        self.port = int(sock.getsockname()[1])
         self._closing = False
         loop.add_reader(sock.fileno(), self._read)
 
@@ -164,12 +134,12 @@ class BatchTransport(asyncio.DatagramTransport):
         if requests:
             self._listener.batch_received(self._batch, requests)
 
-    def sendto(self, data: Any, addr: Any = None) -> None:
-        """Send at once or, where the system has no room, not at all: the asker asks again."""
+    def reply(self, data: bytes, path: Path) -> None:
+        """Send at once or, where the system has no room, not at all: the client queries again."""
         try:
-            self._sock.sendto(data, addr)
+            path.send(self._sock, data)
         except OSError as error:
-            self._listener.error_received(error)
+            logger.debug("reply not delivered: %s", error)
 
     def is_closing(self) -> bool:
         return self._closing
@@ -198,10 +168,6 @@ async def listen(
     if reuse_port:
         options.append((socket.SO_REUSEPORT, 1))
     sock = bound(socket.SOCK_DGRAM, host, port, options)
-    loop = asyncio.get_running_loop()
-    if batch.works(sock):
-        listener = make()
-        listener.connection_made(BatchTransport(loop, sock, listener))
-        return listener
-    _, protocol = await loop.create_datagram_endpoint(make, sock=sock)
-    return protocol
+    listener = make()
+    listener.transport = BatchTransport(asyncio.get_running_loop(), sock, listener)
+    return listener

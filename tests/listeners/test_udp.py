@@ -10,6 +10,7 @@ import pytest
 
 from kdns.listeners import batch, udp
 from kdns.listeners.batch import ROOM, SIZE
+from kdns.listeners.path import Path
 from kdns.listeners.udp import UdpListener
 from kdns.packet_cache import Entry, PacketCache
 from kdns.wire.message import Reply, Transport
@@ -214,16 +215,14 @@ async def test_a_source_that_cannot_be_answered(start: Started, address: tuple[s
     raised: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
     server = await start(lambda _: b"reply")
-    server.listener.datagram_received(b"xxask", address)
-    server.cache.keep(Entry(b"ask", [b"kept"], frozenset(), Tally()))
-    server.listener.datagram_received(b"xxask", address)
+    server.listener.transport.reply(b"reply", Path(address, []))
     assert await server.exchange(b"other") == [b"reply"]
     assert not raised
 
 
 async def test_a_reply_that_no_datagram_holds(start: Started) -> None:
     server = await start(lambda data: b"x" * 70000 if data == b"big" else b"reply")
-    server.listener.datagram_received(b"big", server.client.getsockname())
+    server.client.send(b"big")
     assert await server.exchange(b"other") == [b"reply"]
 
 
@@ -292,5 +291,40 @@ async def test_askers_over_ipv6() -> None:
         loop = asyncio.get_running_loop()
         assert await asyncio.wait_for(loop.sock_recv(client, 4096), 30) == b"ask"
         assert asked == [client.getsockname()[:2]]
+    listener.close()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("query", [b"cached", b"large cached", b"made", b"large made", b"later"])
+@pytest.mark.parametrize(
+    ("host", "queried"),
+    [("0.0.0.0", "127.0.0.1"), ("0.0.0.0", "127.0.0.2"), ("127.0.0.2", "127.0.0.2"), ("::", "::1")],
+)
+async def test_replies_leave_from_the_address_queried(
+    host: str, queried: str, query: bytes
+) -> None:
+    """A client takes them from no other: its socket is connected."""
+
+    async def later() -> bytes:
+        await asyncio.sleep(0)
+        return b"\1\2later"
+
+    def respond(data: bytes, *_: object) -> Reply:
+        if data.endswith(b"later"):
+            return later()
+        return data[:2] + b"x" * SIZE if b"large" in data else data
+
+    cache = PacketCache()
+    cache.keep(Entry(b"cached", [b"cached"], frozenset(), Tally()))
+    cache.keep(Entry(b"large cached", [b"x" * SIZE], frozenset(), Tally()))
+    listener = await udp.listen(host, 0, lambda: UdpListener(cache, respond))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.connect((queried, listener.port))
+        client.send(b"\1\2" + query)
+        loop = asyncio.get_running_loop()
+        reply = await asyncio.wait_for(loop.sock_recv(client, 65535), 30)
+    assert reply == b"\1\2" + (b"x" * SIZE if b"large" in query else query)
     listener.close()
     await asyncio.sleep(0)
