@@ -12,9 +12,11 @@ import ctypes
 import socket
 import sys
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
-Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+from kdns.listeners import control_data
+from kdns.listeners.control_data import Columns, ControlBuffers
+from kdns.listeners.path import Address, Path
 
 ROOM: Final = 64
 """Datagrams taken at a time; further ones wait for the loop's next turn."""
@@ -75,12 +77,12 @@ class Batch:
     def __init__(self, sock: socket.socket) -> None:
         if _system is None:
             raise OSError("recvmmsg is not there on this system")
-        self._file, self._family = sock.fileno(), sock.family
+        self._sock, self._file, self._family = sock, sock.fileno(), sock.family
         self._receive, self._send = _system.recvmmsg, _system.sendmmsg
         self.data = bytearray(ROOM * SIZE)
         """Requests, and the replies in their places."""
-        self._view = memoryview(self.data)
         self._starts = range(0, ROOM * SIZE, SIZE)
+        self._places = [memoryview(self.data)[start : start + SIZE] for start in self._starts]
         self.bodies = range(ID, ROOM * SIZE, SIZE)
         """Where in ``data`` each reply begins, its ID left out: that is there already."""
         self._names = bytearray(ROOM * _NAME)
@@ -89,6 +91,9 @@ class Batch:
         # What the kernel wrote, and what it is to send, as numbers in place.
         step, offset = ctypes.sizeof(_Message), _Message.length.offset
         self._received = memoryview(self._in).cast("B").cast("I")[offset // 4 :: step // 4]
+        self._control: ControlBuffers | None = None
+        if control_data.expected(sock):
+            self._control = ControlBuffers(sock, _control(self._in), _control(self._out))
         self.sizes = memoryview(replies).cast("B").cast("L")[1::2]
         """Octets of each reply, with its ID."""
         self._replies = replies  # what the headers point to must stay
@@ -111,14 +116,14 @@ class Batch:
         count = self._receive(self._file, self._in, ROOM, _DO_NOT_WAIT, None)
         if count <= 0:
             return []
-        view = self._view
-        received = zip(self._starts, self._received[:count])  # noqa: B905 - the word costs
-        return [view[start + ID : start + size].tobytes() for start, size in received]
+        if self._control is not None:
+            self._control.take(count)
+        received = zip(self._places, self._received[:count].tolist())  # noqa: B905 - the word costs
+        return [place[ID:size].tobytes() for place, size in received]
 
     def message(self, at: int) -> bytes:
         """A datagram of the last ``receive``, whole."""
-        start = self._starts[at]
-        return bytes(self._view[start : start + self._received[at]])
+        return bytes(self._places[at][: self._received[at]])
 
     def sender(self, at: int) -> Address:
         """Where it came from."""
@@ -128,6 +133,27 @@ class Batch:
             scope = int.from_bytes(name[24:28], sys.byteorder)
             return socket.inet_ntop(socket.AF_INET6, name[8:24]), port, 0, scope
         return socket.inet_ntop(socket.AF_INET, name[4:8]), port
+
+    def path(self, at: int) -> Path:
+        """Where it came from and the address that it was sent to, for a reply at any later time."""
+        return Path(self.sender(at), self._control.returned(at) if self._control else [])
+
+    def destination(self, at: int) -> str:
+        """The address that it was sent to; where the system does not say, that of the socket."""
+        sent = self._control.returned(at) if self._control else []
+        return control_data.destination(self._family, sent) or str(self._sock.getsockname()[0])
+
+    def age(self, at: int, now: float) -> float:
+        """Seconds from when the kernel received it to ``now`` (``time.time``); 0 when it does not say.
+
+        No datagram of a batch has waited longer than its first one.
+        """
+        received = self._control.received_at(at) if self._control else 0.0
+        return now - received if received else 0.0
+
+    def send_one(self, at: int, octets: bytes) -> None:
+        """Send the reply to one datagram, of any size. Raises ``OSError`` when it cannot be sent."""
+        self.path(at).send(self._sock, octets)
 
     def put(self, at: int, octets: bytes) -> bool:
         """Write the reply; False when there is no room for it."""
@@ -159,3 +185,11 @@ class Batch:
                 sent = 1
             first += sent
         return failed
+
+
+def _control(messages: ctypes.Array[_Message]) -> Columns:
+    """The fields of control data in the headers, as numbers in place."""
+    words, word = memoryview(messages).cast("B").cast("L"), ctypes.sizeof(ctypes.c_size_t)
+    step, header = ctypes.sizeof(_Message) // word, _Message.header.offset
+    pointers = words[(header + _Header.control.offset) // word :: step]
+    return Columns(pointers, words[(header + _Header.control_length.offset) // word :: step])

@@ -1,6 +1,7 @@
-"""UDP: a cached reply is sent from within the callback that brings its query; others by the responder.
+"""UDP: cached replies are sent from within the callback that brings their queries, others by the responder.
 
-Datagrams come in batches where the system can (``batch``), else one by one from the event loop.
+Datagrams come in batches where the system can (``batch``), else one by one (``one_by_one``). When more
+arrives than can be answered, cached replies go first, and queries whose clients have given up are dropped.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from time import perf_counter
-from typing import Any, Final, cast
+from time import perf_counter, time
+from typing import Final
 
 from kdns.answers.reply_cache import SAMPLED, Repeats
 from kdns.listeners import batch
-from kdns.listeners.batch import ID, ROOM, Address, Batch
-from kdns.listeners.binding import bound
+from kdns.listeners.batch import ID, ROOM, Batch
+from kdns.listeners.binding import RECEIVE_BUFFER, bound
+from kdns.listeners.one_by_one import OneByOne
+from kdns.listeners.path import Path
 from kdns.wire.message import PendingReply, Respond
 
 logger: Final = logging.getLogger("kdns.listeners.udp")
@@ -28,42 +31,24 @@ clients send them again, and memory must not grow with what is sent at us."""
 FEW: Final = 4
 """Queries that are looked up before the cached replies of a batch are sent: a tenth of a millisecond."""
 
-RECEIVE_BUFFER: Final = 4 * 1024 * 1024
-"""Octets asked of the kernel, so that a burst is queued and not lost while a change is applied."""
+PATIENCE: Final = 2.0
+"""Seconds after which a query that waited in the kernel is dropped and counted: clients of cluster DNS
+wait 1 (systemd-resolved) to 5 seconds (glibc, dig), and whoever gave up has sent it again."""
 
 
-class UdpListener(asyncio.DatagramProtocol):
+class UdpListener:
     """One UDP socket."""
 
     def __init__(self, repeats: Repeats, respond: Respond) -> None:
         self.repeats = repeats
         self.entries = repeats.entries
         self.respond = respond
-        self.overflows = 0
-        self.waiting: dict[PendingReply, Address] = {}
+        self.overflows = self.late = 0
+        self.waiting: dict[PendingReply, Path] = {}
         self._all_sent = asyncio.Event()
-        self.transport: asyncio.DatagramTransport
+        self.transport: BatchTransport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.DatagramTransport", transport)
-
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        """Answer one datagram, where the system offers no batches."""
-        started = perf_counter()
-        repeated = self.entries.get(data[ID:])
-        if repeated is not None:
-            next_body, use = repeated
-            use.hits += 1
-            self.transport.sendto(data[:ID] + next_body(), addr)
-            if not use.hits & SAMPLED:
-                use.took(perf_counter() - started)
-            return
-        body = self.repeats.find(data[ID:], lambda _: addr)
-        reply = self._miss(data, addr) if body is None else data[:ID] + body
-        if reply:
-            self.transport.sendto(reply, addr)
-
-    def batch_received(self, received: Batch, requests: list[bytes]) -> None:
+    def batch_received(self, received: Batch | OneByOne, requests: list[bytes]) -> None:
         """Answer what came in together: cached replies first, then what must be looked up."""
         started, sampled = perf_counter(), None
         misses: list[int] = []
@@ -87,67 +72,66 @@ class UdpListener(asyncio.DatagramProtocol):
             size = len(body)
             data[start : start + size] = body
             sizes[at] = ID + size
-        if not misses:
-            received.send(len(requests))
+        if misses:
+            self._answer_misses(received, len(requests), misses)
         else:
-            self._misses(received, len(requests), misses)
+            received.send(len(requests))
         if sampled is not None:
             sampled.took((perf_counter() - started) / len(requests))
 
-    def _misses(self, received: Batch, count: int, misses: list[int]) -> None:
-        """Look up what is not cached; cached replies do not wait where that takes long."""
-        if len(misses) > FEW and len(misses) < count:
+    def _answer_misses(self, received: Batch | OneByOne, count: int, misses: list[int]) -> None:
+        """Look up what is not cached, and send the replies."""
+        sent = set[int]()
+        if FEW < len(misses) < count:
             received.send(count, misses)
-            hits = [at for at in range(count) if at not in set(misses)]
-        else:
-            hits = []
-        unanswered = [at for at in misses if not self._put_miss(received, at)]
-        received.send(count, sorted(unanswered + hits))
+            sent = set(range(count)).difference(misses)
+        now = time()
+        is_late = received.age(0, now) > PATIENCE  # the first one has waited longest
+        for at in misses:
+            if is_late and received.age(at, now) > PATIENCE:
+                self.late += 1
+                sent.add(at)
+            elif not self._put_miss(received, at):
+                sent.add(at)
+        received.send(count, sorted(sent))
 
-    def _put_miss(self, received: Batch, at: int) -> bool:
+    def _put_miss(self, received: Batch | OneByOne, at: int) -> bool:
         """Whether there is a reply now, which leaves with the others."""
-        addr = received.sender(at)
-        reply = self._miss(received.message(at), addr)
-        if reply and not received.put(at, reply):
-            self.transport.sendto(reply, addr)
-            return False
-        return bool(reply)
-
-    def _miss(self, data: bytes, addr: Address) -> bytes:
-        """The responder's reply; empty when there is none, or only later."""
-        reply = self.respond(data, addr[0], addr[1], "udp")
-        if reply is None:
-            return b""
+        client = received.sender(at)
+        reply = self.respond(received.message(at), client[0], client[1], "udp")
         if isinstance(reply, bytes):
-            return reply
+            if received.put(at, reply):
+                return True
+            self.transport.reply(reply, received.path(at))
+        elif reply is not None:
+            self._wait_for(reply, received.path(at))
+        return False
+
+    def _wait_for(self, reply: PendingReply, path: Path) -> None:
         if len(self.waiting) < MAX_WAITING:
-            self.waiting[reply] = addr
+            self.waiting[reply] = path
             reply.on_done(self._send_later)
         else:
             self.overflows += 1
             reply.close()
-        return b""
 
     def _send_later(self, pending: PendingReply, reply: bytes | None) -> None:
-        addr = self.waiting.pop(pending)
+        path = self.waiting.pop(pending)
         if reply is not None and not self.transport.is_closing():
-            self.transport.sendto(reply, addr)
+            self.transport.reply(reply, path)
         if not self.waiting:
             self._all_sent.set()
-
-    def error_received(self, exc: Exception) -> None:
-        """An earlier reply could not be delivered (ICMP); the asker is gone."""
-        logger.debug("reply not delivered: %s", exc)
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        return int(self.transport.get_extra_info("sockname")[1])
+        return self.transport.port
 
-    def take_overflows(self) -> int:
-        """How many questions were dropped since the last call because too many waited."""
-        count, self.overflows = self.overflows, 0
-        return count
+    def take_drops(self) -> dict[str, int]:
+        """How many queries were dropped since the last call, by reason."""
+        drops = {"overflow": self.overflows, "late": self.late}
+        self.overflows = self.late = 0
+        return drops
 
     async def drain(self, seconds: float) -> int:
         """Wait for the replies that are not there yet, at most so long; return how many were cut off."""
@@ -165,15 +149,15 @@ class UdpListener(asyncio.DatagramProtocol):
         self.transport.close()
 
 
-class BatchTransport(asyncio.DatagramTransport):
-    """A socket that is read in batches. It has what the listener uses of a transport."""
+class BatchTransport:
+    """A socket that is read in batches."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, sock: socket.socket, listener: UdpListener
     ) -> None:
-        super().__init__({"sockname": sock.getsockname()})
         self._loop, self._sock, self._listener = loop, sock, listener
-        self._batch = Batch(sock)
+        self._batch = Batch(sock) if batch.works(sock) else OneByOne(sock)
+        self.port = int(sock.getsockname()[1])
         self._closing = False
         loop.add_reader(sock.fileno(), self._read)
 
@@ -182,12 +166,12 @@ class BatchTransport(asyncio.DatagramTransport):
         if requests:
             self._listener.batch_received(self._batch, requests)
 
-    def sendto(self, data: Any, addr: Any = None) -> None:
-        """Send at once or, where the system has no room, not at all: the asker asks again."""
+    def reply(self, data: bytes, path: Path) -> None:
+        """Send at once or, where the system has no room, not at all: the client queries again."""
         try:
-            self._sock.sendto(data, addr)
+            path.send(self._sock, data)
         except OSError as error:
-            self._listener.error_received(error)
+            logger.debug("reply not delivered: %s", error)
 
     def is_closing(self) -> bool:
         return self._closing
@@ -210,10 +194,6 @@ async def listen(
     if reuse_port:
         options.append((socket.SO_REUSEPORT, 1))
     sock = bound(socket.SOCK_DGRAM, host, port, options)
-    loop = asyncio.get_running_loop()
-    if batch.works(sock):
-        listener = make()
-        listener.connection_made(BatchTransport(loop, sock, listener))
-        return listener
-    _, protocol = await loop.create_datagram_endpoint(make, sock=sock)
-    return protocol
+    listener = make()
+    listener.transport = BatchTransport(asyncio.get_running_loop(), sock, listener)
+    return listener

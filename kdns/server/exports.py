@@ -49,7 +49,7 @@ def _register_snapshots(metrics: Metrics, clusters: Clusters) -> None:
 
 
 def _report(metrics: Metrics, sockets: Sockets, generation: Generation | None) -> None:
-    _count_overflows(metrics, sockets)
+    _count_drops(metrics, sockets)
     sockets.report()  # first: it notifies the stages of hits that they did not see
     if generation is not None:
         generation.report()
@@ -95,10 +95,10 @@ def retire(metrics: Metrics, endpoint: Endpoint) -> None:
         metrics.count(families.TCP_CLOSED, reason, by=count)
 
 
-def _count_overflows(metrics: Metrics, sockets: Sockets) -> None:
+def _count_drops(metrics: Metrics, sockets: Sockets) -> None:
     for endpoint in sockets:
-        if endpoint.udp is not None:
-            metrics.count(families.DROPPED_DATAGRAMS, "overflow", by=endpoint.udp.take_overflows())
+        for reason, count in endpoint.udp.take_drops().items() if endpoint.udp else ():
+            metrics.count(families.DROPPED_DATAGRAMS, reason, by=count)
 
 
 def _sizes(clusters: Clusters) -> Iterator[tuple[tuple[str, ...], float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -10,6 +11,7 @@ import pytest
 
 from kdns.listeners import batch, udp
 from kdns.listeners.batch import ROOM, SIZE
+from kdns.listeners.path import Path
 from kdns.listeners.udp import UdpListener
 from kdns.metrics.meters import QueryClass
 from kdns.wire.message import Reply, Transport
@@ -160,8 +162,8 @@ async def test_no_more_wait_than_may(start: Started, monkeypatch: pytest.MonkeyP
         server.client.send(b"slow")
     assert await server.exchange(b"x") == [b"quick"], "what needs no waiting is answered"
     assert len(server.listener.waiting) == 2
-    assert server.listener.take_overflows() == 3
-    assert server.listener.take_overflows() == 0
+    assert server.listener.take_drops() == {"overflow": 3, "late": 0}
+    assert server.listener.take_drops() == {"overflow": 0, "late": 0}
     arrived.set()
     assert [await server.receive() for _ in range(2)] == [b"late"] * 2
 
@@ -207,16 +209,14 @@ async def test_a_source_that_cannot_be_answered(start: Started, address: tuple[s
     raised: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
     server = await start(lambda _: b"reply")
-    server.listener.datagram_received(b"xxask", address)
-    cached(server.repeats, b"ask", b"kept")
-    server.listener.datagram_received(b"xxask", address)
+    server.listener.transport.reply(b"reply", Path(address, []))
     assert await server.exchange(b"other") == [b"reply"]
     assert not raised
 
 
 async def test_a_reply_that_no_datagram_holds(start: Started) -> None:
     server = await start(lambda data: b"x" * 70000 if data == b"big" else b"reply")
-    server.listener.datagram_received(b"big", server.client.getsockname())
+    server.client.send(b"big")
     assert await server.exchange(b"other") == [b"reply"]
 
 
@@ -283,3 +283,72 @@ async def test_askers_over_ipv6() -> None:
         assert asked == [client.getsockname()[:2]]
     listener.close()
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("query", [b"cached", b"made", b"large made", b"later"])
+@pytest.mark.parametrize(
+    ("host", "queried"),
+    [("0.0.0.0", "127.0.0.1"), ("0.0.0.0", "127.0.0.2"), ("127.0.0.2", "127.0.0.2"), ("::", "::1")],
+)
+async def test_replies_leave_from_the_address_queried(
+    host: str, queried: str, query: bytes
+) -> None:
+    """A client takes them from no other: its socket is connected."""
+
+    async def later() -> bytes:
+        await asyncio.sleep(0)
+        return b"\1\2later"
+
+    def respond(data: bytes, *_: object) -> Reply:
+        if data.endswith(b"later"):
+            return Pending(later())
+        return data[:2] + b"x" * SIZE if b"large" in data else data
+
+    known = repeats()
+    cached(known, b"cached", b"cached")
+    listener = await udp.listen(host, 0, lambda: UdpListener(known, respond))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.connect((queried, listener.port))
+        client.send(b"\1\2" + query)
+        loop = asyncio.get_running_loop()
+        reply = await asyncio.wait_for(loop.sock_recv(client, 65535), 30)
+    assert reply == b"\1\2" + (b"x" * SIZE if b"large" in query else query)
+    listener.close()
+    await asyncio.sleep(0)
+
+
+async def test_queries_whose_clients_gave_up_are_dropped_and_counted(
+    start: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cached replies are sent still: that costs no more than dropping the query."""
+    server = await start(lambda data: data)
+    cached(server.repeats, b"known", b"known")
+    monkeypatch.setattr(udp, "PATIENCE", -1.0)
+    server.client.send(b"\1\1old")
+    assert await server.exchange(b"\2\2known") == [b"\2\2known"]
+    assert server.listener.take_drops() == {"overflow": 0, "late": 1}
+    monkeypatch.setattr(udp, "PATIENCE", 3600.0)
+    assert await server.exchange(b"\3\3new") == [b"\3\3new"]
+    assert server.asked == [("127.0.0.1", server.client.getsockname()[1], "udp")]
+
+
+async def test_cached_replies_leave_before_others_are_looked_up(start: Started) -> None:
+    seen: list[bytes] = []
+
+    def look_up(data: bytes) -> bytes:
+        with contextlib.suppress(BlockingIOError):
+            seen.append(server.client.recv(4096))
+        return data
+
+    server = await start(look_up)
+    cached(server.repeats, b"known", b"known")
+    for at in range(udp.FEW + 1):
+        server.client.send(b"%d new" % at)
+    server.client.send(b"\2\2known")
+    while len(seen) < udp.FEW + 2:
+        seen.append(await server.receive())
+    assert sorted(seen) == sorted([b"\2\2known", *[b"%d new" % at for at in range(udp.FEW + 1)]])
+    if isinstance(server.listener.transport._batch, batch.Batch):
+        assert seen[0] == b"\2\2known"
