@@ -80,15 +80,17 @@ _ADVICE: Final = [
         ["kubectl get service -n {ns} {name} -o jsonpath='{{.spec.ports}}'"],
     ),
     (
-        re.compile(
-            r"is outside the cluster, and nothing here answers for it|externalName leads to \S+ [A-Z]+$"
-        ),
+        re.compile(r"externalName leads to \S+ (nothing here answers for it|[A-Z]+)$"),
         [
             "an externalName is a full name, such as SERVICE.NAMESPACE.svc and the cluster's zone",
             "for names outside the Corefile needs a directive that has them, such as forward",
         ],
     ),
-    (re.compile(_SERVICE + r"( is an ExternalName|: (its )?externalName)"), [_SPEC]),
+    (re.compile(_SERVICE + r"( is an ExternalName|: externalName)"), [_SPEC]),
+    (
+        re.compile(r"the aliases form a loop of .*\.svc\.|more than \d+ aliases.*\.svc\."),
+        ["kubectl get services -A --field-selector spec.type=ExternalName"],
+    ),
     (
         re.compile(r"no Pod in namespace (?P<ns>[^ ]+) has the address"),
         ["kubectl get pods -n {ns} -o wide"],

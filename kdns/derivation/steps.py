@@ -114,13 +114,13 @@ def _keeping(query: Query, answer: Answer, served: Served, keys: list[Key], bloc
         return "not kept, since each question is logged"
     if not answer.keep_until:
         return "not kept: it depends on the client, came from elsewhere, or is of this moment"
-    if answer.keep_until != FOREVER:
-        return f"kept for {max(0.0, answer.keep_until - block.context.now()):.1f} s"
+    limited = answer.keep_until != FOREVER
+    seconds = f"for {max(0.0, answer.keep_until - block.context.now()):.1f} s" if limited else ""
     if not keys:
-        return "kept until a reload"
+        return f"kept {seconds or 'until a reload'}"
     more = f" (and {len(keys) - MAX_KEYS} more)" if len(keys) > MAX_KEYS else ""
     named = ", ".join(map(_key, keys[:MAX_KEYS]))
-    return f"kept until this changes: {named}{more}"
+    return f"kept {seconds}{', or ' if limited else ''}until this changes: {named}{more}"
 
 
 def _key(key: Key) -> str:

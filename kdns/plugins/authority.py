@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kdns.plugins.aliases import AliasChaser, depending
 from kdns.plugins.interface import Handler, ZoneStore, zone_key
 from kdns.plugins.zones import Fallthrough
 from kdns.records.zone import Zone, ZoneAnswer
@@ -17,7 +18,6 @@ from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import Name
 from kdns.wire.reasons import because
 
-MAX_HOPS: Final = 10  # from zone to zone; within one, the look-up has its own limit
 _TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
 
 
@@ -27,7 +27,7 @@ class Authority(Struct, frozen=True):
     store: ZoneStore
     plugin: str
     """The directive."""
-    resolve: Callable[[Query], Awaitable[Answer]]
+    aliases: AliasChaser
 
     def zones(self) -> Iterator[Name]:
         return (origin for origin, zone in self.store.zones.items() if zone is not None)
@@ -61,16 +61,14 @@ class Authority(Struct, frozen=True):
             text = f"zone {names.to_text(origin)} could not be loaded; the log says why"
             return _failed(blank, query, Rcode.SERVFAIL, ErrorCode.NOT_READY, text), False
         dnssec_ok = query.edns is not None and query.edns.dnssec_ok
-        found = zone.lookup(query.qname, query.name, query.qtype, dnssec_ok)
+        found = zone.lookup(query.qname, query.name, query.qtype, dnssec_ok, query.followed)
         answer = _told(blank, query, found)
-        if query.hops >= MAX_HOPS:
-            return answer, found.missing
         if found.chase is not None:
-            answer = await self._chase(query, answer, found.chase)
+            answer = await self.aliases.follow(query, answer, _path(answer))
         elif found.lost is not None and fallthrough.covers(names.from_wire(found.lost)):
             # What another directive has, it has behind an alias of this zone, too.
             alias = replace(answer, rcode=Rcode.NOERROR, authority=(), errors=())
-            answer = await self._chase(query, alias, found.lost)
+            answer = await self.aliases.follow(query, alias, _path(answer))
         return answer, found.missing
 
     async def answer_or_pass(
@@ -88,28 +86,7 @@ class Authority(Struct, frozen=True):
         if not missing or answer.answer or not fallthrough.covers(query.name):
             return answer
         passed = await next_handler(query)
-        keys = passed.keys | answer.keys
-        if passed.handled:
-            return replace(passed, keys=keys)
-        return replace(answer, keys=keys, keep_until=min(answer.keep_until, passed.keep_until))
-
-    async def _chase(self, query: Query, answer: Answer, target: bytes) -> Answer:
-        """Follow an alias out of the zone, through the whole server."""
-        found = await self.resolve(query.follow(target))
-        keys, until = answer.keys | found.keys, min(answer.keep_until, found.keep_until)
-        answer = replace(answer, keys=keys, keep_until=until)
-        if found.rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN, Rcode.SERVFAIL} or not found.handled:
-            return answer  # nobody here answers for the target: the asker's resolver will
-        return replace(
-            answer,
-            rcode=found.rcode,  # RFC 6604 section 3: the rcode is that of the last name
-            answer=(*answer.answer, *found.answer),
-            authority=answer.authority if _ends_well(found, query.qtype) else found.authority,
-            additional=(*answer.additional, *found.additional),
-            recursion_available=found.recursion_available,
-            truncated=found.truncated,
-            errors=found.errors,
-        )
+        return depending(passed, answer) if passed.handled else depending(answer, passed)
 
 
 def _told(blank: Answer, query: Query, found: ZoneAnswer) -> Answer:
@@ -128,6 +105,5 @@ def _failed(blank: Answer, query: Query, rcode: int, code: int, text: str) -> An
     return replace(blank, rcode=rcode, authoritative=False, errors=because(query, code, text))
 
 
-def _ends_well(found: Answer, qtype: int) -> bool:
-    """Whether the question's type was reached; else the target's own SOA or referral is to be told."""
-    return any(record.rtype == qtype for record in found.answer)
+def _path(answer: Answer) -> tuple[Record, ...]:
+    return tuple([record for record in answer.answer if record.rtype == Type.CNAME])

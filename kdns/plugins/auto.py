@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.plugins import go_regex
+from kdns.plugins.aliases import AliasChaser
 from kdns.plugins.authority import Authority
 from kdns.plugins.file import DEFAULT_RELOAD, ignored, parse_reload
 from kdns.plugins.interface import ZONES_KEY, Context, Handler
@@ -84,7 +85,7 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
     own = served_zones(settings.zones, context)
     folder = rooted(settings.folder, context.block)
     store = context.zone_folder(folder, settings.pattern, settings.template, own, settings.reload)
-    authority = Authority(store, NAME, context.resolve)
+    authority = Authority(store, NAME, AliasChaser(context.resolve))
     context.offers.append(authority)
 
     async def handle(query: Query) -> Answer:

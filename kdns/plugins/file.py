@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from kdns.config import durations
 from kdns.config.tree import Option
+from kdns.plugins.aliases import AliasChaser
 from kdns.plugins.authority import Authority
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.options import read_options
@@ -90,7 +91,7 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
     own = served_zones(settings.zones, context)
     path = rooted(settings.path, context.block)
     store = context.zone_files([(zone, path) for zone in own], settings.reload)
-    authority = Authority(store, NAME, context.resolve)
+    authority = Authority(store, NAME, AliasChaser(context.resolve))
     context.offers.append(authority)
     block = context.block
     others = {zone for each in block.named(NAME) for zone in zones_of(each, each.args[1:], block)}

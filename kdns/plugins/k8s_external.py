@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.plugins import kubernetes
+from kdns.plugins.aliases import AliasChaser, depending
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes import freshness
 from kdns.plugins.options import read_number
@@ -26,14 +27,14 @@ from kdns.records.explain import missing_outside
 from kdns.records.external import External, Found
 from kdns.records.lookup import zone_wire
 from kdns.records.reachable import Shown
-from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
+from kdns.wire.aliases import chain_end
+from kdns.wire.constants import Class, ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
-from kdns.wire.names import BadNameError, Name, from_text, to_text, wire_to_text
+from kdns.wire.names import BadNameError, Name, from_text, from_wire, to_text
 from kdns.wire.reasons import because
 
 NAME: Final = "k8s_external"
 MAX_TTL: Final = 3600  # seconds; the peer's limit
-MAX_CHAIN: Final = 10
 
 
 class Settings(Struct, frozen=True):
@@ -112,6 +113,7 @@ class Stage:
             *(settings.node_ports, settings.external_names),
         )
         local = context.local_addresses()
+        self.aliases = AliasChaser(context.resolve, "the alias")
         self.external = External(self.index, cluster.view(context.block), shown, local)
 
     async def answer(self, query: Query) -> Answer:
@@ -132,7 +134,10 @@ class Stage:
             if self.settings.fallthrough.covers(query.name):
                 passed = await self.next(query)
                 return replace(passed, keys=passed.keys | frozenset(found.keys))
-        return await self._follow(query, self._say(query, zone, found), found)
+        answer = self._say(query, zone, found)
+        if found.target:
+            return await self.aliases.follow(query, answer, found.answer)
+        return await self._add_addresses(query, answer, found.hosts) if found.hosts else answer
 
     def _say(self, query: Query, zone: Name, found: Found) -> Answer:
         keys: frozenset[Key] = frozenset(found.keys)
@@ -140,9 +145,10 @@ class Stage:
         errors: tuple[ExtendedError, ...] = ()
         now = self.context.now()
         stale = freshness.staleness(query, self.status, now)
+        until = freshness.keep_until(self.status, now, stale=bool(stale))
         if not found.answer:
             authority = (self.external.soa(zone_wire(query.qname, query.name, zone)),)
-            keys |= {("serial",)}
+            until = min(until, freshness.serial_until(authority[0], now))
         if query.wants_reason:
             text, more = self._why(found)
             errors, keys = because(query, ErrorCode.OTHER, text) if text else (), keys | more
@@ -153,7 +159,7 @@ class Stage:
             additional=found.additional,
             errors=(*errors, *stale),
             keys=keys,
-            keep_until=freshness.keep_until(self.status, now, stale=bool(stale)),
+            keep_until=until,
             plugin=NAME,
         )
 
@@ -169,54 +175,19 @@ class Stage:
             Rcode.SERVFAIL, authoritative=False, errors=errors, keep_until=0.0, plugin=NAME
         )
 
-    async def _follow(self, query: Query, answer: Answer, found: Found) -> Answer:
-        """Aliases of load balancers, and the addresses of what SRV records name."""
-        if query.hops >= MAX_CHAIN:
-            return answer
-        if found.target:
-            answer = await self._chase(query, answer, found.target)
-        for host in found.hosts:
+    async def _add_addresses(
+        self, query: Query, answer: Answer, hosts: tuple[bytes, ...]
+    ) -> Answer:
+        """The addresses of what SRV records name (RFC 2782)."""
+        followed = query.followed or (query.name,)
+        for host in hosts:
+            name = from_wire(host)
+            if chain_end(query.followed, name):
+                continue  # reached by way of a ``rewrite`` to SRV
+            asked = query.follow(host, (*followed, name))
             for rtype in (Type.A, Type.AAAA):
-                told = await self._ask(query, host, rtype)
-                records = told.answer if told.handled else ()
-                answer = replace(
-                    answer,
-                    additional=(*answer.additional, *records),
-                    keys=answer.keys | told.keys,
-                    keep_until=min(answer.keep_until, told.keep_until),
-                )
+                found = await self.context.resolve(replace(asked, qtype=rtype))
+                records = found.answer if found.handled else ()
+                additional = (*answer.additional, *records)
+                answer = depending(replace(answer, additional=additional), found)
         return answer
-
-    async def _chase(self, query: Query, answer: Answer, target: bytes) -> Answer:
-        """RFC 6604: the rcode is that of the last name, where somebody here answers for it."""
-        told = await self._ask(query, target, query.qtype)
-        answered = told.handled and told.rcode in {Rcode.NOERROR, Rcode.NXDOMAIN}
-        kept = replace(
-            answer,
-            errors=tuple(dict.fromkeys((*answer.errors, *_at_target(query, target, told)))),
-            keys=answer.keys | told.keys,
-            keep_until=min(answer.keep_until, told.keep_until),
-        )
-        if not answered:
-            return kept
-        return replace(
-            kept,
-            rcode=told.rcode,
-            answer=(*answer.answer, *told.answer),
-            authority=() if told.answer else told.authority,
-            truncated=told.truncated,
-        )
-
-    async def _ask(self, query: Query, qname: bytes, rtype: int) -> Answer:
-        return await self.context.resolve(replace(query.follow(qname), qtype=rtype))
-
-
-def _at_target(query: Query, target: bytes, told: Answer) -> tuple[ExtendedError, ...]:
-    """Why a load balancer's name, or that of an ExternalName, leads nowhere."""
-    if not query.wants_reason:
-        return ()
-    if told.handled and told.rcode == Rcode.NOERROR:
-        return told.errors
-    what = rcode_name(told.rcode) if told.handled else "nothing here answers for it"
-    text = f"the alias leads to {wire_to_text(target)}: {what}"
-    return (*because(query, ErrorCode.OTHER, text), *(told.errors if told.handled else ()))

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.config.tree import Option
+from kdns.plugins.aliases import depending
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match, zones_of
 from kdns.wire import rdata
@@ -55,11 +56,11 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
         found = await next_handler(replace(query, qtype=Type.A))
         if found.rcode != Rcode.NOERROR or not found.answer:
             return found
-        if found.authoritative:  # a zone of our own, which knows its SOA
-            authority = (await next_handler(replace(query, qtype=Type.SOA))).authority
-        else:
-            authority = (_soa(to_wire(zone), found),)
-        return _without_addresses(query, found, authority)
+        if not found.authoritative:
+            return _without_addresses(query, found, (_soa(to_wire(zone), found),))
+        # a zone of our own, which knows its SOA
+        zone_says = await next_handler(replace(query, qtype=Type.SOA))
+        return depending(_without_addresses(query, found, _negative(zone_says)), zone_says)
 
     return answer
 
@@ -75,6 +76,15 @@ def _without_addresses(query: Query, found: Answer, authority: tuple[Record, ...
         at_most=0,
         authenticated=False,
     )
+
+
+def _negative(found: Answer) -> tuple[Record, ...]:
+    """The authority section of a negative answer, from the answer for SOA at the same name."""
+    at_apex = [record for record in found.answer if record.rtype == Type.SOA]
+    if not at_apex:
+        return found.authority
+    soa = at_apex[0]  # RFC 2308 section 5: its TTL is the lesser of its own and its last field
+    return (replace(soa, ttl=min(soa.ttl, int.from_bytes(soa.rdata[-4:]))),)
 
 
 def _soa(zone: bytes, found: Answer) -> Record:

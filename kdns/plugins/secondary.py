@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from kdns.config.addresses import Address
 from kdns.config.tree import Option
+from kdns.plugins.aliases import AliasChaser
 from kdns.plugins.authority import Authority
 from kdns.plugins.interface import Context, Handler, zone_key
 from kdns.plugins.name_servers import read_address
@@ -103,7 +104,7 @@ def wrap(settings: Lines, next_handler: Handler, context: Context) -> Handler:
         context.run(each.run)
     store = Store(fetched)
     context.on_notify(store.take_notice)
-    authority = Authority(store, NAME, context.resolve)
+    authority = Authority(store, NAME, AliasChaser(context.resolve))
     context.offers.append(authority)
 
     async def handle(query: Query) -> Answer:

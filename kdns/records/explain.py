@@ -103,7 +103,6 @@ _FIXED: Final = {
         "Service {service}: externalName must be a domain name, it is an IP address or not valid;"
         " use a Service without selector and an EndpointSlice instead"
     ),
-    Reason.EXTERNAL_NAME_LOOP: "Service {service}: its externalName leads back to itself",
     Reason.PODS_DISABLED: "names of Pods are off here (option pods disabled)",
     Reason.POD_NAME_IS_NO_ADDRESS: (
         "the Pod's label must be its address with dashes, such as 10-0-0-1, not a Pod name"

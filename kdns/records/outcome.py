@@ -79,7 +79,6 @@ class Reason(Enum):
     NO_ENDPOINT_IN_ZONE = auto()
     BELOW_EXTERNAL_NAME = auto()
     EXTERNAL_NAME_IS_ADDRESS = auto()
-    EXTERNAL_NAME_LOOP = auto()
     PODS_DISABLED = auto()
     POD_NAME_IS_NO_ADDRESS = auto()
     NO_POD_AT_ADDRESS = auto()

@@ -49,9 +49,19 @@ class Zone:
     def soa(self) -> Record:
         return self._data.soa
 
-    def lookup(self, qname: bytes, name: Name, qtype: int, dnssec_ok: bool = False) -> ZoneAnswer:
-        """Answer a question for ``name``, which must lie in the zone; ``qname`` is its wire form."""
-        return Lookup(self._data, qtype, dnssec_ok).run(qname, name)
+    def lookup(
+        self,
+        qname: bytes,
+        name: Name,
+        qtype: int,
+        dnssec_ok: bool = False,
+        followed: tuple[Name, ...] = (),
+    ) -> ZoneAnswer:
+        """Answer a query for ``name``, which must lie in the zone; ``qname`` is its wire form.
+
+        ``followed`` are the names of the chain of aliases that led to it (``Query.followed``).
+        """
+        return Lookup(self._data, qtype, dnssec_ok).run(qname, name, followed)
 
     def records(self) -> Iterator[Record]:
         """All records, the SOA first, then in canonical order of names (RFC 4034 section 6.1)."""

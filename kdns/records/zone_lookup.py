@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from kdns.records.zone_denial import Denial
 from kdns.records.zone_nodes import Node, RRset, rrset_of
 from kdns.wire import names
+from kdns.wire.aliases import chain_end
 from kdns.wire.constants import Rcode, Type, type_name
 from kdns.wire.message import Record
 from kdns.wire.names import Name
 from kdns.wire.rdata import strings
 
-MAX_CHASE: Final = 10  # aliases followed for one question; CoreDNS follows nine
 _ANY_TTL: Final = 8482  # RFC 8482 section 4.2 leaves it open; CoreDNS's `any` sends this too
 _ANY_RDATA: Final = strings("RFC8482", "")
 _AT_APEX: Final = frozenset({Type.SOA, Type.NS, Type.RRSIG})  # what every zone has there
@@ -92,21 +92,24 @@ class Lookup:
         self._answer: list[Record] = []
         self._proof: list[Record] = []  # NSEC records, with their signatures
 
-    def run(self, qname: bytes, name: Name) -> ZoneAnswer:
-        seen: set[Name] = set()
-        while name not in seen and len(seen) <= MAX_CHASE:
-            seen.add(name)
-            found = self._find(name)
-            target = self._step(found, qname, name)
-            if isinstance(target, ZoneAnswer):
-                if len(seen) == 1 or not target.missing:
-                    return target
-                return replace(target, missing=False, lost=qname)
+    def run(self, qname: bytes, name: Name, followed: tuple[Name, ...] = ()) -> ZoneAnswer:
+        """``followed`` are the names of the chain of aliases that led here, ``name`` itself the last."""
+        target = self._step(self._find(name), qname, name)
+        if isinstance(target, ZoneAnswer):
+            return target
+        chain = followed or (name,)
+        while True:
             qname, name = target, names.from_wire(target)
             if not names.is_below(name, self._data.origin):
                 return replace(self._finish(Rcode.NOERROR, self._apex(Type.NS)), chase=qname)
-        reason = f"the aliases form a loop or are more than {MAX_CHASE}"
-        return self._finish(Rcode.NOERROR, self._apex(Type.NS), reason=reason)
+            if end := chain_end(chain, name):
+                authority = self._apex(Type.NS) if end.rcode == Rcode.NOERROR else []
+                return self._finish(end.rcode, authority, reason=end.reason)
+            chain = (*chain, name)
+            target = self._step(self._find(name), qname, name)
+            if isinstance(target, ZoneAnswer):
+                lost = qname if target.missing else None
+                return replace(target, missing=False, lost=lost)
 
     def _step(self, found: _Found, qname: bytes, name: Name) -> ZoneAnswer | bytes:
         """The end of the look-up, or the next name to look up (wire form)."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.wire.constants import Flag, Rcode
-from kdns.wire.names import Name, from_wire
+from kdns.wire.names import Name
 
 Transport: TypeAlias = Literal["udp", "tcp", "tls", "internal"]
 
@@ -52,8 +52,8 @@ class Query(Struct, frozen=True):
     client_port: int = 0
     server: tuple[str, int] = ("", 0)
     """The address and port that it came to; the address is a wildcard where every one is listened on."""
-    hops: int = 0
-    """How many aliases the server has followed to come to this question of its own."""
+    followed: tuple[Name, ...] = ()
+    """The names of the chain of aliases that led here, from the client's to this one; empty without."""
     serial: int | None = None
     """What an asker for IXFR has: of the SOA in the authority section (RFC 1995 section 3)."""
     spelling: bytes = b""
@@ -76,15 +76,16 @@ class Query(Struct, frozen=True):
         """Whether an Extended DNS Error can be sent: only to who speaks EDNS (RFC 8914 section 3)."""
         return self.edns is not None
 
-    def follow(self, target: bytes, hops: int = 1) -> Query:
-        """The server's own question for where an alias leads (wire form), so many aliases on."""
+    def follow(self, target: bytes, followed: tuple[Name, ...]) -> Query:
+        """The server's own query for the target of an alias (wire form), the last name of ``followed``."""
+        name = followed[-1]
         return replace(
             self,
             qname=target,
-            name=from_wire(target),
+            name=name,
             spelling=b"",
             transport="internal",
-            hops=self.hops + hops,
+            followed=followed,
         )
 
 

@@ -160,7 +160,7 @@ ANSWERS = {
 def test_answers(asked: str, expected: str) -> None:
     answer = chain(local=("172.16.0.1",)).ask(asked)
     assert told(answer) == expected
-    assert answer.keep_until == FOREVER
+    assert answer.keep_until == (FOREVER if answer.answer else 1_000_005.0)
     if not answer.answer:
         assert answer.errors, "a negative answer says why"
 
@@ -262,17 +262,11 @@ def test_stale_answers_say_since_when(name: str) -> None:
         ("gone.test", ["the alias leads to gone.test.: NXDOMAIN"]),
         (
             "failed.test",
-            [
-                "the alias leads to failed.test.: SERVFAIL",
-                "the configuration says so (template)",
-            ],
+            ["the alias leads to failed.test.: the configuration says so (template)"],
         ),
         (
             "none.shop.svc.cluster.local",
-            [
-                "the alias leads to none.shop.svc.cluster.local.: NXDOMAIN",
-                "no Service none in namespace shop",
-            ],
+            ["the alias leads to none.shop.svc.cluster.local.: no Service none in namespace shop"],
         ),
         ("a.outside.test", []),
     ],

@@ -304,11 +304,6 @@ def test_the_question_keeps_its_letter_case() -> None:
     assert told(Chain(text).ask("A.Test. TXT")) == "NOERROR; A.Test. 1 TXT a.test."
 
 
-def test_an_alias_that_leads_to_itself_ends() -> None:
-    server = Chain('. {\ntemplate IN A {\nanswer "{{ .Name }} 1 CNAME {{ .Name }}"\n}\n}\n')
-    assert told(server.ask("a. A")).count("CNAME") == 11
-
-
 def test_the_extended_error_is_for_who_speaks_edns() -> None:
     server = Chain(". {\ntemplate IN A {\nrcode NXDOMAIN\nederror 15 no\n}\n}\n")
     assert server.ask("a. A").errors == (ExtendedError(15, "no"),)

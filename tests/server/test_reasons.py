@@ -164,8 +164,8 @@ REASONS: Final = {
         f"externalName leads to gone.shop.svc.{D}.: no Service gone in namespace shop"
     ),
     f"away.shop.svc.{D}": "externalName leads to gone.test.: NXDOMAIN",
-    f"abroad.shop.svc.{D}": "example.org. is outside the cluster, and nothing here answers for it",
-    f"loop.shop.svc.{D}": "Service shop/loop: its externalName leads back to itself",
+    f"abroad.shop.svc.{D}": "externalName leads to example.org.: nothing here answers for it",
+    f"loop.shop.svc.{D}": f"the aliases form a loop of 1: loop.shop.svc.{D}. -> loop.shop.svc.{D}.",
     f"x.lost.shop.svc.{D}": "Service shop/lost is an ExternalName: it has no names below it",
     f"redis.prod.shop.svc.{D}": (
         "no Service prod in namespace shop; a search list has appended to redis.prod, "

@@ -7,7 +7,7 @@ from typing import Final
 
 from kdns.status import SourceStatus
 from kdns.wire.constants import ErrorCode
-from kdns.wire.message import FOREVER, ExtendedError, Query
+from kdns.wire.message import FOREVER, ExtendedError, Query, Record
 from kdns.wire.reasons import because
 
 STALE_AFTER: Final = 5.0
@@ -36,6 +36,16 @@ def keep_until(status: SourceStatus, now: float, *, stale: bool) -> float:
     if not status.synced:
         return 0.0
     return now + STALE_KEPT if stale else FOREVER
+
+
+def serial_until(soa: Record, now: float) -> float:
+    """Unix time until which a negative answer is cached that shows ``soa``.
+
+    Its serial moves with every change in the cluster, and to drop all negative answers each time would
+    cost more than it is worth: a resolver shows the serial for the negative TTL too (RFC 2308 section 5),
+    as does CoreDNS's ``cache``. So the serial lags by that at most, or by a second, which is its unit.
+    """
+    return now + max(soa.ttl, 1)
 
 
 def not_synced(query: Query, status: SourceStatus) -> tuple[ExtendedError, ...]:

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kdns.plugins.aliases import AliasChaser, depending
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes import freshness
 from kdns.plugins.kubernetes.settings import Settings
@@ -17,17 +18,14 @@ from kdns.records.explain import explain, remark
 from kdns.records.index import Index
 from kdns.records.locations import address_record
 from kdns.records.lookup import lookup, nodata, shown, zone_wire
-from kdns.records.outcome import Asked, Outcome, Reason
+from kdns.records.outcome import Asked, Outcome
 from kdns.wire import rdata
-from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
+from kdns.wire.constants import Class, ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
-from kdns.wire.names import Name, from_wire, to_text, wire_to_text
+from kdns.wire.names import Name, to_text, wire_to_text
 from kdns.wire.reasons import because
 
 NAME: Final = "kubernetes"
-
-MAX_CHAIN: Final = 10
-"""CNAMEs followed for one question; the peer's limit."""
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
@@ -37,7 +35,7 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
 
 
 class Step(Struct, frozen=True):
-    """One name on the way along CNAMEs: the first is the question's own."""
+    """A name and what was found there."""
 
     qname: bytes
     name: Name
@@ -46,12 +44,13 @@ class Step(Struct, frozen=True):
 
 
 class Cluster:
-    """The stage: zone match, look-up, CNAMEs followed, then the words of the reply."""
+    """The stage: zone match, look-up, the words of the reply, its alias followed."""
 
     def __init__(self, settings: Settings, next_handler: Handler, context: Context) -> None:
         self.settings, self.next, self.context = settings, next_handler, context
         self.view = settings.view(context.block)
         self.index, self.status = context.cluster(settings.access())
+        self.aliases = AliasChaser(self._resolve, "externalName")
 
     async def answer(self, query: Query) -> Answer:
         zone = longest_match(self.view.zones, query.name)
@@ -59,39 +58,43 @@ class Cluster:
             return await self.next(query)
         if query.qclass != Class.IN or query.qtype in {Type.AXFR, Type.IXFR}:
             return Answer(Rcode.REFUSED, authoritative=False, plugin=NAME)
-        steps = self._follow(query, zone)
-        first, last = steps[0].outcome, steps[-1].outcome
-        if not first.exists:
-            certain = self._is_certain(steps[0])
+        step = self._step(query, zone)
+        if not step.outcome.exists:
+            certain = self._is_certain(step)
             passes = certain or self.settings.fallthrough_unsynced
             if passes and self.settings.fallthrough.covers(query.name):
-                return await self._pass_on(query, steps)
+                return await self._pass_on(query, step)
             if not certain:
-                return self._not_synced(query, steps[0])
-        answer = self._assemble(query, steps)
-        return await self._leave(query, answer, last, len(steps)) if last.target else answer
+                return self._not_synced(query, step)
+        answer = self._assemble(query, step)
+        if step.outcome.target:
+            return await self.aliases.follow(query, answer, step.outcome.answer)
+        return answer
 
     # ---- looking up
 
-    def _follow(self, query: Query, zone: Name) -> list[Step]:
-        """The question's name and, while CNAMEs stay inside the zones, where they lead."""
-        qname, name = query.qname, query.name
-        steps: list[Step] = []
-        while True:
-            outcome = self._look_up(query, qname, name, zone)
-            steps.append(Step(qname, name, zone, outcome))
-            if query.trace is not None:
-                query.trace.append(f"kubernetes: {_told(steps[-1])}")
-            if not outcome.target:
-                return steps
-            qname, name = outcome.target, from_wire(outcome.target)
-            inside = longest_match(self.view.zones, name)
-            if inside is None:
-                return steps
-            if len(steps) == MAX_CHAIN or any(name == step.name for step in steps):
-                steps.append(Step(qname, name, inside, _loop(outcome)))
-                return steps
-            zone = inside
+    def _step(self, query: Query, zone: Name) -> Step:
+        outcome = self._look_up(query, query.qname, query.name, zone)
+        step = Step(query.qname, query.name, zone, outcome)
+        if query.trace is not None:
+            query.trace.append(f"kubernetes: {_told(step)}")
+        return step
+
+    async def _resolve(self, query: Query) -> Answer:
+        """The answer for an alias's target: in the cluster by itself, else the whole server's.
+
+        As with CoreDNS, a target in the cluster does not fall through.
+        """
+        zone = longest_match(self.view.zones, query.name)
+        if zone is None:
+            return await self.context.resolve(query)
+        step = self._step(query, zone)
+        if not step.outcome.exists and not self._is_certain(step):
+            return self._not_synced(query, step)
+        answer = self._assemble(query, step)
+        if step.outcome.target:
+            return await self.aliases.follow(query, answer, step.outcome.answer)
+        return answer
 
     def _look_up(self, query: Query, qname: bytes, name: Name, zone: Name) -> Outcome:
         qtype = query.qtype
@@ -131,47 +134,43 @@ class Cluster:
 
     # ---- making the answer
 
-    def _assemble(self, query: Query, steps: list[Step]) -> Answer:
-        last = steps[-1]
-        missing = not last.outcome.exists and self._is_certain(last)
-        keys, records = last.outcome.keys, last.outcome.answer
-        for step in steps[-2::-1]:  # mostly there is none
-            keys, records = step.outcome.keys + keys, step.outcome.answer + records
+    def _assemble(self, query: Query, step: Step) -> Answer:
+        outcome = step.outcome
+        keys = outcome.keys
         errors: tuple[ExtendedError, ...] = ()
         authority: tuple[Record, ...] = ()
         at_most = 0
-        if not last.outcome.answer:
-            zone = zone_wire(last.qname, last.name, last.zone)
-            authority = (soa(self.index, self.view, zone),)
-            errors, more = self._reasons(query, steps)
-            keys += more
-        elif self._is_too_long(last):
-            at_most, errors = self.settings.max_answers, self._shortened(query, last.outcome)
-        elif query.wants_reason and (text := remark(self._index(last), self.view, last.outcome)):
-            errors = because(query, ErrorCode.OTHER, text)
         now = self.context.now()
         stale = freshness.staleness(query, self.status, now)
+        until = freshness.keep_until(self.status, now, stale=bool(stale))
+        if not outcome.answer:
+            negative = soa(self.index, self.view, zone_wire(step.qname, step.name, step.zone))
+            authority, until = (negative,), min(until, freshness.serial_until(negative, now))
+            errors, more = self._reasons(query, step)
+            keys += more
+        elif self._is_too_long(step):
+            at_most, errors = self.settings.max_answers, self._shortened(query, outcome)
+        elif query.wants_reason and (text := remark(self._index(step), self.view, outcome)):
+            errors = because(query, ErrorCode.OTHER, text)
+        missing = not outcome.exists and self._is_certain(step)
         return Answer(
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
-            answer=records,
+            answer=outcome.answer,
             authority=authority,
-            additional=last.outcome.additional,
+            additional=outcome.additional,
             errors=(*errors, *stale),
             keys=frozenset(keys),
-            keep_until=freshness.keep_until(self.status, now, stale=bool(stale)),
+            keep_until=until,
             at_most=at_most,
             plugin=NAME,
         )
 
     def _reasons(
-        self, query: Query, steps: list[Step]
+        self, query: Query, step: Step
     ) -> tuple[tuple[ExtendedError, ...], tuple[Key, ...]]:
         if not query.wants_reason:
             return (), ()
-        last = steps[-1]
-        text, keys = explain(self._index(last), self.view, last.outcome, last.zone)
-        if text and len(steps) > 1 and last.outcome.reason is not Reason.EXTERNAL_NAME_LOOP:
-            text = f"externalName leads to {wire_to_text(last.qname)}: {text}"
+        text, keys = explain(self._index(step), self.view, step.outcome, step.zone)
         return (because(query, ErrorCode.OTHER, text) if text else ()), tuple(keys)
 
     def _is_too_long(self, step: Step) -> bool:
@@ -196,7 +195,7 @@ class Cluster:
             plugin=NAME,
         )
 
-    async def _pass_on(self, query: Query, steps: list[Step]) -> Answer:
+    async def _pass_on(self, query: Query, step: Step) -> Answer:
         """``fallthrough``: what comes after may answer, until the name exists here.
 
         Where nobody does, the name does not exist: the peer's SERVFAIL would be asked again and again.
@@ -204,52 +203,13 @@ class Cluster:
         if query.trace is not None:
             query.trace.append("kubernetes: falls through to the next directive")
         passed = await self.next(query)
-        keys = passed.keys | frozenset(steps[0].outcome.keys)
-        certain = self._is_certain(steps[0])
+        certain = self._is_certain(step)
         if passed.handled:
+            keys = passed.keys.union(step.outcome.keys)
             return replace(passed, keys=keys, keep_until=passed.keep_until if certain else 0.0)
         if not certain:
-            return self._not_synced(query, steps[0])
-        answer = self._assemble(query, steps)
-        kept = min(answer.keep_until, passed.keep_until)
-        return replace(answer, keys=answer.keys | keys, keep_until=kept)
-
-    async def _leave(self, query: Query, answer: Answer, last: Outcome, hops: int) -> Answer:
-        """Follow a CNAME out of the cluster, through the whole server (hosts, rewrite, forward)."""
-        if query.hops + hops > MAX_CHAIN:
-            return answer
-        found = await self.context.resolve(query.follow(last.target, hops))
-        if not found.handled:
-            errors = (*answer.errors, *_outside(query, last.target))
-            kept = min(answer.keep_until, found.keep_until)
-            return replace(answer, errors=errors, keys=answer.keys | found.keys, keep_until=kept)
-        failed = found.rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN}
-        rest: tuple[Record, ...] = () if failed else found.answer
-        return replace(
-            answer,
-            # RFC 6604 section 3: the rcode is that of the last name. Where nobody answers for that
-            # name this server has still told all that it knows: the CNAME.
-            rcode=Rcode.NOERROR if failed else found.rcode,
-            answer=(*answer.answer, *rest),
-            authority=() if failed or found.answer else found.authority,
-            truncated=found.truncated,
-            errors=(*answer.errors, *(found.errors or _at_target(query, last.target, found))),
-            keys=answer.keys | found.keys,
-            keep_until=min(answer.keep_until, found.keep_until),
-        )
-
-
-def _outside(query: Query, target: bytes) -> tuple[ExtendedError, ...]:
-    text = f"{wire_to_text(target)} is outside the cluster, and nothing here answers for it"
-    return because(query, ErrorCode.OTHER, text)
-
-
-def _at_target(query: Query, target: bytes, found: Answer) -> tuple[ExtendedError, ...]:
-    """Of an alias that leads out of the cluster, the code is that of another name than was asked for."""
-    if found.rcode == Rcode.NOERROR:
-        return ()
-    text = f"externalName leads to {wire_to_text(target)}: {rcode_name(found.rcode)}"
-    return because(query, ErrorCode.OTHER, text)
+            return self._not_synced(query, step)
+        return depending(self._assemble(query, step), passed)
 
 
 def _told(step: Step) -> str:
@@ -263,7 +223,3 @@ def _told(step: Step) -> str:
         "found" if outcome.answer else "no such record" if outcome.exists else "no such name"
     )
     return "; ".join(parts)
-
-
-def _loop(outcome: Outcome) -> Outcome:
-    return Outcome(reason=Reason.EXTERNAL_NAME_LOOP, asked=outcome.asked)

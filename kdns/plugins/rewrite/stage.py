@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
+from kdns.plugins.aliases import AliasChaser, follows
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.rewrite import edns
 from kdns.plugins.rewrite.names import Remapper, Reverser
@@ -30,8 +31,6 @@ from kdns.wire.rdata_names import target_of, with_target
 from kdns.wire.reasons import because
 
 NAME: Final = "rewrite"
-MAX_HOPS: Final = 8
-"""Aliases looked up anew for one question; the peer's limit."""
 
 Renamer: TypeAlias = Callable[[bytes], bytes]
 Reversal: TypeAlias = Callable[[Answer], Awaitable[Answer]]
@@ -48,6 +47,7 @@ class Rewriter:
 
     def __init__(self, settings: Settings, next_handler: Handler, context: Context) -> None:
         self.rules, self.next, self.context = settings.rules, next_handler, context
+        self.aliases = AliasChaser(context.resolve, "the alias")
 
     async def answer(self, query: Query) -> Answer:
         asked, reversals, per_asker = query, list[Reversal](), False
@@ -106,7 +106,7 @@ class Rewriter:
     def _redirecting(self, rule: CnameRule, asked: Query) -> Reversal:
         async def reverse(reply: Answer) -> Answer:
             for at, record in enumerate(reply.answer):
-                if record.rtype == Type.CNAME and asked.hops < MAX_HOPS:
+                if record.rtype == Type.CNAME:
                     target = rule.matcher.rewrite(
                         wire_to_text(record.rdata).lower(), rule.replacement
                     )
@@ -122,17 +122,15 @@ class Rewriter:
             wire = wire_from_text(target)
         except BadNameError:
             return reply
-        found = await self.context.resolve(asked.follow(wire))
-        if not found.handled:
-            return replace(reply, keep_until=min(reply.keep_until, found.keep_until))
-        aliases = [record for record in reply.answer[:at] if record.rtype == Type.CNAME]
-        return replace(
-            reply,
-            answer=(*aliases, replace(reply.answer[at], rdata=wire), *found.answer),
-            truncated=found.truncated,
-            keys=reply.keys | found.keys,
-            keep_until=min(reply.keep_until, found.keep_until),
-        )
+        alias = replace(reply.answer[at], rdata=wire)
+        if not follows(asked.qtype):
+            return replace(reply, answer=(*reply.answer[:at], alias, *reply.answer[at + 1 :]))
+        before = [record for record in reply.answer[:at] if record.rtype == Type.CNAME]
+        path = (*before, alias)
+        # What was said of the target before is not said of this one.
+        authority = tuple([record for record in reply.authority if record.rtype != Type.SOA])
+        led = replace(reply, rcode=Rcode.NOERROR, answer=path, authority=authority, errors=())
+        return await self.aliases.follow(asked, led, path)
 
 
 def _told(rule: Rule, asked: Query) -> str:

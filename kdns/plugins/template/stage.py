@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from kdns.metrics import families
 from kdns.metrics.family import Family
+from kdns.plugins.aliases import AliasChaser, follows
 from kdns.plugins.expressions import Env, ExpressionError
 from kdns.plugins.go_regex import Pattern
 from kdns.plugins.interface import Context, Handler
@@ -23,7 +24,6 @@ from kdns.wire.reasons import because
 
 NAME: Final = "template"
 MAX_REASON: Final = 200  # characters
-MAX_HOPS: Final = 10
 
 _PER_ASKER: Final = frozenset({"Remote", "Message", "Meta"})
 """Fields that may differ between askers, or between two questions of the same one."""
@@ -39,6 +39,7 @@ class Stage:
     def __init__(self, settings: Settings, next_handler: Handler, context: Context) -> None:
         self.settings, self.next, self.context = settings, next_handler, context
         self.zones = served_zones(settings.zones, context)
+        self.aliases = AliasChaser(context.resolve, "the alias")
         self.patterns = compiled(settings)
         self.sections: dict[str, tuple[tuple[str, Template], ...]] = {
             section: tuple((text, compile_template(text)) for text in getattr(settings, section))
@@ -118,9 +119,11 @@ class Stage:
         )
         if self.settings.error and query.wants_reason:
             answer = replace(answer, errors=(self.settings.error,))
-        for one in self._records("answer", data):
+        records = self._records("answer", data)
+        for one in records:
             answer = replace(answer, answer=(*answer.answer, one))
-            answer = await self._follow(query, answer, one)
+            if one.rtype == Type.CNAME and follows(query.qtype) and not _has_target(records, one):
+                answer = await self.aliases.follow(query, answer, (one,))
         return answer
 
     def _records(self, section: str, data: Fields) -> tuple[Record, ...]:
@@ -136,20 +139,6 @@ class Stage:
                 self._count(failed, data, section, text)
                 raise
         return tuple(found)
-
-    async def _follow(self, query: Query, answer: Answer, one: Record) -> Answer:
-        """Where an alias leads, through the whole server."""
-        wanted = query.qtype in {Type.A, Type.AAAA} and one.rtype == Type.CNAME
-        if not wanted or query.hops >= MAX_HOPS:
-            return answer
-        found = await self.context.resolve(query.follow(one.rdata))
-        return replace(
-            answer,
-            answer=(*answer.answer, *found.answer),
-            truncated=found.truncated,
-            keys=answer.keys | found.keys,
-            keep_until=min(answer.keep_until, found.keep_until),
-        )
 
     def _data(self, query: Query, zone: Name, pattern: Pattern, groups: list[str]) -> Fields:
         qclass = query.qclass if query.qclass != Class.ANY else self.settings.qclass
@@ -181,6 +170,12 @@ def _message(query: Query, question: Fields) -> Fields:
         AuthenticatedData=bool(query.flags & Flag.AD),
         Question=[question],
     )
+
+
+def _has_target(records: tuple[Record, ...], alias: Record) -> bool:
+    """Whether the template itself has the records of an alias's target."""
+    target = alias.rdata.lower()
+    return any(each.owner.lower() == target for each in records if each is not alias)
 
 
 def _failure(query: Query, text: str) -> Answer:
