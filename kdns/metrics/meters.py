@@ -75,15 +75,15 @@ class QueryClass:
 
     def __init__(self, meter: Meter, cell: Cell, request_size: int, response_size: int) -> None:
         self.meter, self.cell = meter, cell
-        self.replayed: Callable[[int], None] | None = None
-        """Who else is told of hits: the stage whose answer it was."""
+        self.replayed: tuple[Callable[[int], None], ...] = ()
+        """The counters of directives for this answer, called with the number of hits."""
         self.request_size, self.response_size = request_size, response_size
 
     def hits(self, count: int) -> None:
         """``count`` more questions were answered with a kept reply."""
         self.meter.add(self, count)
-        if self.replayed is not None:
-            self.replayed(count)
+        for replayed in self.replayed:
+            replayed(count)
 
     def took(self, seconds: float) -> None:
         """A sample: a hit was served in so many seconds."""

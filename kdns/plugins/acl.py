@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.metrics import families
+from kdns.plugins.counting import counted
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match, parse_zones, served_zones
 from kdns.wire.constants import ErrorCode, Rcode
@@ -129,11 +130,8 @@ class Guard:
         if not query.client:  # the server's own question
             return await self.next(query)
         zone, action, by_address = self._decide(query, plain_address(query.client))
-        self._count(zone, action)
-        if action == "allow":
-            answer = await self.next(query)
-        else:
-            answer = _REPLIES[action](query)
+        answer = await self.next(query) if action == "allow" else _REPLIES[action](query)
+        answer = self._counted(answer, zone, action)
         return replace(answer, keep_until=0.0) if by_address else answer
 
     def _decide(self, query: Query, address: IPv4Address | IPv6Address) -> tuple[Name, str, bool]:
@@ -151,9 +149,9 @@ class Guard:
                     return zone, policy.action, by_address
         return (), "allow", by_address
 
-    def _count(self, zone: Name, action: str) -> None:
-        labels = () if action == "allow" else (to_text(zone),)
-        self.context.metrics.count(_COUNTERS[action], self.context.server, *labels, "")
+    def _counted(self, answer: Answer, zone: Name, action: str) -> Answer:
+        labels = (self.context.server, *(() if action == "allow" else (to_text(zone),)), "")
+        return counted(answer, self.context.metrics, _COUNTERS[action], *labels)
 
 
 def _holds(networks: tuple[Network, ...] | None, address: IPv4Address | IPv6Address) -> bool:

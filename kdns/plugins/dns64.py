@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.metrics import families
+from kdns.plugins.counting import counted
 from kdns.plugins.interface import Context, Handler
 from kdns.wire.constants import Class, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
@@ -82,17 +83,19 @@ class Translator:
             return reply
         asked = replace(query, qtype=Type.A, transport="internal")
         found = await self.resolve(asked)
-        self.context.metrics.count(families.DNS64_TRANSLATED, self.context.server)
         limit = next((r.ttl for r in reply.authority if r.rtype == Type.SOA), _NO_SOA_TTL)
-        return replace(
+        answer = replace(
             found,
             answer=tuple(self._translated(record, limit) for record in found.answer),
             # The peer's is not authoritative either: it is no data of any zone.
             authoritative=False,
             keys=reply.keys | found.keys,
             keep_until=min(reply.keep_until, found.keep_until),
+            replayed=(*reply.replayed, *found.replayed),
             plugin=NAME,
         )
+        server = self.context.server
+        return counted(answer, self.context.metrics, families.DNS64_TRANSLATED, server)
 
     def _concerns(self, query: Query) -> bool:
         """Only what came over IPv6, as far as that is asked for: IPv4 hosts need no translation."""

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from kdns.config.tree import Option
 from kdns.metrics import families
+from kdns.plugins.counting import counted
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match
 from kdns.wire import rdata
@@ -54,8 +55,8 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
 
     async def answer(query: Query) -> Answer:
         if _is_localhost(query.name, settings.prefix):
-            context.metrics.count(families.LOCALHOST_REQUESTS)
-            return _say(_records(query, _ADDRESSES), query.qname)
+            found = _say(_records(query, _ADDRESSES), query.qname)
+            return counted(found, context.metrics, families.LOCALHOST_REQUESTS)
         zone = longest_match(ZONES, query.name)
         return await next_handler(query) if zone is None else _from_zone(query, zone)
 

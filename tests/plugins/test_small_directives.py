@@ -177,7 +177,8 @@ def test_acl_decides(asked: str, client: str, action: str, kept: float) -> None:
 
 def test_acl_for_all_askers_is_kept() -> None:
     server = chain("acl {\nblock type A\n}")
-    assert server.ask("a.both.test. A") == Answer(
+    answer = server.ask("a.both.test. A")
+    assert replace(answer, replayed=()) == Answer(
         Rcode.REFUSED, authoritative=False, errors=(ExtendedError(15),), plugin="acl"
     )
     assert server.ask("a.both.test. A", edns=None).errors == ()

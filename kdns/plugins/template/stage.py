@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from kdns.metrics import families
 from kdns.metrics.family import Family
+from kdns.plugins.counting import counted
 from kdns.plugins.expressions import Env, ExpressionError
 from kdns.plugins.go_regex import Pattern
 from kdns.plugins.interface import Context, Handler
@@ -70,15 +71,15 @@ class Stage:
         """Raises ``ExpressionError`` and ``TemplateError``."""
         if not self._holds(query, data):
             return self._kept(await self._pass_on(query))
-        self._count(families.TEMPLATE_MATCHES, data)
-        return await self._say(query, data)
+        matches = self._counted(Answer(plugin=NAME), families.TEMPLATE_MATCHES, data)
+        return await self._say(query, data, matches)
 
-    def _count(self, family: Family, data: Fields, *more: str) -> None:
+    def _counted(self, answer: Answer, family: Family, data: Fields, *more: str) -> Answer:
         # As with the peer "" for what has no name: whoever asks chooses it, and would make series.
         rclass = data["Class"] if data["Class"] in Class.__members__ else ""
         rtype = data["Type"] if data["Type"] in Type.__members__ else ""
         labels = (self.context.server, data["Zone"], "", rclass, rtype, *more)
-        self.context.metrics.count(family, *map(str, labels))
+        return counted(answer, self.context.metrics, family, *map(str, labels))
 
     async def _pass_on(self, query: Query) -> Answer:
         if self.settings.fallthrough.covers(query.name):
@@ -106,15 +107,16 @@ class Stage:
             env.variables[name] = expression(env)
         return all(expression(env) is True for expression in self.definitions.conditions)
 
-    async def _say(self, query: Query, data: Fields) -> Answer:
+    async def _say(self, query: Query, data: Fields, matches: Answer) -> Answer:
         if self.settings.rcode == Rcode.SERVFAIL:
-            return _failure(query, "the configuration says so (template)")
-        answer = Answer(
+            answer = _failure(query, "the configuration says so (template)")
+            return replace(answer, replayed=matches.replayed)
+        answer = replace(
+            matches,
             rcode=self.settings.rcode,
             authority=self._records("authority", data),
             additional=self._records("additional", data),
             keep_until=self.keep_until,
-            plugin=NAME,
         )
         if self.settings.error and query.wants_reason:
             answer = replace(answer, errors=(self.settings.error,))
@@ -133,7 +135,7 @@ class Stage:
                 failed = families.TEMPLATE_RECORD_FAILURES
                 found.append(record(made))
             except TemplateError:
-                self._count(failed, data, section, text)
+                self._counted(Answer(), failed, data, section, text)
                 raise
         return tuple(found)
 
@@ -147,6 +149,7 @@ class Stage:
             answer,
             answer=(*answer.answer, *found.answer),
             truncated=found.truncated,
+            replayed=(*answer.replayed, *found.replayed),
             keys=answer.keys | found.keys,
             keep_until=min(answer.keep_until, found.keep_until),
         )
