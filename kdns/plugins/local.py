@@ -12,7 +12,7 @@ from kdns.plugins.counting import counted
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match
 from kdns.wire import rdata
-from kdns.wire.constants import Rcode, Type
+from kdns.wire.constants import Class, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import Name, skip, to_wire
 
@@ -54,6 +54,8 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
     """Answer for the local names; leave the rest to the next stage."""
 
     async def answer(query: Query) -> Answer:
+        if query.qclass != Class.IN:
+            return await next_handler(query)
         if _is_localhost(query.name, settings.prefix):
             found = _say(_records(query, _ADDRESSES), query.qname)
             return counted(found, context.metrics, families.LOCALHOST_REQUESTS)

@@ -123,7 +123,7 @@ class Stage:
         for one in self._records("answer", data):
             answer = replace(answer, answer=(*answer.answer, one))
             answer = await self._follow(query, answer, one)
-        return answer
+        return answer if _fits(query, answer) else _other_class(query, answer)
 
     def _records(self, section: str, data: Fields) -> tuple[Record, ...]:
         """Raises ``TemplateError``."""
@@ -183,6 +183,25 @@ def _message(query: Query, question: Fields) -> Fields:
         CheckingDisabled=bool(query.flags & Flag.CD),
         AuthenticatedData=bool(query.flags & Flag.AD),
         Question=[question],
+    )
+
+
+def _fits(query: Query, answer: Answer) -> bool:
+    """Whether all records have the class that was asked for."""
+    records = (*answer.answer, *answer.authority, *answer.additional)
+    return query.qclass == Class.ANY or all(each.rclass == query.qclass for each in records)
+
+
+def _other_class(query: Query, answer: Answer) -> Answer:
+    text = f"the template makes no records of class {class_name(query.qclass)}"
+    return replace(
+        answer,
+        rcode=Rcode.REFUSED,
+        answer=(),
+        authority=(),
+        additional=(),
+        authoritative=False,
+        errors=because(query, ErrorCode.OTHER, text),
     )
 
 
