@@ -11,6 +11,7 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes import freshness
 from kdns.plugins.kubernetes.settings import Settings
 from kdns.plugins.kubernetes.zones import ClusterZones
+from kdns.plugins.permission import Client, Permission
 from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
 from kdns.records.explain import explain, remark
@@ -52,6 +53,7 @@ class Cluster:
         self.settings, self.next, self.context = settings, next_handler, context
         self.view = settings.view(context.block)
         self.index, self.status = context.cluster(settings.access())
+        self.permission = Permission(context)
 
     async def answer(self, query: Query) -> Answer:
         zone = longest_match(self.view.zones, query.name)
@@ -138,12 +140,13 @@ class Cluster:
         for step in steps[-2::-1]:  # mostly there is none
             keys, records = step.outcome.keys + keys, step.outcome.answer + records
         errors: tuple[ExtendedError, ...] = ()
+        client = self.permission.of(query)
         authority: tuple[Record, ...] = ()
         at_most = 0
         if not last.outcome.answer:
             zone = zone_wire(last.qname, last.name, last.zone)
             authority = (soa(self.index, self.view, zone),)
-            errors, more = self._reasons(query, steps)
+            errors, more = self._reasons(query, steps, client)
             keys += more
         elif self._is_too_long(last):
             at_most, errors = self.settings.max_answers, self._shortened(query, last.outcome)
@@ -151,7 +154,7 @@ class Cluster:
             errors = because(query, ErrorCode.OTHER, text)
         now = self.context.now()
         stale = freshness.staleness(query, self.status, now)
-        return Answer(
+        answer = Answer(
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
             answer=records,
             authority=authority,
@@ -162,14 +165,15 @@ class Cluster:
             at_most=at_most,
             plugin=NAME,
         )
+        return client.only(answer)
 
     def _reasons(
-        self, query: Query, steps: list[Step]
+        self, query: Query, steps: list[Step], client: Client
     ) -> tuple[tuple[ExtendedError, ...], tuple[Key, ...]]:
         if not query.wants_reason:
             return (), ()
         last = steps[-1]
-        text, keys = explain(self._index(last), self.view, last.outcome, last.zone)
+        text, keys = explain(self._index(last), self.view, last.outcome, last.zone, client)
         if text and len(steps) > 1 and last.outcome.reason is not Reason.EXTERNAL_NAME_LOOP:
             text = f"externalName leads to {wire_to_text(last.qname)}: {text}"
         return (because(query, ErrorCode.OTHER, text) if text else ()), tuple(keys)
