@@ -126,8 +126,8 @@ class Entry:
         """Monotonic time until which it is good."""
         self.turns: Iterator[int] | None = None
         """Numbers the replies, where they differ in turn."""
-        self.replayed: Callable[[int], None] | None = None
-        """Notified of hits: the stage whose answer it was."""
+        self.replayed: tuple[Callable[[int], None], ...] = ()
+        """The counters of directives, called with numbers of hits."""
         self.client: str | None = None
         """A client that sent ``request``, where the answer may be refreshed before the next one does."""
         self.is_refreshed = False

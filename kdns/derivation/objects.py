@@ -1,6 +1,7 @@
 """The objects behind the keys of an answer, each in a line, as far as they may be seen.
 
-What lies in a namespace that is not exposed is treated as if it were not there.
+What lies in a namespace that is not exposed, or may not be queried by the client, is treated as if it were
+not there.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from kdns.records.client_view import ClientView
 from kdns.records.holders import outside
 from kdns.records.index import Index
 from kdns.records.lookup import is_exposed
@@ -21,35 +23,42 @@ MAX_ENDPOINTS: Final = 8
 """Shown of a Service, and of a slice; the rest is counted."""
 
 
-def visible(index: Index, view: View, keys: Iterable[Key], name: Name) -> list[Key]:
-    """The keys that tell nothing of a namespace that is not exposed, but for one that was asked for."""
-    return [
-        key
-        for key in sorted(keys)
-        if key[0] not in {"ns", "svc", "names"} or key[1] in name or is_exposed(index, view, key[1])
-    ]
+def visible(shown: ClientView, keys: Iterable[Key], name: Name) -> list[Key]:
+    """The keys that tell nothing of what is not shown, except of a namespace in the query's own name."""
+
+    def is_shown(key: Key) -> bool:
+        match key:
+            case ("ns" | "names", namespace):
+                return namespace in name or shown.has_namespace(namespace)
+            case ("svc", namespace, service):
+                own = service in name and namespace in name
+                return own or shown.may_name(namespace, service)
+            case _:
+                return True
+
+    return [key for key in sorted(keys) if is_shown(key)]
 
 
-def describe(index: Index, view: View, keys: Iterable[Key]) -> Iterator[str]:
+def describe(shown: ClientView, keys: Iterable[Key]) -> Iterator[str]:
     """A line for each object, each once."""
     lines: dict[str, None] = {}
     for key in keys:
-        lines.update(dict.fromkeys(_of_key(index, view, key)))
+        lines.update(dict.fromkeys(_of_key(shown, key)))
     yield from lines
 
 
-def _of_key(index: Index, view: View, key: Key) -> Iterator[str]:
+def _of_key(shown: ClientView, key: Key) -> Iterator[str]:
     match key:
         case ("ns", namespace):
-            shown = is_exposed(index, view, namespace)
-            yield f"Namespace {namespace}: " + ("exposed" if shown else "not there or not exposed")
-        case ("svc", namespace, name) if is_exposed(index, view, namespace):
-            yield from _service(index, namespace, name)
+            state = "exposed" if shown.has_namespace(namespace) else "not there or not exposed"
+            yield f"Namespace {namespace}: {state}"
+        case ("svc", namespace, name) if shown.may_name(namespace, name):
+            yield from _service(shown.index, namespace, name)
         case ("ip", address):
-            yield from _at_address(index, view, address)
+            yield from _at_address(shown, address)
         case ("pod", address):
-            pods = index.pods_at(address)
-            yield from (_pod(pod) for pod in pods if is_exposed(index, view, pod.namespace))
+            pods = shown.index.pods_at(address)
+            yield from (_pod(pod) for pod in pods if shown.has_namespace(pod.namespace))
         case ("zone" | "file" as kind, what):
             yield f"{kind} {what}"
         case _:
@@ -108,12 +117,12 @@ def _pod(pod: Pod) -> str:
     return f"Pod {pod.namespace}/{pod.name}: {' '.join(pod.ips)}{host}"
 
 
-def _at_address(index: Index, view: View, address: str) -> Iterator[str]:
-    for service in index.services_at(address):
-        if is_exposed(index, view, service.namespace):
+def _at_address(shown: ClientView, address: str) -> Iterator[str]:
+    for service in shown.index.services_at(address):
+        if shown.may_name(service.namespace, service.name):
             yield f"Service {service.namespace}/{service.name}: {_shape(service)}"
-    for piece in index.slices_at(address):
-        if is_exposed(index, view, piece.namespace):
+    for piece in shown.index.slices_at(address):
+        if shown.may_name(piece.namespace, piece.service):
             yield _slice(piece)
 
 

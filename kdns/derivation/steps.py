@@ -17,6 +17,8 @@ from kdns.plugins.blocks import Served
 from kdns.plugins.chain import Plan
 from kdns.plugins.explain import Settings
 from kdns.plugins.interface import Context
+from kdns.plugins.permission import Permission
+from kdns.records.client_view import ClientView
 from kdns.records.index import Index
 from kdns.records.outcome import View
 from kdns.status import SourceStatus
@@ -70,8 +72,10 @@ async def derive(
         lines.append(f"{len(notes) - MAX_NOTES} more steps of directives")
     if cluster is not None:
         view, index, _ = cluster
-        keys = visible(index, view, keys, query.name)
-        lines += [f"object: {text}" for text in describe(index, view, keys)]
+        client = Permission(block.context).of(query)
+        shown = ClientView(index, view, ("svc", *view.primary), client)
+        keys = visible(shown, keys, query.name)
+        lines += [f"object: {text}" for text in describe(shown, keys)]
     lines += _answer(answer, seconds)
     lines.append(f"packet cache: {_keeping(query, answer, served, keys, block)}")
     lines += _kept(responder, query, answer)

@@ -107,8 +107,8 @@ class QueryClass:
     def __init__(self, meter: Meter, cell: Cell, request_size: int, response_size: int) -> None:
         self.meter, self.cell = meter, cell
         self.hits = self.reported = 0
-        self.replayed: Callable[[int], None] | None = None
-        """Notified of hits too: the stage whose answer it was."""
+        self.replayed: tuple[Callable[[int], None], ...] = ()
+        """The counters of directives for this answer, called with the number of hits."""
         self.request_size, self.response_size = request_size, response_size
 
     def report(self) -> int:
@@ -117,8 +117,8 @@ class QueryClass:
         if count:
             self.reported = self.hits
             self.meter.add(self, count)
-            if self.replayed is not None:
-                self.replayed(count)
+            for replayed in self.replayed:
+                replayed(count)
         return count
 
     def took(self, seconds: float) -> None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.metrics import families
+from kdns.plugins.counting import counted
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match, parse_zones, served_zones
 from kdns.wire.constants import ErrorCode, Rcode
@@ -113,51 +114,70 @@ def _network(option: Option, word: str) -> Network:
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
-    return Guard(settings, next_handler, context).answer
+    return Guard(Rules(settings, context), next_handler, context).answer
 
 
-class Guard:
-    """The stage: the first policy that matches decides; what none matches may be asked."""
+class Rules:
+    """All rules of a server block: the first policy that matches decides; what none matches is allowed."""
 
-    def __init__(self, settings: Settings, next_handler: Handler, context: Context) -> None:
-        self.next, self.context = next_handler, context
+    def __init__(self, settings: Settings, context: Context) -> None:
         self.rules = tuple(
             (served_zones(rule.zones, context), rule.policies) for rule in settings.rules
         )
 
-    async def answer(self, query: Query) -> Answer:
-        if not query.client:  # the server's own question
-            return await self.next(query)
-        zone, action, by_address = self._decide(query, plain_address(query.client))
-        self._count(zone, action)
-        if action == "allow":
-            answer = await self.next(query)
-        else:
-            answer = _REPLIES[action](query)
-        return replace(answer, keep_until=0.0) if by_address else answer
+    def decide(
+        self, name: Name, qtype: int, address: IPv4Address | IPv6Address | None
+    ) -> tuple[Name, str, bool]:
+        """The zone and the action, and whether that depends on the client's address.
 
-    def _decide(self, query: Query, address: IPv4Address | IPv6Address) -> tuple[Name, str, bool]:
-        """The zone and the action, and whether another asker might be treated otherwise."""
+        Without an address it is what every client may expect: a policy for networks that does not allow
+        is taken as if it were for all, and one that allows as if it were for none.
+        """
         by_address = False
         for zones, policies in self.rules:
-            zone = longest_match(zones, query.name)
+            zone = longest_match(zones, name)
             if zone is None:
                 continue
             for policy in policies:
-                if policy.types and query.qtype not in policy.types:
+                if policy.types and qtype not in policy.types:
                     continue
                 by_address = by_address or policy.networks is not None
-                if _holds(policy.networks, address):
+                if _holds(policy, address):
                     return zone, policy.action, by_address
         return (), "allow", by_address
 
-    def _count(self, zone: Name, action: str) -> None:
-        labels = () if action == "allow" else (to_text(zone),)
-        self.context.metrics.count(_COUNTERS[action], self.context.server, *labels, "")
+
+def rules_of(context: Context) -> Rules:
+    """Those of the server block."""
+    return Rules(combine(tuple(map(parse, context.block.named(NAME)))), context)
 
 
-def _holds(networks: tuple[Network, ...] | None, address: IPv4Address | IPv6Address) -> bool:
-    return networks is None or any(address in network for network in networks)
+class Guard:
+    """The stage."""
+
+    def __init__(self, rules: Rules, next_handler: Handler, context: Context) -> None:
+        self.rules, self.next, self.context = rules, next_handler, context
+
+    async def answer(self, query: Query) -> Answer:
+        if not query.client:  # the server's own question
+            return await self.next(query)
+        address = plain_address(query.client)
+        zone, action, by_address = self.rules.decide(query.name, query.qtype, address)
+        answer = await self.next(query) if action == "allow" else _REPLIES[action](query)
+        answer = self._counted(answer, zone, action)
+        return replace(answer, keep_until=0.0) if by_address else answer
+
+    def _counted(self, answer: Answer, zone: Name, action: str) -> Answer:
+        labels = (self.context.server, *(() if action == "allow" else (to_text(zone),)), "")
+        return counted(answer, self.context.metrics, _COUNTERS[action], *labels)
+
+
+def _holds(policy: Policy, address: IPv4Address | IPv6Address | None) -> bool:
+    if policy.networks is None:
+        return True
+    if address is None:
+        return policy.action != "allow"
+    return any(address in network for network in policy.networks)
 
 
 def _blocked(query: Query) -> Answer:

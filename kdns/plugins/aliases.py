@@ -81,7 +81,7 @@ class AliasChaser(Struct, frozen=True):
             at_most=found.at_most or answer.at_most,
             ordered=answer.ordered or found.ordered,
             failure=answer.failure or found.failure,
-            replayed=answer.replayed or found.replayed,
+            replayed=(*answer.replayed, *found.replayed),
             metadata=(*answer.metadata, *found.metadata),
         )
         return depending(merged, found)

@@ -28,10 +28,10 @@ def parse(directive: Option) -> Settings:
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
-    """Answer for ANY, whatever the name; leave the rest to the next stage."""
+    """Answer for ANY of class IN, whatever the name; leave the rest to the next stage."""
 
     async def answer(query: Query) -> Answer:
-        if query.qtype != Type.ANY:
+        if query.qtype != Type.ANY or query.qclass != Class.IN:
             return await next_handler(query)
         record = Record(query.qname, Type.HINFO, TTL, _DATA, Class.IN)
         return Answer(answer=(record,), authoritative=False, plugin="any")

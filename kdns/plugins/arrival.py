@@ -23,11 +23,14 @@ def server_address(query: Query) -> tuple[str, int]:
 
 
 def _source_towards(client: str) -> str:
-    """Nothing is sent: to connect a UDP socket is to look up the route. "" where there is none."""
+    """Nothing is sent: to connect a UDP socket is to look up the route.
+
+    "" where there is none, nor a descriptor for the socket.
+    """
     family = socket.AF_INET6 if ":" in client else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((client, 53))
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])
+            return str(probe.getsockname()[0])
+    except OSError:
+        return ""

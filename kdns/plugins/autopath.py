@@ -19,6 +19,7 @@ from kdns.config import resolv_conf
 from kdns.config.tree import Option
 from kdns.metrics import families
 from kdns.plugins import kubernetes
+from kdns.plugins.counting import counted
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match, parse_zones, served_zones
 from kdns.records.outcome import PodMode
@@ -170,8 +171,9 @@ class Walker:
             keys, until = keys | reply.keys, min(until, reply.keep_until)
             first = first or reply
             if reply.handled and reply.rcode != Rcode.NXDOMAIN and reply.rcode not in FAILURES:
-                self.context.metrics.count(families.AUTOPATH_SUCCESS, self.context.server)
-                return replace(_lead(query, reply), keys=keys, keep_until=until)
+                answer = replace(_lead(query, reply), keys=keys, keep_until=until)
+                metrics, server = self.context.metrics, self.context.server
+                return counted(answer, metrics, families.AUTOPATH_SUCCESS, server)
         first = first or await self.next(query)
         return replace(first, keys=first.keys | keys, keep_until=min(first.keep_until, until))
 

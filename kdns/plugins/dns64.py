@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from kdns.config.tree import Option
 from kdns.metrics import families
+from kdns.plugins.counting import counted
 from kdns.plugins.interface import Context, Handler
 from kdns.wire.constants import Class, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
@@ -20,6 +21,8 @@ NAME: Final = "dns64"
 WELL_KNOWN: Final = IPv6Network("64:ff9b::/96")  # RFC 6052 section 2.1
 LENGTHS: Final = (32, 40, 48, 56, 64, 96)  # RFC 6052 section 2.2
 _NO_SOA_TTL: Final = 600  # seconds; RFC 6147 section 5.1.7
+MAPPED: Final = bytes(10) + b"\xff\xff"
+"""How addresses in ``::ffff:0:0/96`` begin (RFC 4291 section 2.5.5.2)."""
 _RESERVED: Final = 8
 """Octet 8 stays zero (RFC 6052 section 2.2)."""
 
@@ -78,21 +81,34 @@ class Translator:
 
     async def answer(self, query: Query) -> Answer:
         reply = await self.next(query)
-        if not self._concerns(query) or not self._needs(reply):
+        if not self._concerns(query):
+            return reply
+        reply = _without_mapped(reply)
+        if not self._needs(reply):
             return reply
         asked = replace(query, qtype=Type.A, transport="internal")
         found = await self.resolve(asked)
-        self.context.metrics.count(families.DNS64_TRANSLATED, self.context.server)
+        if _has(Type.AAAA, reply) and not _has(
+            Type.A, found
+        ):  # translate_all, and nothing to translate
+            return replace(
+                reply,
+                keys=reply.keys | found.keys,
+                keep_until=min(reply.keep_until, found.keep_until),
+            )
         limit = next((r.ttl for r in reply.authority if r.rtype == Type.SOA), _NO_SOA_TTL)
-        return replace(
+        answer = replace(
             found,
             answer=tuple(self._translated(record, limit) for record in found.answer),
             # The peer's is not authoritative either: it is no data of any zone.
             authoritative=False,
             keys=reply.keys | found.keys,
             keep_until=min(reply.keep_until, found.keep_until),
+            replayed=(*reply.replayed, *found.replayed),
             plugin=NAME,
         )
+        server = self.context.server
+        return counted(answer, self.context.metrics, families.DNS64_TRANSLATED, server)
 
     def _concerns(self, query: Query) -> bool:
         """Only what came over IPv6, as far as that is asked for: IPv4 hosts need no translation."""
@@ -104,14 +120,28 @@ class Translator:
         """RFC 6147 sections 5.1.1 to 5.1.4: errors count as empty answers, but for NXDOMAIN."""
         if reply.rcode == Rcode.NXDOMAIN or not reply.handled:
             return False
-        has_data = any(record.rtype == Type.AAAA for record in reply.answer)
-        return self.settings.translate_all or not has_data
+        return self.settings.translate_all or not _has(Type.AAAA, reply)
 
     def _translated(self, record: Record, limit: int) -> Record:
         if record.rtype != Type.A:
             return record
         data = embed(self.settings.prefix, record.rdata)
         return replace(record, rtype=Type.AAAA, ttl=min(record.ttl, limit), rdata=data)
+
+
+def _has(rtype: int, answer: Answer) -> bool:
+    return any(record.rtype == rtype for record in answer.answer)
+
+
+def _without_mapped(reply: Answer) -> Answer:
+    """``reply`` without IPv4-mapped addresses, which lead an IPv6 host nowhere (RFC 6147 section 5.1.4)."""
+    if not any(map(_is_mapped, reply.answer)):
+        return reply
+    return replace(reply, answer=tuple(r for r in reply.answer if not _is_mapped(r)))
+
+
+def _is_mapped(record: Record) -> bool:
+    return record.rtype == Type.AAAA and record.rdata.startswith(MAPPED)
 
 
 def _is_ipv4(client: str) -> bool:

@@ -153,6 +153,12 @@ class Context(Protocol):
         anything.
         """
 
+    def receives(self, query: Query, name: Name) -> tuple[bool, bool]:
+        """Whether ``query`` would come to this server block if it were for ``name``.
+
+        Also whether that depends on the client (``view``).
+        """
+
     def resolve(self, query: Query) -> Awaitable[Answer]:
         """Ask the whole server: server block by longest suffix, then its chain."""
 

@@ -16,6 +16,7 @@ from kdns.plugins.aliases import AliasChaser, depending
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes import freshness
 from kdns.plugins.options import read_number
+from kdns.plugins.permission import Client, Permission
 from kdns.plugins.zones import (
     Fallthrough,
     longest_match,
@@ -23,6 +24,7 @@ from kdns.plugins.zones import (
     parse_zones,
     served_zones,
 )
+from kdns.records.client_view import ClientView
 from kdns.records.explain import missing_outside
 from kdns.records.external import External, Found
 from kdns.records.lookup import zone_wire
@@ -107,6 +109,7 @@ class Stage:
     ) -> None:
         self.settings, self.next, self.context = settings, next_handler, context
         self.index, self.status = context.cluster(cluster.access())
+        self.permission = Permission(context)
         self.zones = served_zones(settings.zones, context)
         shown = Shown(
             *(self.zones, settings.ttl, settings.apex, settings.headless),
@@ -149,10 +152,11 @@ class Stage:
         if not found.answer:
             authority = (self.external.soa(zone_wire(query.qname, query.name, zone)),)
             until = min(until, freshness.serial_until(authority[0], now))
+        client = self.permission.of(query)
         if query.wants_reason:
-            text, more = self._why(found)
+            text, more = self._why(zone, found, client)
             errors, keys = because(query, ErrorCode.OTHER, text) if text else (), keys | more
-        return Answer(
+        answer = Answer(
             rcode=Rcode.NOERROR if found.exists else Rcode.NXDOMAIN,
             answer=found.answer,
             authority=authority,
@@ -162,10 +166,12 @@ class Stage:
             keep_until=until,
             plugin=NAME,
         )
+        return client.only(answer)
 
-    def _why(self, found: Found) -> tuple[str, frozenset[Key]]:
+    def _why(self, zone: Name, found: Found, client: Client) -> tuple[str, frozenset[Key]]:
         if found.missing:
-            text, keys = missing_outside(self.index, self.external.view, found.missing)
+            shown = ClientView(self.index, self.external.view, zone, client)
+            text, keys = missing_outside(shown, found.missing)
             return text, frozenset(keys)
         return found.note if found.answer else found.why, frozenset()
 

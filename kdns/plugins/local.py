@@ -8,10 +8,11 @@ from msgspec import Struct
 
 from kdns.config.tree import Option
 from kdns.metrics import families
+from kdns.plugins.counting import counted
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match
 from kdns.wire import rdata
-from kdns.wire.constants import Rcode, Type
+from kdns.wire.constants import Class, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import Name, skip, to_wire
 
@@ -53,9 +54,11 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
     """Answer for the local names; leave the rest to the next stage."""
 
     async def answer(query: Query) -> Answer:
+        if query.qclass != Class.IN:
+            return await next_handler(query)
         if _is_localhost(query.name, settings.prefix):
-            context.metrics.count(families.LOCALHOST_REQUESTS)
-            return _say(_records(query, _ADDRESSES), query.qname)
+            found = _say(_records(query, _ADDRESSES), query.qname)
+            return counted(found, context.metrics, families.LOCALHOST_REQUESTS)
         zone = longest_match(ZONES, query.name)
         return await next_handler(query) if zone is None else _from_zone(query, zone)
 

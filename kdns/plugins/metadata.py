@@ -6,15 +6,18 @@ Labels are ``DIRECTIVE/NAME``; a directive publishes by a function ``publish(set
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from kdns.config.tree import Option
 from kdns.plugins.zones import longest_match, parse_zones
 from kdns.wire.message import Answer, Query
-from kdns.wire.names import Name
+from kdns.wire.names import Name, to_text
+
+logger: Final = logging.getLogger("kdns.metadata")
 
 Publisher: TypeAlias = Callable[[Query, str], str]
 """The value under a label; "" where there is none."""
@@ -37,13 +40,23 @@ def parse(directive: Option) -> Settings:
 
 
 def reader(zones: tuple[Name, ...], publishers: Mapping[str, Publisher]) -> Reader:
-    """All of ``publishers``, which are by directive, for questions in ``zones``."""
+    """All of ``publishers``, which are by directive, for questions in ``zones``.
+
+    It never raises, since ``log`` and ``view`` read where no handler's failure is caught.
+    """
+
+    def published(query: Query, label: str) -> str:
+        publisher = publishers.get(label.partition("/")[0])
+        try:
+            return publisher(query, label) if publisher else ""
+        except Exception as error:
+            logger.error("%s for %s: %r", label, to_text(query.name), error, exc_info=error)
+            return ""
 
     def read(query: Query, label: str, answer: Answer | None) -> str:
         if longest_match(zones, query.name) is None:
             return ""
         known = dict(answer.metadata) if answer else {}
-        publisher = publishers.get(label.partition("/")[0])
-        return known.get(label) or (publisher(query, label) if publisher else "")
+        return known.get(label) or published(query, label)
 
     return read

@@ -32,6 +32,9 @@ NAME: Final = "shortnames"
 
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # an RFC 1123 label
 
+ACL: Final = "acl"
+"""The directive whose answers to a completion are final."""
+
 SVC: Final = "svc"
 """The label below which the cluster's Services are."""
 
@@ -96,6 +99,11 @@ class ShortNames:
         if outside := next(context.block.named(k8s_external.NAME), None):
             shown = k8s_external.parse(outside)
             self.inside = k8s_external.wrap(shown, self.cluster.answer, context)
+        if next(context.block.named(ACL), None) is not None:
+            from kdns.plugins import acl  # noqa: PLC0415 - most blocks have none
+
+            # It stands behind this directive, and completions do not come to it.
+            self.inside = acl.Guard(acl.rules_of(context), self.inside, context).answer
         self.zone = self.cluster.view.primary
         # By source address the Pods are needed even where no Pod names are served.
         self.pods = context.cluster(options.access(pods=True))[0] if settings.pods else None
@@ -159,7 +167,7 @@ class ShortNames:
                 query.trace.append(f"shortnames: tries {to_text(query.name + suffix)}")
             last = await self.inside(replace(query, qname=qname, name=query.name + suffix))
             keys, kept = keys | last.keys, min(kept, last.keep_until)
-            if last.rcode == Rcode.NOERROR or last.answer:
+            if last.rcode == Rcode.NOERROR or last.answer or last.plugin == ACL:
                 last, found = self._lead_to(query, qname, last), True
             if found or last.rcode == Rcode.SERVFAIL:
                 break
@@ -190,6 +198,8 @@ class ShortNames:
         return search_list(namespace, self.zone)
 
     def _lead_to(self, query: Query, qname: bytes, answer: Answer) -> Answer:
+        if answer.plugin == ACL:
+            return answer
         record = Record(query.qname, Type.CNAME, self.cluster.view.ttl, qname)
         records = () if query.qtype == Type.CNAME else answer.answer
         return replace(answer, answer=(record, *records), plugin=NAME)

@@ -21,7 +21,7 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.name_servers import read_address, read_source
 from kdns.plugins.zones import longest_match, parse_zones, served_zones, zones_of
 from kdns.upstream.notify import notify
-from kdns.wire.constants import ErrorCode, Rcode, Type
+from kdns.wire.constants import Class, ErrorCode, Rcode, Type
 from kdns.wire.encode import encode_following
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import Name, to_text
@@ -111,7 +111,7 @@ class Stage:
         self._changed = asyncio.Event()
 
     async def answer(self, query: Query) -> Answer:
-        if query.qtype not in _TYPES or not self._is_mine(query.name):
+        if query.qtype not in _TYPES or query.qclass != Class.IN or not self._is_mine(query.name):
             return await self.next(query)
         if not (self.settings.anyone or query.client in self.allowed):
             return _refused(query, f"transfer has no line 'to {query.client}'")

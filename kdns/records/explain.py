@@ -1,8 +1,8 @@
 """Why an answer is negative, in words that fit an Extended DNS Error (RFC 8914).
 
 Only the reason that ``lookup`` returned is put into words here; nothing is decided anew. Texts stay
-under 200 bytes and never name a namespace that is not exposed. What a text mentions beyond the
-question adds keys, so that a kept answer never tells of something that has changed.
+under 200 bytes and never name what is not exposed, or what the client may not query. What a text
+mentions beyond the question adds keys, so that a cached answer never tells of something that has changed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Final, TypeAlias
 
+from kdns.records.client_view import ClientView, Permits, everything
 from kdns.records.index import Index
 from kdns.records.locations import endpoint_label
 from kdns.records.lookup import is_exposed
@@ -34,23 +35,32 @@ _SLIPS: Final = 2
 _NAMED: Final = 3  # how many names a text lists before it says "…"
 
 
-def explain(index: Index, view: View, outcome: Outcome, zone: Name | None = None) -> _Explained:
+def explain(
+    index: Index,
+    view: View,
+    outcome: Outcome,
+    zone: Name | None = None,
+    permits: Permits = everything,
+) -> _Explained:
     """The text for a negative outcome and the further keys that it depends on.
 
-    ``zone`` is the one that the name was found in (default: the primary).
+    ``zone`` is the one that the name was found in (default: the primary); ``permits`` says which other
+    names the text may mention.
     """
     asked = outcome.asked
     if outcome.reason is None or asked is None:
         return "", ()
     keys: tuple[Key, ...] = ()
+    zone = zone or view.primary
     if outcome.reason is Reason.NO_SUCH_TYPE:
         text = no_such_type(outcome.has)
     elif outcome.reason in _SPECIAL:
-        text, keys = _SPECIAL[outcome.reason](index, view, asked)
+        shown = ClientView(index, view, ("svc", *zone), permits)
+        text, keys = _SPECIAL[outcome.reason](shown, asked)
     else:
         text = _FIXED[outcome.reason].format(asked=asked, service=_full(asked))
     if ";" not in text:
-        text += _lengthened(view, asked, outcome.reason, zone or view.primary)
+        text += _lengthened(view, asked, outcome.reason, zone)
     return cut(text), keys
 
 
@@ -122,28 +132,28 @@ def listed(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 
 
-def _no_service(index: Index, view: View, asked: Asked) -> _Explained:
+def _no_service(shown: ClientView, asked: Asked) -> _Explained:
     namespace, name = asked.namespace, asked.service
     text = f"no {asked.title} {name} in namespace {namespace}"
     if name in {"*", "any"}:
         return text + "; wildcards ended with CoreDNS 1.9", ()
     keys: tuple[Key, ...] = (("named", name), ("namespaces",), ("svc", name, asked.endpoint))
     # redis.prod with default.svc appended by a search list arrives as endpoint redis of Service prod
-    other = index.service(name, asked.endpoint) if asked.endpoint else None
-    if other is not None and is_exposed(index, view, name):
+    if asked.endpoint and shown.has_service(name, asked.endpoint):
         hint = f"; a search list has appended to {asked.endpoint}.{name}, which exists (ndots)"
         return text + hint, keys
-    if elsewhere := _exposed_with(index, view, name):
+    if elsewhere := _namespaces_with(shown, name):
         return text + f"; there is one in {listed(elsewhere)}", keys
-    names = index.services.get(namespace, {})
+    names = shown.index.services.get(namespace, {})
     # In front of what a search list has appended stand more labels: then nothing like it is meant.
     near = _near(name, names) or ([] if asked.endpoint else _lengthier(name, names))
+    near = [each for each in near if shown.may_name(namespace, each)]
     return text + _meant(near), (*keys, ("names", namespace))
 
 
-def _exposed_with(index: Index, view: View, name: str) -> list[str]:
+def _namespaces_with(shown: ClientView, name: str) -> list[str]:
     """The namespaces that have a Service of this name, and may be named."""
-    return sorted(ns for ns in index.namespaces_with(name) if is_exposed(index, view, ns))
+    return sorted(ns for ns in shown.index.namespaces_with(name) if shown.may_name(ns, name))
 
 
 def _lengthier(name: str, names: Iterable[str]) -> list[str]:
@@ -179,62 +189,63 @@ def _likely(name: str, names: Iterable[str]) -> list[str]:
     return list(islice(likely, _COMPARED))
 
 
-def _no_namespace(index: Index, view: View, asked: Asked) -> _Explained:
-    namespace, name = asked.namespace, asked.service
+def _no_namespace(shown: ClientView, asked: Asked) -> _Explained:
+    namespace, name, view = asked.namespace, asked.service, shown.view
     hidden = view.namespaces or view.labelled
     text = f"no namespace {namespace}"
     if hidden:
         text = f"namespace {namespace} does not exist or is not exposed here"
     keys: tuple[Key, ...] = (("namespaces",), ("ns", name), ("svc", name, namespace))
-    if name and index.service(name, namespace) and is_exposed(index, view, name):
+    if name and shown.has_service(name, namespace):
         return f"{text}; Service {namespace} is in namespace {name}: {namespace}.{name}.svc", keys
     if not name and asked.kind == "svc":
         keys += (("named", namespace),)
-        if holders := _exposed_with(index, view, namespace):
+        if holders := _namespaces_with(shown, namespace):
             found = f"{asked.title} {namespace} is in namespace {listed(holders)}"
             return f"{text}; {found}: {namespace}.{holders[0]}.svc", keys
-    return text + _similar_namespaces(index, view, namespace), keys
+    return text + _similar_namespaces(shown, namespace), keys
 
 
-def _similar_namespaces(index: Index, view: View, namespace: str) -> str:
-    near = _near(namespace, index.namespaces)
-    return _meant([each for each in near if is_exposed(index, view, each)])
+def _similar_namespaces(shown: ClientView, namespace: str) -> str:
+    near = _near(namespace, shown.index.namespaces)
+    return _meant([each for each in near if shown.has_namespace(each)])
 
 
-def missing_outside(index: Index, view: View, asked: Asked) -> _Explained:
+def missing_outside(shown: ClientView, asked: Asked) -> _Explained:
     """Why there is no Service or namespace for a name seen from outside the cluster, and its keys."""
-    if is_exposed(index, view, asked.namespace):
-        text, keys = _no_service(index, view, asked)
+    if is_exposed(shown.index, shown.view, asked.namespace):
+        text, keys = _no_service(shown, asked)
         return cut(text), keys
     text = f"there is no namespace {asked.namespace}"
-    return cut(text + _similar_namespaces(index, view, asked.namespace)), (("namespaces",),)
+    return cut(text + _similar_namespaces(shown, asked.namespace)), (("namespaces",),)
 
 
-def _no_form(index: Index, view: View, asked: Asked) -> _Explained:
+def _no_form(shown: ClientView, asked: Asked) -> _Explained:
     text = _FIXED[Reason.NOT_A_KUBERNETES_NAME]
     if len(asked.labels) < 2:
         return text, ()
     name, namespace = asked.labels[-2:]
     keys = (("ns", namespace), ("svc", namespace, name))
-    if index.service(namespace, name) and is_exposed(index, view, namespace):
+    if shown.has_service(namespace, name):
         text += f"; did you mean {name}.{namespace}.svc?"
     return text, keys
 
 
-def _no_endpoint(index: Index, view: View, asked: Asked) -> _Explained:
+def _no_endpoint(shown: ClientView, asked: Asked) -> _Explained:
     if not asked.endpoint:
-        return _no_form_below(index, view, asked)
+        return _no_form_below(shown, asked)
     text = f"{asked.title} {_full(asked)} has no ready endpoint called {asked.endpoint}"
     if asked.cluster:
         return text, ()
     if asked.endpoint[0] == "_":
-        return _no_port(index, view, asked)
+        return _no_port(shown, asked)
     ready: list[str] = []
-    for label, endpoint in islice(_labelled(index, view, asked), _LOOKED_AT):
+    for label, endpoint in islice(_labelled(shown.index, shown.view, asked), _LOOKED_AT):
         if label == asked.endpoint:
             return text + f"; it is {'terminating' if endpoint.terminating else 'not ready'}", ()
         if endpoint.ready:
             ready.append(label)
+    ready = [each for each in ready if shown.may_name(asked.namespace, asked.service, each)]
     return text + (f"; ready: {listed(ready)}" if ready else ""), ()
 
 
@@ -245,8 +256,8 @@ def _labelled(index: Index, view: View, asked: Asked) -> Iterator[tuple[str, End
                 yield endpoint_label(endpoint, address, view.endpoint_pod_names).lower(), endpoint
 
 
-def _none_ready(index: Index, view: View, asked: Asked) -> _Explained:
-    return _no_ready(index, asked), ()
+def _none_ready(shown: ClientView, asked: Asked) -> _Explained:
+    return _no_ready(shown.index, asked), ()
 
 
 def _no_ready(index: Index, asked: Asked) -> str:
@@ -266,7 +277,8 @@ def _no_ready(index: Index, asked: Asked) -> str:
     return text + (f": {listed(list(waiting.values()))}" if waiting else "")
 
 
-def _no_form_below(index: Index, view: View, asked: Asked) -> _Explained:
+def _no_form_below(shown: ClientView, asked: Asked) -> _Explained:
+    index, view = shown.index, shown.view
     forms = ["ENDPOINT", "_PORT._PROTOCOL"]
     if asked.title != "Service":
         forms[0] = "ENDPOINT.CLUSTER"
@@ -276,24 +288,26 @@ def _no_form_below(index: Index, view: View, asked: Asked) -> _Explained:
     return text, ()
 
 
-def _no_port(index: Index, view: View, asked: Asked) -> _Explained:
+def _no_port(shown: ClientView, asked: Asked) -> _Explained:
+    index = shown.index
     is_written_so = any(label.startswith("_") for label in asked.labels[:2])
     if asked.protocol not in {None, "", *PROTOCOLS} and not is_written_so:
-        return _no_form_below(index, view, asked)
+        return _no_form_below(shown, asked)
     service = index.service(asked.namespace, asked.service)
     ports: dict[Port, None] = dict.fromkeys(service.ports if service else ())
     if service and service.headless:
         pieces = index.slices(asked.namespace, asked.service)
         ports = dict.fromkeys(port for piece in pieces for port in piece.ports)
-    named = [f"_{port.name}._{port.protocol}" for port in ports if port.name]
+    labels = [(f"_{port.name}", f"_{port.protocol}") for port in ports if port.name]
+    named = [pair for pair in labels if shown.may_name(asked.namespace, asked.service, *pair)]
     port = asked.endpoint or f"_{asked.port}._{asked.protocol}"
     text = f"{asked.title} {_full(asked)} has no port {port}"
     if named:
-        return text + f"; it has {listed(named)}", ()
-    return text + "; none of its ports has a name", ()
+        text += f"; it has {listed(['.'.join(pair) for pair in named])}"
+    return text if labels else text + "; none of its ports has a name", ()
 
 
-_SPECIAL: Final[dict[Reason, Callable[[Index, View, Asked], _Explained]]] = {
+_SPECIAL: Final[dict[Reason, Callable[[ClientView, Asked], _Explained]]] = {
     Reason.NO_SERVICE: _no_service,
     Reason.NO_NAMESPACE: _no_namespace,
     Reason.NOT_A_KUBERNETES_NAME: _no_form,

@@ -10,11 +10,13 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from time import time
 from typing import TYPE_CHECKING, TypeVar
 
+from msgspec.structs import replace
+
 from kdns.answers.responder import Responder
 from kdns.config.access import Access, base
 from kdns.config.tree import ServerBlock
 from kdns.metrics import Metrics
-from kdns.plugins.interface import Offer
+from kdns.plugins.interface import Handler, Offer
 from kdns.records.index import Index
 from kdns.server.clusters import Cluster
 from kdns.server.interfaces import local_addresses
@@ -60,6 +62,8 @@ class BlockContext:
         self.pools: list[Pool] = []
         self.notified: Callable[[Query], Answer] | None = None
         self.responder: Responder | None = None
+        self.handler: Handler | None = None
+        """The block's chain, once that is built."""
         self._metadata: Reader | None = None
         self._local: tuple[str, ...] | None = None
 
@@ -106,6 +110,11 @@ class BlockContext:
 
     def metadata(self, query: Query, label: str, answer: Answer | None = None) -> str:
         return self._metadata(query, label, answer) if self._metadata else ""
+
+    def receives(self, query: Query, name: Name) -> tuple[bool, bool]:
+        assert self.responder is not None, "set once the chains are built"
+        served, by_client = self.responder.find(replace(query, name=name))
+        return served is not None and served.handler == self.handler, by_client
 
     async def resolve(self, query: Query) -> Answer:
         assert self.responder is not None, "set once the chains are built"

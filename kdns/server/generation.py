@@ -140,7 +140,7 @@ class Generation:
         hosts = _hosts(planned)
         context = BlockContext(planned.block, hosts, self.services)
         context.publish(chain.published(planned, context))
-        handler = chain.build(planned, context)
+        handler = context.handler = chain.build(planned, context)
         logs = [s for s in planned.settings.get("log", ()) if isinstance(s, log.Settings)]
         observers = (log.observe(context, *logs),) if logs else ()
         return Built(planned, context, handler, observers, hosts, _view(planned, context))

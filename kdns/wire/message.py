@@ -139,8 +139,8 @@ class Answer(Struct, frozen=True):
     """Came from another server, so it holds for as long as its TTLs say: what ``cache`` is for."""
     failure: str = ""
     """What went wrong while the answer was looked for, for the log (``errors``)."""
-    replayed: Callable[[int], None] | None = None
-    """Told how often the same bytes were sent again."""
+    replayed: tuple[Callable[[int], None], ...] = ()
+    """Called with how often the same bytes were sent again; for directives that count."""
     plugin: str = ""
     """The directive that answered, for ``coredns_dns_responses_total{plugin}``."""
     ordered: bool = False

@@ -341,7 +341,7 @@ def test_hits_are_reported_once_and_never_lost() -> None:
 def test_hits_are_counted_whatever_the_end(way: str) -> None:
     cached = Cache(max_octets=2 * ENTRY_OCTETS - 1)
     replayed: list[int] = []
-    cached.store("a", WEB).replayed = replayed.append
+    cached.store("a", WEB).replayed = (replayed.append,)
     cached.hit("a")
     match way:
         case "drop":

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Never
 
 import dns.edns
 import dns.flags
 import dns.message
+import dns.opcode
 import dns.rcode
 import dns.rdatatype
 import pytest
@@ -104,6 +106,44 @@ async def wait_for(reply: object) -> bytes:
         data = await reply
     assert data is not None
     return data
+
+
+class Failing:
+    """A view, an observer or a receiver of NOTIFY that raises."""
+
+    by_asker = False
+
+    def __init__(self, wanted: bool | None = None) -> None:
+        self.wanted = wanted
+
+    def wants(self, query: Query, answer: Answer) -> bool:
+        if self.wanted is None:
+            raise KeyError("wants")
+        return self.wanted
+
+    def __call__(self, query: Query, *of_an_observer: object) -> Never:
+        raise KeyError("called")
+
+
+@pytest.mark.parametrize(
+    ("part", "opcode"),
+    [
+        pytest.param({"view": Failing()}, dns.opcode.QUERY, id="view"),
+        pytest.param({"observers": (Failing(),)}, dns.opcode.QUERY, id="observer, wants"),
+        pytest.param({"observers": (Failing(True),)}, dns.opcode.QUERY, id="observer"),
+        pytest.param({"notified": Failing()}, dns.opcode.NOTIFY, id="notify"),
+    ],
+)
+def test_whatever_raises_costs_no_other_query(part: dict[str, object], opcode: int) -> None:
+    """With a reply or without one; the batch of datagrams goes on."""
+    server = Server()
+    meter = server.metrics.meter("dns://:53", "odd.")
+    server.responder.add(replace(Served(("odd",), one, meter), **part))
+    asked = ask("odd.", "SOA")
+    asked.set_opcode(dns.opcode.Opcode(opcode))
+    server.respond(asked.to_wire())
+    assert server.ask(ask()).answer
+    assert server.count("coredns_panics_total") == 1
 
 
 def ask(name: str = "web.", qtype: str = "A", **fields: object) -> dns.message.Message:

@@ -101,6 +101,9 @@ class Chain:
     def metadata(self, query: Query, label: str, answer: Answer | None = None) -> str:
         return self.published(query, label, answer) if self.published else ""
 
+    def receives(self, query: Query, name: Name) -> tuple[bool, bool]:
+        return True, False
+
     async def resolve(self, query: Query) -> Answer:
         return await self.handler(query)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Final
+from time import process_time
+from typing import Final, cast
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from kdns.config.tree import ConfigError
 from kdns.plugins.expressions import (
     BY_ASKER,
     QUESTION,
@@ -19,8 +22,10 @@ from kdns.plugins.expressions import (
     ExpressionError,
     compile_expression,
 )
+from kdns.plugins.expressions.functions import FUNCTIONS, OPERATORS, PREDICATES
+from kdns.plugins.view import Settings, View
 from kdns.wire.message import Edns
-from tests.plugins.chains import question, refusal
+from tests.plugins.chains import Chain, question, refusal, settings
 from tests.plugins.peers import Peers
 
 QUERY: Final = replace(
@@ -235,6 +240,144 @@ def test_what_depends_on_the_asker_is_known() -> None:
     assert asked.uses & BY_ASKER == {"client_ip"}
     asked = compile_expression("any(['::/0'], incidr(#, #)) || do()", QUESTION, {})
     assert not asked.uses & BY_ASKER
+
+
+CONFUSED: Final = (
+    "[1][0] startsWith 'a'",
+    "[true][0] endsWith 'a'",
+    "'a' contains [1][0]",
+    "[1][0] matches 'a'",
+    "'a' matches ['('][0]",
+    "'a' matches [[]][0]",
+    "hasPrefix([1][0], 'a')",
+    "upper([1][0]) == 'A'",
+    "trim(['a'][0], [1][0]) == ''",
+    "len([1][0]) == 1",
+    "[1][0] in [1][0]",
+    "1 in ['abc'][0]",
+    "['a'][0] * 3 == 'aaa'",
+    "[true][0] + 1 == 2",
+    "[[1]][0] + [[2]][0] == [1, 2]",
+    "-[true][0] == -1",
+    "[1][0] ? true : false",
+    "not [0][0]",
+    "any([1][0], true)",
+    "any([1], [#][0])",
+    "[1][0][0] == 1",
+    "[1][['0'][0]] == 1",
+    "'abc'[[true][0]:] == 'bc'",
+    "join(['a'], [1][0]) == 'a'",
+    "incidr([1][0], '::/0')",
+    "incidr(['x'][0], '::/0')",
+    "incidr('::1', ['::/x'][0])",
+    "metadata([1][0]) == ''",
+)
+"""Operands whose kind shows only with a query, and is not what the operator or function takes."""
+
+LARGE: Final = (
+    "len(['a'][0] * 99999999999) > 0",
+    "len(replace(join(map(1..60000, 'a')), 'a', join(map(1..60000, 'b')))) > 0",
+    "len(join(1..60000, join(map(1..60000, 'a')))) > 0",
+    "len(join(map(1..60000, 'a')) + join(map(1..60000, 'b'))) > 0",
+    "len(string(map(1..60000, 1..60000))) > 0",
+    "len(map(1..60000, 1..60000)) > 0",
+    "any(1..60000, any(1..60000, false))",
+    "any(1..60000, # in 100000..160000)",
+    "len(map(1..60000, name() + name())) > 0",
+    "int(1e300) == 0",
+)
+"""What would take seconds, or all memory."""
+
+
+@pytest.mark.parametrize("text", [*CONFUSED, *LARGE])
+def test_failures_are_false(text: str) -> None:
+    with pytest.raises(ExpressionError):
+        value(text)
+    directive = f'view x {{\nexpr "{text}"\n}}'
+    view = View(cast("Settings", settings(directive)), Chain(". {\n}"))
+    began = process_time()
+    assert view(QUERY) is False
+    assert process_time() - began < 5, "seconds of CPU"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("9223372036854775807 + 1", -(2**63)),
+        ("-9223372036854775807 - 2", 2**63 - 1),
+        ("4611686018427387904 * 4", 0),
+        ("-(-9223372036854775807 - 1)", -(2**63)),
+        ("abs(-9223372036854775807 - 1)", -(2**63)),
+        ("string([1, 'a', [2, true]])", "[1 a [2 true]]"),
+        ("['a'][0] + 'b'", "ab"),
+        ("[2][0] * 1.5", 3.0),
+        ("['a'][0] == 1", False),
+        ("[true][0] == 1", False),
+        ("[true][0] != 1", True),
+    ],
+)
+def test_as_in_go(text: str, expected: object) -> None:
+    assert value(text) == expected
+
+
+def _operators(sides: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    names = st.sampled_from([*OPERATORS, "and", "or", "not in", "|"])
+    calls = st.sampled_from([*FUNCTIONS, *QUESTION])
+    lists = st.lists(sides, max_size=3)
+    return st.one_of(
+        st.tuples(sides, names, sides).map(" ".join),
+        sides.map("({})".format),
+        sides.map("[{}][0]".format),
+        sides.map("not {}".format),
+        sides.map("-{}".format),
+        lists.map(lambda found: f"[{', '.join(found)}]"),
+        st.builds("{}[{}]".format, sides, sides),
+        st.builds("{}[{}:{}]".format, sides, sides, sides),
+        st.builds("{} ? {} : {}".format, sides, sides, sides),
+        st.builds(lambda name, found: f"{name}({', '.join(found)})", calls, lists),
+        st.builds("{}({}, {})".format, st.sampled_from([*PREDICATES]), sides, sides),
+    )
+
+
+VALUES: Final = st.sampled_from(
+    [
+        *(
+            "1",
+            "0",
+            "-1",
+            "9223372036854775807",
+            "0x_",
+            "1e308",
+            "1e999",
+            "9" * 4000,
+            "true",
+            "'a'",
+        ),
+        *(
+            "''",
+            "'('",
+            "'\\\\uD800'",
+            "'::/0'",
+            "'10.0.0.0/8'",
+            "[]",
+            "#",
+            "name()",
+            "1..60000",
+            "é",
+        ),
+    ]
+)
+
+
+@settings_of_hypothesis(max_examples=400, deadline=None)
+@given(st.recursive(VALUES, _operators, max_leaves=12))
+def test_check_refuses_an_expression_or_it_is_true_or_false(text: str) -> None:
+    quoted = text.replace('"', '\\"')
+    try:
+        found = settings(f'view x {{\nexpr "{quoted}"\n}}')
+    except ConfigError:
+        return
+    assert isinstance(View(cast("Settings", found), Chain(". {\n}"))(QUERY), bool)
 
 
 @given(st.text(alphabet="ab()[]{}'\"`#?:.,|&!=<>+-*/%^ 01\\_@é\n", max_size=30))

@@ -10,10 +10,10 @@ from typing import Final, cast
 import pytest
 from msgspec.structs import replace
 
-from kdns.plugins import log, rewrite
+from kdns.plugins import log, metadata, rewrite
 from kdns.plugins.kubernetes.published import parts
 from kdns.records.objects import Namespace, Pod, Port, Service
-from kdns.wire.message import FOREVER, Answer
+from kdns.wire.message import FOREVER, Answer, Query
 from kdns.wire.names import from_text
 from tests.plugins.chains import Chain, question, told
 from tests.plugins.peers import Peers, check, wait_until
@@ -41,6 +41,17 @@ LABELS: Final = (
 
 def chain(other: str = "", text: str = COREFILE) -> Chain:
     return Chain(text.replace("OTHER", other), OBJECTS)
+
+
+def test_a_publisher_that_fails_has_no_value(caplog: pytest.LogCaptureFixture) -> None:
+    def fails(query: Query, label: str) -> str:
+        raise KeyError(label)
+
+    read = metadata.reader(((),), {"odd": fails, "view": lambda query, label: "v"})
+    assert read(question("a.test A"), "odd/x", None) == ""
+    assert read(question("a.test A"), "view/name", None) == "v"
+    assert read(question("a.test A"), "odd/x", Answer(metadata=(("odd/x", "known"),))) == "known"
+    assert [each.message for each in caplog.records] == ["odd/x for a.test.: KeyError('odd/x')"]
 
 
 def published(server: Chain, name: str, client: str = "192.0.2.1") -> dict[str, str]:

@@ -125,6 +125,34 @@ template IN A nosoa.test {
 template IN AAAA nosoa.test {
     rcode NOERROR
 }
+template IN AAAA six.test {
+    answer "{{ .Name }} 60 AAAA 2001:db8::6"
+    authority "six.test. 60 NS ns.six.test."
+}
+template IN A six.test {
+    authority "six.test. 30 SOA ns.six.test. h.six.test. 1 2 3 4 30"
+}
+template IN AAAA six-fails.test {
+    answer "{{ .Name }} 60 AAAA 2001:db8::7"
+}
+template IN A six-fails.test {
+    rcode REFUSED
+}
+template IN ANY none.test {
+    rcode NOERROR
+}
+template IN AAAA mapped.test mapped-only.test {
+    answer "{{ .Name }} 60 AAAA ::ffff:192.0.2.7"
+}
+template IN AAAA mixed.test {
+    answer "{{ .Name }} 60 AAAA ::ffff:192.0.2.7" "{{ .Name }} 60 AAAA 2001:db8::8"
+}
+template IN A mapped.test {
+    answer "{{ .Name }} 900 A 192.0.2.6"
+}
+template IN A mapped-only.test {
+    rcode NOERROR
+}
 template IN AAAA alias.test {
     answer "{{ .Name }} 60 CNAME x.four.test."
 }
@@ -177,7 +205,8 @@ def test_acl_decides(asked: str, client: str, action: str, kept: float) -> None:
 
 def test_acl_for_all_askers_is_kept() -> None:
     server = chain("acl {\nblock type A\n}")
-    assert server.ask("a.both.test. A") == Answer(
+    answer = server.ask("a.both.test. A")
+    assert replace(answer, replayed=()) == Answer(
         Rcode.REFUSED, authoritative=False, errors=(ExtendedError(15),), plugin="acl"
     )
     assert server.ask("a.both.test. A", edns=None).errors == ()
@@ -323,6 +352,14 @@ TRANSLATED = {
     "allow_ipv4": ("dns64 {\nallow_ipv4\nprefix fd00:1::/96\n}", "x.four.test. AAAA", "10.0.0.1", "NOERROR; x.four.test. 30 AAAA fd00:1::c000:204; ns four.test. 60 NS ns.four.test."),
     "has AAAA": ("dns64", "x.both.test. AAAA", "fd00::1", "NOERROR; x.both.test. 60 AAAA 2001:db8::1"),
     "translate_all": ("dns64 {\ntranslate_all\n}", "x.both.test. AAAA", "fd00::1", "NOERROR; x.both.test. 60 AAAA 64:ff9b::c000:201; ns both.test. 60 NS ns.both.test.; + x.test. 60 A 192.0.2.9"),
+    "translate_all without A": ("dns64 {\ntranslate_all\n}", "x.six.test. AAAA", "fd00::1", "NOERROR; x.six.test. 60 AAAA 2001:db8::6; ns six.test. 60 NS ns.six.test."),
+    "translate_all, A fails": ("dns64 {\ntranslate_all\n}", "x.six-fails.test. AAAA", "fd00::1", "NOERROR; x.six-fails.test. 60 AAAA 2001:db8::7"),
+    "translate_all without any": ("dns64 {\ntranslate_all\n}", "x.none.test. AAAA", "fd00::1", "NOERROR"),
+    "mapped": ("dns64", "x.mapped.test. AAAA", "fd00::1", "NOERROR; x.mapped.test. 600 AAAA 64:ff9b::c000:206"),
+    "mapped, translate_all": ("dns64 {\ntranslate_all\n}", "x.mapped.test. AAAA", "fd00::1", "NOERROR; x.mapped.test. 600 AAAA 64:ff9b::c000:206"),
+    "mapped, without A": ("dns64", "x.mapped-only.test. AAAA", "fd00::1", "NOERROR"),
+    "mapped, over IPv4": ("dns64", "x.mapped-only.test. AAAA", "10.0.0.1", "NOERROR; x.mapped-only.test. 60 AAAA ::ffff:c000:207"),
+    "mapped and others": ("dns64", "x.mixed.test. AAAA", "fd00::1", "NOERROR; x.mixed.test. 60 AAAA 2001:db8::8"),
     "alias": ("dns64", "alias.test. AAAA", "fd00::1", "NOERROR; alias.test. 60 CNAME x.four.test.; x.four.test. 30 AAAA 64:ff9b::c000:204"),
     "no such name": ("dns64", "x.gone.test. AAAA", "fd00::1", "NXDOMAIN; ns gone.test. 60 SOA ns.gone.test."),
     "A stays": ("dns64", "x.four.test. A", "fd00::1", "NOERROR; x.four.test. 900 A 192.0.2.4; ns four.test. 60 NS ns.four.test."),

@@ -97,7 +97,8 @@ class Cache:
         version = self.store.changes.count
         answer = await self.next(query)
         if not answer.fetched:
-            return capped(answer, self.settings)
+            answer = capped(answer, self.settings)
+            return replace(answer, replayed=(*answer.replayed, partial(self._repeated, answer)))
         found = classify(query, answer, self.settings)
         if found is None:
             return answer
@@ -133,12 +134,12 @@ class Cache:
         answer = replace(
             item.shown[1],
             keep_until=self.context.now() + until - now,
-            replayed=partial(self._replayed, item),
+            replayed=(partial(self._replayed, item),),
         )
         return echoed(query, answer)
 
     def _aged(self, item: Item, age: int) -> Answer:
-        answer = replace(item.answer, fetched=False, plugin=NAME, metadata=())
+        answer = replace(item.answer, fetched=False, plugin=NAME, metadata=(), replayed=())
         return aged(answer, age) if age else answer
 
     async def _stale(self, query: Query, key: Identity, item: Item) -> Answer:
@@ -221,6 +222,11 @@ class Cache:
         """The packet cache served this hit's bytes again."""
         self.counted["request"] += count
         self._count_hits(item, count)
+
+    def _repeated(self, answer: Answer, count: int) -> None:
+        """The packet cache served again what is not cached here: to CoreDNS a hit, too."""
+        self.counted["request"] += count
+        self.counted["success" if answer.answer else "denial"] += count
 
     def report(self) -> None:
         """Hand over what was counted."""

@@ -32,12 +32,30 @@ def _bounded(value: str) -> str:
     return value
 
 
+def sized(value: object) -> object:
+    """Whole numbers have 64 bits and overflow, as in Go; texts are bounded."""
+    if isinstance(value, int):
+        return (value + _HALF) % (2 * _HALF) - _HALF
+    return _bounded(value) if isinstance(value, str) else value
+
+
+_HALF: Final = 1 << 63
+
+
 def _replace(text: str, old: str, new: str) -> str:
+    if text.count(old) * len(new) > MAX_TEXT:  # before it is made
+        raise ExpressionError(f"a text of more than {MAX_TEXT} characters")
     return _bounded(text.replace(old, new))
 
 
 def _join(values: list[object], separator: str = "") -> str:
-    return _bounded(separator.join(map(_string, values)))
+    texts, size = [], 0
+    for value in values:
+        texts.append(_string(value))
+        size += len(texts[-1]) + len(separator)
+        if size - len(separator) > MAX_TEXT:  # before it is made
+            raise ExpressionError(f"a text of more than {MAX_TEXT} characters")
+    return separator.join(texts)
 
 
 def _split(text: str, separator: str) -> list[str]:
@@ -47,11 +65,13 @@ def _split(text: str, separator: str) -> list[str]:
 def _string(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list):
+        return f"[{_join(value, ' ')}]"
     return str(value)
 
 
 def _int(value: object) -> int:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _HALF:
         return int(value)
     if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value):
         return int(value)
@@ -80,7 +100,7 @@ def _end(of: int) -> Callable[[list[object]], object]:
 
 
 FUNCTIONS: Final[dict[str, Function]] = {
-    "abs": Function((INT,), INT, abs),
+    "abs": Function((INT,), INT, lambda value: sized(abs(value))),
     "first": Function((LIST,), ANY, _end(0)),
     "float": Function((ANY,), FLOAT, _float),
     "hasPrefix": Function((STRING, STRING), BOOL, str.startswith),
@@ -195,9 +215,9 @@ OPERATORS: Final[dict[str, Operator]] = {
     "startsWith": Operator(20, "string", BOOL, lambda a, b: a.startswith(b)),
     "endsWith": Operator(20, "string", BOOL, lambda a, b: a.endswith(b)),
     "..": Operator(25, "int", LIST, _span),
-    "+": Operator(30, "number or string", "operands", lambda a, b: a + b),
-    "-": Operator(30, "number", "operands", lambda a, b: a - b),
-    "*": Operator(60, "number", "operands", lambda a, b: a * b),
+    "+": Operator(30, "number or string", "operands", lambda a, b: sized(a + b)),
+    "-": Operator(30, "number", "operands", lambda a, b: sized(a - b)),
+    "*": Operator(60, "number", "operands", lambda a, b: sized(a * b)),
     "/": Operator(60, "number", FLOAT, lambda a, b: a / b),
     "%": Operator(60, "int", INT, _modulo),
     "**": Operator(100, "number", FLOAT, _power, right=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import inf
 from typing import Final
 
 from msgspec import Struct
@@ -45,12 +46,19 @@ def tokens(text: str) -> Iterator[Token]:
     yield Token("end", "the end", len(text))
 
 
-def number(text: str) -> int | float:
-    """The value of a number's token."""
-    digits = text.replace("_", "")
-    if re.match(r"0[xXbBoO]", digits):
-        return int(digits, 0)
-    return int(digits) if digits.isdigit() else float(digits)
+def number(token: Token) -> int | float:
+    """The value of a number's token. Raises ``ExpressionError`` for one that has no 64 bits."""
+    digits = token.text.replace("_", "")
+    try:
+        if re.match(r"0[xXbBoO]", digits):
+            value: float = int(digits, 0)
+        else:
+            value = int(digits) if digits.isdigit() else float(digits)
+    except ValueError as error:
+        raise ExpressionError(f"{token.text!r} is not a number", token.at) from error
+    if value == inf or (isinstance(value, int) and value >> 63):
+        raise ExpressionError("the number is too large", token.at)
+    return value
 
 
 def unquoted(token: Token) -> str:
@@ -60,6 +68,8 @@ def unquoted(token: Token) -> str:
 
     def meant(found: re.Match[str]) -> str:
         if code := found[1] or found[2]:
+            if 0xD800 <= int(code, 16) < 0xE000:
+                raise ExpressionError(f"{found[0]} is no character", token.at + 1 + found.start())
             return chr(int(code, 16))
         if found[3] in "\\\"'`":
             return str(found[3])

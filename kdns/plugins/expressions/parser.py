@@ -13,7 +13,9 @@ from kdns.plugins.expressions.nodes import (
     check_arguments,
     check_pattern,
     each,
+    element,
     negation,
+    negative,
     operation,
     require,
     slice_,
@@ -136,33 +138,31 @@ class _Parser:
             raise ExpressionError(f"{what}, but for {operator.sides}", token.at)
         if name == "matches" and right.constant is not None:
             check_pattern(right)
-        run = operation(name, left.run, right.run)
+        run = operation(name, left, right)
         return Node(kind, negation(run) if negated else run, left.at)
 
     def unary(self) -> Node:
         if token := self.takes("not", "!"):
             node = self.expression(_NOT_BINDS)
-            require(node, BOOL, token.text)
-            return Node(BOOL, negation(node.run), token.at)
+            return Node(BOOL, negation(require(node, BOOL, token.text)), token.at)
         if token := self.takes("-", "+"):
             node = self.expression(_MINUS_BINDS)
             if node.kind not in NUMBERS | {ANY}:
                 raise ExpressionError(f"{token.text} is not for {node.kind}", token.at)
-            run = node.run
-            negative: Run = lambda env: -run(env)  # type: ignore[operator]  # noqa: E731
-            return Node(node.kind, negative if token.text == "-" else run, token.at)
+            run = negative(node.run) if token.text == "-" else node.run
+            return Node(node.kind, run, token.at)
         return self.postfix(self.primary())
 
     def conditional(self, node: Node) -> Node:
         """``a ? b : c``."""
         if self.takes("?") is None:
             return node
-        require(node, BOOL, "?")
+        test = require(node, BOOL, "?")
         then = self.expression(0)
         self.expect(":")
         otherwise = self.expression(0)
         kind = then.kind if then.kind == otherwise.kind else ANY
-        test, first, second = node.run, then.run, otherwise.run
+        first, second = then.run, otherwise.run
         return Node(kind, lambda env: first(env) if test(env) else second(env), node.at)
 
     # ---- operands
@@ -174,7 +174,7 @@ class _Parser:
                 text = unquoted(token)
                 return Node(STRING, lambda env: text, token.at, text)
             case "number":
-                value = number(token.text)
+                value = number(token)
                 return Node(kind_of(value), lambda env: value, token.at)
             case "word":
                 return self.named(token)
@@ -226,21 +226,17 @@ class _Parser:
         return node
 
     def element(self, node: Node) -> Node:
-        of = node.run
         first = None if self.next.text == ":" else self.integer()
         if self.takes(":"):
             last = None if self.next.text == "]" else self.integer()
             self.expect("]")
-            return Node(node.kind, slice_(of, first, last), node.at)
+            return Node(node.kind, slice_(node.run, first, last), node.at)
         self.expect("]")
         assert first is not None, "only a colon stands there without a number"
-        at = first.run
-        return Node(ANY, lambda env: of(env)[at(env)], node.at)  # type: ignore[index]
+        return Node(ANY, element(node.run, first), node.at)
 
-    def integer(self) -> Node:
-        node = self.expression(0)
-        require(node, INT, "an index")
-        return node
+    def integer(self) -> Run:
+        return require(self.expression(0), INT, "an index")
 
     # ---- calls
 
@@ -252,12 +248,12 @@ class _Parser:
             raise ExpressionError(f"unknown function {token.text!r}{self.near(token)}", token.at)
         self.expect("(")
         arguments = [*given, *self.arguments()]
-        check_arguments(token, function, arguments)
+        runs, called = check_arguments(token, function, arguments), function.call
         self.uses.add(token.text)
-        runs, called = [node.run for node in arguments], function.call
         if function.sees_question:
             return Node(function.gives, lambda env: called(env, *[r(env) for r in runs]), token.at)
-        return Node(function.gives, lambda env: called(*[r(env) for r in runs]), token.at)
+        made: Run = lambda env: env.spend(called(*[r(env) for r in runs]))  # noqa: E731
+        return Node(function.gives, made, token.at)
 
     def arguments(self) -> list[Node]:
         """Up to the closing parenthesis."""
@@ -277,7 +273,7 @@ class _Parser:
         else:
             values = self.expression(0)
             self.expect(",")
-        require(values, LIST, token.text)
+        elements = require(values, LIST, token.text)
         self.predicates += 1
         braced = self.takes("{")
         test = self.expression(0)
@@ -286,6 +282,5 @@ class _Parser:
         self.expect(")")
         self.predicates -= 1
         kind, call = PREDICATES[token.text]
-        if token.text != "map":
-            require(test, BOOL, token.text)
-        return Node(kind, each(values.run, test.run, call), token.at)
+        run = require(test, ANY if token.text == "map" else BOOL, token.text)
+        return Node(kind, each(elements, run, call), token.at)

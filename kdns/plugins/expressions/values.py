@@ -32,10 +32,14 @@ class ExpressionError(ValueError):
         return f"{self}\n    {text}\n    {' ' * self.at}^" if self.at >= 0 else str(self)
 
 
+MAX_WORK: Final = 1 << 18
+"""Characters and elements that one evaluation may make or go through: about a tenth of a second."""
+
+
 class Env:
     """What an expression is evaluated with. ``elements`` is what ``#`` means, the innermost last."""
 
-    __slots__ = ("elements", "groups", "metadata", "query", "variables")
+    __slots__ = ("elements", "groups", "metadata", "query", "variables", "work")
 
     def __init__(
         self,
@@ -47,6 +51,15 @@ class Env:
         self.groups: Mapping[str, str] = groups or {}
         self.variables: dict[str, object] = {}
         self.elements: list[object] = []
+        self.work = 0
+
+    def spend(self, value: object) -> object:
+        """The same value, its size counted. Raises ``ExpressionError`` beyond ``MAX_WORK``."""
+        if isinstance(value, (str, list)):
+            self.work += len(value)
+            if self.work > MAX_WORK:
+                raise ExpressionError(f"more than {MAX_WORK} characters and elements")
+        return value
 
 
 Run: TypeAlias = Callable[[Env], object]
@@ -75,15 +88,15 @@ class Expression(Struct, frozen=True):
     """The functions that are called in it."""
 
     def __call__(self, env: Env) -> object:
-        """Its value. Raises ``ExpressionError``."""
+        """Its value. Raises ``ExpressionError``, and nothing else whatever goes wrong."""
         try:
             return self.run(env)
+        except ExpressionError:
+            raise
         except RecursionError as error:
             raise ExpressionError("the expression nests too deep") from error
-        except (TypeError, ValueError, IndexError, ArithmeticError) as error:
-            if isinstance(error, ExpressionError):
-                raise
-            raise ExpressionError(str(error)) from error
+        except Exception as error:  # a view is evaluated where nothing else catches it
+            raise ExpressionError(str(error) or repr(error)) from error
 
 
 def kind_of(value: object) -> str:

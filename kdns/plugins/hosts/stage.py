@@ -13,7 +13,7 @@ from kdns.plugins.hosts.table import Table, read
 from kdns.plugins.interface import Context, Followed, Handler, file_key
 from kdns.plugins.root import rooted
 from kdns.plugins.zones import longest_match, served_zones
-from kdns.wire.constants import ErrorCode, Rcode, Type
+from kdns.wire.constants import Class, ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import Name, address_of, to_text
 from kdns.wire.reasons import because
@@ -38,6 +38,8 @@ class Hosts:
         context.on_scrape(self.report)
 
     async def answer(self, query: Query) -> Answer:
+        if query.qclass != Class.IN:
+            return await self.next(query)
         if query.qtype == Type.PTR:
             records = self._names(query)
             return self._found(records) if records else await self._pass_on(query)

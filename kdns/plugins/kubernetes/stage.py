@@ -12,6 +12,7 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes import freshness
 from kdns.plugins.kubernetes.settings import Settings
 from kdns.plugins.kubernetes.zones import ClusterZones
+from kdns.plugins.permission import Client, Permission
 from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
 from kdns.records.explain import explain, remark
@@ -51,6 +52,7 @@ class Cluster:
         self.view = settings.view(context.block)
         self.index, self.status = context.cluster(settings.access())
         self.aliases = AliasChaser(self._resolve, "externalName")
+        self.permission = Permission(context)
 
     async def answer(self, query: Query) -> Answer:
         zone = longest_match(self.view.zones, query.name)
@@ -138,6 +140,7 @@ class Cluster:
         outcome = step.outcome
         keys = outcome.keys
         errors: tuple[ExtendedError, ...] = ()
+        client = self.permission.of(query)
         authority: tuple[Record, ...] = ()
         at_most = 0
         now = self.context.now()
@@ -146,14 +149,14 @@ class Cluster:
         if not outcome.answer:
             negative = soa(self.index, self.view, zone_wire(step.qname, step.name, step.zone))
             authority, until = (negative,), min(until, freshness.serial_until(negative, now))
-            errors, more = self._reasons(query, step)
+            errors, more = self._reasons(query, step, client)
             keys += more
         elif self._is_too_long(step):
             at_most, errors = self.settings.max_answers, self._shortened(query, outcome)
         elif query.wants_reason and (text := remark(self._index(step), self.view, outcome)):
             errors = because(query, ErrorCode.OTHER, text)
         missing = not outcome.exists and self._is_certain(step)
-        return Answer(
+        answer = Answer(
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
             answer=outcome.answer,
             authority=authority,
@@ -164,13 +167,14 @@ class Cluster:
             at_most=at_most,
             plugin=NAME,
         )
+        return client.only(answer)
 
     def _reasons(
-        self, query: Query, step: Step
+        self, query: Query, step: Step, client: Client
     ) -> tuple[tuple[ExtendedError, ...], tuple[Key, ...]]:
         if not query.wants_reason:
             return (), ()
-        text, keys = explain(self._index(step), self.view, step.outcome, step.zone)
+        text, keys = explain(self._index(step), self.view, step.outcome, step.zone, client)
         return (because(query, ErrorCode.OTHER, text) if text else ()), tuple(keys)
 
     def _is_too_long(self, step: Step) -> bool:

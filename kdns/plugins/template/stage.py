@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from kdns.metrics import families
 from kdns.metrics.family import Family
 from kdns.plugins.aliases import AliasChaser, follows
+from kdns.plugins.counting import counted
 from kdns.plugins.expressions import Env, ExpressionError
 from kdns.plugins.go_regex import Pattern
 from kdns.plugins.interface import Context, Handler
@@ -71,15 +72,15 @@ class Stage:
         """Raises ``ExpressionError`` and ``TemplateError``."""
         if not self._holds(query, data):
             return self._kept(await self._pass_on(query))
-        self._count(families.TEMPLATE_MATCHES, data)
-        return await self._say(query, data)
+        matches = self._counted(Answer(plugin=NAME), families.TEMPLATE_MATCHES, data)
+        return await self._say(query, data, matches)
 
-    def _count(self, family: Family, data: Fields, *more: str) -> None:
+    def _counted(self, answer: Answer, family: Family, data: Fields, *more: str) -> Answer:
         # As with the peer "" for what has no name: whoever asks chooses it, and would make series.
         rclass = data["Class"] if data["Class"] in Class.__members__ else ""
         rtype = data["Type"] if data["Type"] in Type.__members__ else ""
         labels = (self.context.server, data["Zone"], "", rclass, rtype, *more)
-        self.context.metrics.count(family, *map(str, labels))
+        return counted(answer, self.context.metrics, family, *map(str, labels))
 
     async def _pass_on(self, query: Query) -> Answer:
         if self.settings.fallthrough.covers(query.name):
@@ -107,15 +108,16 @@ class Stage:
             env.variables[name] = expression(env)
         return all(expression(env) is True for expression in self.definitions.conditions)
 
-    async def _say(self, query: Query, data: Fields) -> Answer:
+    async def _say(self, query: Query, data: Fields, matches: Answer) -> Answer:
         if self.settings.rcode == Rcode.SERVFAIL:
-            return _failure(query, "the configuration says so (template)")
-        answer = Answer(
+            answer = _failure(query, "the configuration says so (template)")
+            return replace(answer, replayed=matches.replayed)
+        answer = replace(
+            matches,
             rcode=self.settings.rcode,
             authority=self._records("authority", data),
             additional=self._records("additional", data),
             keep_until=self.keep_until,
-            plugin=NAME,
         )
         if self.settings.error and query.wants_reason:
             answer = replace(answer, errors=(self.settings.error,))
@@ -124,7 +126,7 @@ class Stage:
             answer = replace(answer, answer=(*answer.answer, one))
             if one.rtype == Type.CNAME and follows(query.qtype) and not _has_target(records, one):
                 answer = await self.aliases.follow(query, answer, (one,))
-        return answer
+        return answer if _fits(query, answer) else _other_class(query, answer)
 
     def _records(self, section: str, data: Fields) -> tuple[Record, ...]:
         """Raises ``TemplateError``."""
@@ -136,7 +138,7 @@ class Stage:
                 failed = families.TEMPLATE_RECORD_FAILURES
                 found.append(record(made))
             except TemplateError:
-                self._count(failed, data, section, text)
+                self._counted(Answer(), failed, data, section, text)
                 raise
         return tuple(found)
 
@@ -176,6 +178,25 @@ def _has_target(records: tuple[Record, ...], alias: Record) -> bool:
     """Whether the template itself has the records of an alias's target."""
     target = alias.rdata.lower()
     return any(each.owner.lower() == target for each in records if each is not alias)
+
+
+def _fits(query: Query, answer: Answer) -> bool:
+    """Whether all records have the class that was asked for."""
+    records = (*answer.answer, *answer.authority, *answer.additional)
+    return query.qclass == Class.ANY or all(each.rclass == query.qclass for each in records)
+
+
+def _other_class(query: Query, answer: Answer) -> Answer:
+    text = f"the template makes no records of class {class_name(query.qclass)}"
+    return replace(
+        answer,
+        rcode=Rcode.REFUSED,
+        answer=(),
+        authority=(),
+        additional=(),
+        authoritative=False,
+        errors=because(query, ErrorCode.OTHER, text),
+    )
 
 
 def _failure(query: Query, text: str) -> Answer:
