@@ -43,8 +43,13 @@ class Certificate:
 
     def load(self) -> None:
         """Read the files. Raises ``ConfigError`` when there is nothing to be used in them."""
-        self._seen = signature(self._paths)  # before they are read: what changes meanwhile counts
-        self._context = make_context(self.settings, self.directive)
+        seen = signature(self._paths)  # before they are read: what changes meanwhile counts
+        try:
+            self._context = make_context(self.settings, self.directive)
+        except ConfigError:
+            self._seen = seen
+            raise
+        self._seen = seen
 
     async def run(self) -> None:
         """Follow changes until cancelled."""

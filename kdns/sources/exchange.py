@@ -117,7 +117,7 @@ class AiohttpReply:
 async def send(
     client: Client, path: str, parameters: Mapping[str, str], patience: float
 ) -> aiohttp.ClientResponse:
-    """GET; what is returned ends with ``abandon``. Raises ``FAILURES``.
+    """GET; what is returned ends with ``abandon``. Raises ``FAILURES`` and ``TransportError``.
 
     ``patience`` (seconds) covers connecting and the answer's head; the body may take as long as a watch.
     """
@@ -125,7 +125,11 @@ async def send(
     if parameters:
         url += f"?{urlencode(parameters, quote_via=quote)}"
     headers = dict(_HEADERS)
-    for credential in (await client.configuration.auth_settings()).values():
+    try:
+        credentials = await client.configuration.auth_settings()
+    except Exception as error:  # of many kinds: it reads a token file, or refreshes a token
+        raise TransportError(f"no credentials: {str(error) or type(error).__name__}") from error
+    for credential in credentials.values():
         # Token files often end with a newline, which no header may contain.
         headers[credential["key"]] = str(credential["value"] or "").strip()
     unbounded = aiohttp.ClientTimeout(total=None, sock_connect=min(patience, 3.0))

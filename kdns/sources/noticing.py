@@ -66,9 +66,12 @@ async def notices(
         rust_timeout=max(1, round(min(longest, RESCAN) * 1000)),
         yield_on_timeout=True,
     )
-    async with aclosing(changes):
-        async for noticed in changes:
-            yield frozenset(path for _, path in noticed)
+    try:
+        async with aclosing(changes):
+            async for noticed in changes:
+                yield frozenset(path for _, path in noticed)
+    except RuntimeError as error:  # what watchfiles raises of what the system says
+        raise OSError(str(error)) from error
 
 
 async def follow(

@@ -65,6 +65,11 @@ class Reporter:
         status.lost_at = status.lost_at or self._now()
         status.problem = problem
 
+    def failed(self, problem: str) -> None:
+        """Whoever follows it was interrupted by a mistake, which is logged elsewhere."""
+        self._status.lost_at = self._status.lost_at or self._now()
+        self._status.problem = problem
+
     def not_installed(self) -> bool:
         """Its CustomResourceDefinition is not there; whether that is news."""
         status, title = self._status, self._resource.title

@@ -79,10 +79,23 @@ class Watcher:
         self._fruitless = 0
         self._backoff = Backoff(context.timing.uniform)
 
+    @property
+    def name(self) -> str:
+        return f"{self._context.transport.address}: watching {self._resource.name}"
+
     async def run(self) -> None:
         while True:
             pause = await self.turn()
             await self._context.timing.sleep(pause)
+
+    def failed(self, problem: str) -> None:
+        """What was interrupted may have been applied or not: a list is due."""
+        self._fruitless += 1
+        self._list_because = self._list_because or problem
+        self._report.failed(problem)
+
+    def settled(self) -> None:
+        """The watch itself says when it stands."""
 
     async def turn(self) -> float:
         """Make one connection and stay with it to its end; return the seconds to wait then."""
