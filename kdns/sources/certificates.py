@@ -15,6 +15,7 @@ from typing import Final
 from kdns.config.tree import ConfigError, Option
 from kdns.plugins.tls import Settings
 from kdns.sources.noticing import Signature, signature
+from kdns.whole_file import check_regular
 
 logger: Final = logging.getLogger("kdns.certificates")
 
@@ -75,9 +76,8 @@ def make_context(settings: Settings, directive: Option) -> ssl.SSLContext:
     trying = ""
     try:
         # One by one, since OpenSSL's errors do not say which file they are about.
-        for trying in (settings.certificate, settings.key):
-            with open(trying, "rb"):
-                pass
+        for trying in filter(None, (settings.certificate, settings.key, settings.authority)):
+            check_regular(trying)
         trying = f"{settings.certificate} with {settings.key}"
         context.load_cert_chain(settings.certificate, settings.key, password=_no_password)
         if settings.asks_clients:
