@@ -14,7 +14,7 @@ Two flows, and nothing turns round::
 Imports point down only, and a contract checks it::
 
     cli > server > listeners | sources | derivation | stub | system > responder > packet_cache > plugins
-        > upstream > metrics | status | whole_file > records | config > wire
+        > upstream > supervisor > metrics | status | whole_file > records | config > wire
 
 ``wire``, ``records`` and ``config`` are pure: they open nothing, wait for nothing and read no clock.
 """

@@ -5,6 +5,8 @@ One ``SourceStatus`` per source; the source writes it, ``/ready``, metrics and t
 
 from __future__ import annotations
 
+from time import time
+
 from msgspec import Struct, field
 
 
@@ -60,6 +62,18 @@ class SourceStatus(Struct):
             if resource.restored or not resource.synced:
                 return f"{name}: waiting for the first list"
         return ""
+
+    def failed(self, problem: str) -> None:
+        """Record that whoever keeps it current failed and is being restarted."""
+        for resource in self.resources.values():
+            resource.lost_at = resource.lost_at or time()
+            resource.problem = problem
+
+    def settled(self) -> None:
+        """Record that it is kept current again."""
+        for resource in self.resources.values():
+            resource.lost_at, resource.problem = 0.0, ""
+            resource.restarts += 1
 
     def age(self, now: float) -> float:
         """Seconds since the oldest broken watch was lost; 0 while all are connected."""

@@ -199,7 +199,7 @@ def test_watches_tell_their_age() -> None:
     source.resources["services"] = ResourceStatus(synced=True, confirmed_at=990.0, relists=2)
     source.resources["pods"] = ResourceStatus(lost_at=940.0, restarts=3)
     metrics = Metrics()
-    metrics.read_watches(lambda: [source], lambda: 1000.0)
+    metrics.read_feeds(lambda: [source], list, lambda: 1000.0)
     expected = {
         "kdns_watch_age_seconds": (0.0, 60.0),
         "kdns_watch_synced": (1.0, 0.0),
@@ -244,7 +244,7 @@ def test_what_all_processes_know_of_one_thing_is_told_once() -> None:
     source.resources["pods"] = ResourceStatus(restarts=3, relists=2)
     main, worker = Metrics(), Metrics()
     for each in (main, worker):
-        each.read_watches(lambda: [source], lambda: 1000.0)
+        each.read_feeds(lambda: [source], list, lambda: 1000.0)
         each.read(families.ZONE_FILE_FAILURES, lambda: [(("db.test",), 1)])
         each.read(families.ANSWERS_KEPT, lambda: [(("dns://:53", "success", ".", ""), 4)])
         each.count(families.PANICS)

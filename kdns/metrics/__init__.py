@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from kdns import __version__
@@ -112,24 +113,40 @@ class Metrics:
 
         self._sources[family] = samples
 
-    def read_watches(
-        self, sources: Callable[[], Iterable[WatchedSource]], now: Callable[[], float]
+    def read_feeds(
+        self,
+        clusters: Callable[[], Iterable[WatchedSource]],
+        others: Callable[[], Iterable[WatchedSource]],
+        now: Callable[[], float],
     ) -> None:
-        """Ask for the state of all sources at every scrape; ``now`` is Unix time in seconds."""
+        """Ask for the state of all feeds at every scrape; ``now`` is Unix time in seconds.
 
-        def reader(value: Callable[[WatchedResource], float]) -> Callable[[], Samples]:
-            return lambda: [
-                ((source.name, name), value(resource))
-                for source in sources()
-                for name, resource in source.resources.items()
-            ]
+        Those beside clusters may share a name: the worst of them counts.
+        """
 
+        def reader(
+            value: Callable[[WatchedResource], float],
+            *sources: Callable[[], Iterable[WatchedSource]],
+        ) -> Callable[[], Samples]:
+            def samples() -> Samples:
+                found: dict[Labels, float] = {}
+                for source in chain.from_iterable(read() for read in sources):
+                    for name, resource in source.resources.items():
+                        labels = (source.name, name)
+                        found[labels] = max(found.get(labels, 0), value(resource))
+                return found.items()
+
+            return samples
+
+        def age(resource: WatchedResource) -> float:
+            return max(0, now() - resource.lost_at) if resource.lost_at else 0
+
+        self.read(families.WATCH_AGE, reader(age, clusters, others))
+        self.read(families.WATCH_RESTARTS, reader(lambda r: r.restarts, clusters, others))
         self.read(
-            families.WATCH_AGE, reader(lambda r: max(0, now() - r.lost_at) if r.lost_at else 0)
+            families.WATCH_SYNCED, reader(lambda r: int(r.synced and not r.restored), clusters)
         )
-        self.read(families.WATCH_SYNCED, reader(lambda r: int(r.synced and not r.restored)))
-        self.read(families.WATCH_RESTARTS, reader(lambda r: r.restarts))
-        self.read(families.WATCH_RELISTS, reader(lambda r: r.relists))
+        self.read(families.WATCH_RELISTS, reader(lambda r: r.relists, clusters))
 
     def read_runtime(self) -> None:
         """Export the interpreter's own figures too (``prometheus { runtime_metrics }``)."""

@@ -214,6 +214,7 @@ def build(planned: Plan, context: Context) -> Handler:
     for name, settings in reversed(stages):
         wrap = getattr(_module(name), "wrap", None)
         if wrap is not None:
+            context.directive = name
             handler = wrap(settings, handler, context)
     return handler
 

@@ -102,6 +102,8 @@ class Context(Protocol):
 
     block: ServerBlock
     metrics: Metrics
+    directive: str
+    """The one whose stage is being built."""
     server: str
     """What the block is called in the series' label ``server``."""
     offers: list[Offer]
@@ -113,7 +115,10 @@ class Context(Protocol):
         """Have blocking work done before any question is answered; it may raise ``ConfigError``."""
 
     def run(self, service: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Have it run while the chain is in use: it is cancelled at the end."""
+        """Have it run while the chain is in use: it is cancelled at the end.
+
+        When it raises, it is called again after a while; returning ends it.
+        """
 
     def on_change(self, forget: Callable[[Iterable[Key]], None]) -> None:
         """Have ``forget`` called with the keys of every change, for who keeps answers."""

@@ -25,6 +25,7 @@ from kdns.sources.textfiles import TextFile
 from kdns.sources.zone_folder import Folder, Listing, NamedFiles
 from kdns.sources.zonefiles import OnChange, ZoneFiles
 from kdns.status import SourceStatus
+from kdns.supervisor import Service
 from kdns.upstream.pool import Pool
 from kdns.wire.message import Answer, Query
 from kdns.wire.message import Key as DependencyKey
@@ -46,7 +47,7 @@ class Services:
         self.zone_stores: list[ZoneFiles] = []
         self.text_files: list[TextFile[object]] = []
         self.preparations: list[Callable[[], None]] = []
-        self.running: list[Callable[[], Coroutine[None, None, None]]] = []
+        self.feeds: list[Service] = []
         self.reporting: list[Callable[[], None]] = []
         self.forgetful: list[Callable[[Iterable[DependencyKey]], None]] = []
 
@@ -58,6 +59,7 @@ class BlockContext:
         self.block, self.hosts, self.services = block, hosts, services
         self.server = server_label(hosts[0], block.keys[0].port, block.keys[0].scheme)
         self.metrics, self.changed = services.metrics, services.changed
+        self.directive = ""
         self.offers: list[Offer] = []
         self.pools: list[Pool] = []
         self.notified: Callable[[Query], Answer] | None = None
@@ -71,7 +73,7 @@ class BlockContext:
         self.services.preparations.append(work)
 
     def run(self, service: Callable[[], Coroutine[None, None, None]]) -> None:
-        self.services.running.append(service)
+        self._follow(str(self.block.location), service)
 
     def on_change(self, forget: Callable[[Iterable[DependencyKey]], None]) -> None:
         self.services.forgetful.append(forget)
@@ -97,12 +99,19 @@ class BlockContext:
     def _zones(self, listing: Listing, reload: float) -> ZoneFiles:
         store = ZoneFiles(listing, reload, self.changed)
         self.services.zone_stores.append(store)
+        self._follow(str(self.block.location), store.run, "zones")
         return store
 
     def text_file(self, path: str, reload: float, read: Callable[[str], T]) -> TextFile[T]:
         file = TextFile(path, reload, read, self.changed)
         self.services.text_files.append(file)
+        self._follow(path, file.run, "text")
         return file
+
+    def _follow(
+        self, what: str, run: Callable[[], Coroutine[None, None, None]], kind: str = "service"
+    ) -> None:
+        self.services.feeds.append(Service(f"{self.directive} {what}", run, kind))
 
     def publish(self, reader: Reader | None) -> None:
         """Have ``metadata`` come from there."""

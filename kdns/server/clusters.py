@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from time import time
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -21,7 +23,11 @@ from kdns.sources.manifests import Manifests
 from kdns.sources.snapshots import Snapshots
 from kdns.sources.transport import AccessError
 from kdns.status import SourceStatus
+from kdns.supervisor import Service, call_all, supervise
 from kdns.wire.message import Key
+
+LAST_SAVE: Final = 10.0
+"""Seconds that a snapshot may take when the server stops."""
 
 Changed = Callable[[set[Key]], None]
 
@@ -32,15 +38,21 @@ class Cluster:
     def __init__(self, access: Access) -> None:
         self.index = Index()
         self.status = SourceStatus(describe(access))
+        self.feeds: tuple[SourceStatus, ...] = ()
+        """The state of what runs beside the source itself."""
         self.changed: Changed | None = None
         """Told the keys of each change, once answers are made from the index."""
 
-    def apply(self, change: Change) -> bool:
-        """Take a change in; whether anything is different now."""
+    def apply(self, change: Change) -> None:
+        """Take a change in and notify all observers, whatever one of them raises; then raise that."""
         keys = self.index.apply(change, time())
-        if keys and self.changed is not None:
-            self.changed(keys)
-        return bool(keys)
+        if keys:
+            call_all(self._observers(change, keys))
+
+    def _observers(self, _: Change, keys: set[Key]) -> Iterator[Callable[[], object]]:
+        """Who is to be notified of a change that made a difference."""
+        if self.changed is not None:
+            yield partial(self.changed, keys)
 
     async def open(self) -> None:
         """Read what must be right at start. Raises ``AccessError`` or ``ManifestError``."""
@@ -69,19 +81,18 @@ class WatchedCluster(Cluster):
         self._snapshots: Snapshots | None = None
         self._source: ApiServer | Manifests
         if isinstance(access, ApiAccess):
-            self._source = ApiServer(access, self.status, self._take, observe=observe)
+            self._source = ApiServer(access, self.status, self.apply, observe=observe)
             if access.snapshot:
-                self._snapshots = Snapshots(access, self.index, self.status, self._take)
+                self._snapshots = Snapshots(access, self.index, self.status, self.apply)
         else:
-            self._source = Manifests(access, self.status, self._take)
+            self._source = Manifests(access, self.status, self.apply)
 
-    def _take(self, change: Change) -> None:
-        if not self.apply(change):
-            return
+    def _observers(self, change: Change, keys: set[Key]) -> Iterator[Callable[[], object]]:
         if self._snapshots is not None:
             self._snapshots.changed = True
+        yield from super()._observers(change, keys)
         if self.changed is not None:
-            self._forward(self, change)
+            yield partial(self._forward, self, change)
 
     async def open(self) -> None:
         if isinstance(self._source, ApiServer):
@@ -94,14 +105,18 @@ class WatchedCluster(Cluster):
         if self._task is not None:
             return
         name = self.status.name
-        self._task = tasks.start(self._source.run(), f"{name}: watching")
+        self._task = tasks.start(supervise(self._source), f"{name}: watching")
         if self._snapshots is not None and isinstance(self._source, ApiServer):
-            self._saving = tasks.start(self._snapshots.run(self._source), f"{name}: its snapshot")
+            save = partial(self._snapshots.run, self._source)
+            saving = Service(f"kubernetes {self._snapshots.path}", save, "snapshot")
+            self.feeds = (saving.status,)
+            self._saving = tasks.start(supervise(saving), saving.name)
 
     async def stop(self) -> None:
         if self._snapshots is not None and self._saving is not None:
             self._snapshots.stop()
-            await asyncio.gather(self._saving, return_exceptions=True)
+            await asyncio.wait({self._saving}, timeout=LAST_SAVE)
+            await tasks.cancel([self._saving])
         if self._task is not None:
             await tasks.cancel([self._task])
         if isinstance(self._source, ApiServer):

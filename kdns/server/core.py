@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from time import time
 from typing import Final
 
@@ -23,6 +24,8 @@ from kdns.server import exports, tasks
 from kdns.server.clusters import Cluster, Clusters
 from kdns.server.generation import Generation, plan, wanted_clusters
 from kdns.server.sockets import Endpoint, Sockets
+from kdns.status import SourceStatus
+from kdns.supervisor import Service, call_all, supervise
 from kdns.wire.message import Key
 
 YOUNG_COLLECTIONS: Final = 60
@@ -50,10 +53,13 @@ class Core:
         self.generation: Generation | None = None
         self._running: list[asyncio.Task[None]] = []
         """What runs while the generation is in use."""
+        self._services: dict[str, SourceStatus] = {}
+        """Of the server's own feeds, by name."""
         self._stale: set[str] = set()
         self._frozen = False
         self._tap: Tap | None = None
         exports.register(self.metrics, self.sockets, self.clusters, lambda: self.generation)
+        self.metrics.read_feeds(lambda: [c.status for c in self.clusters], lambda: self.feeds, time)
 
     async def prepare(self, blocks: Iterable[ServerBlock]) -> Prepared:
         """Build all of a configuration, bind its addresses; what runs is not touched.
@@ -86,10 +92,23 @@ class Core:
             exports.retire(self.metrics, endpoint)
         await self.clusters.commit(prepared.wanted, prepared.clusters)
         before = self._running
-        self._running = [tasks.start(work) for work in prepared.generation.running]
+        self._running = [tasks.start(supervise(f), f.name) for f in prepared.generation.feeds]
         await tasks.cancel(before)
         if reloaded:
             self._thaw()
+
+    @property
+    def feeds(self) -> Iterator[SourceStatus]:
+        """The state of all that is supervised beside the clusters' own sources."""
+        yield from self._services.values()
+        yield from (feed.status for feed in (self.generation.feeds if self.generation else ()))
+        for cluster in self.clusters:
+            yield from cluster.feeds
+
+    async def supervise(self, service: Service) -> None:
+        """Run a feed of the server itself, whose state shows as that of others does."""
+        self._services[service.name] = service.status
+        await supervise(service)
 
     def watch(self, deliver: Callable[[Batch], None] | None) -> None:
         """Have every question told to ``deliver``, many at a time, or to nobody any more."""
@@ -138,6 +157,5 @@ class Core:
 
     def _changed(self, keys: Iterable[Key]) -> None:
         """Forget every answer that was made from what changed."""
-        if self.generation is not None:
-            self.generation.forget(keys)
-        self.sockets.drop(keys)
+        forget = (self.generation.forget,) if self.generation else ()
+        call_all(partial(each, keys) for each in (*forget, self.sockets.drop))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from time import time
 from typing import Final
 
 from kdns.answers.reply_cache import ReplyCache
@@ -25,7 +24,6 @@ def register(
 ) -> None:
     """Tell ``metrics`` where to find everything that is not counted by itself."""
     metrics.before_scrape(lambda: _report(metrics, sockets, generation()))
-    metrics.read_watches(lambda: [cluster.status for cluster in clusters], time)
     _register_snapshots(metrics, clusters)
     metrics.read(families.INDEX_OBJECTS, lambda: list(_sizes(clusters)))
     _register_caches(metrics, sockets)

@@ -7,7 +7,8 @@ that cannot be used changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -30,6 +31,7 @@ from kdns.server.interfaces import addresses_by_interface
 from kdns.server.sites import ANY_HOSTS, Site, server_label
 from kdns.sources.certificates import Certificate
 from kdns.sources.zonefiles import OnChange
+from kdns.supervisor import Service, call_all
 from kdns.wire.message import Key as DependencyKey
 from kdns.wire.names import to_text
 
@@ -84,6 +86,8 @@ class Generation:
     ) -> None:
         self.plans, self.clusters = plans, clusters
         self.certificates: dict[Site, Certificate] = {}
+        self.feeds: tuple[Service, ...] = ()
+        """What is to run while this generation is in use."""
         self.services, self.metrics = Services(clusters, metrics, changed), metrics
         self.blocks = tuple(self._build(planned) for planned in plans)
         self.responders: dict[Site, Responder] = {}
@@ -94,6 +98,11 @@ class Generation:
                     self._serve(block, key, Site(host, key.port, key.scheme))
         for site, responder in self.responders.items():
             self._explain(site, responder)
+        certified = self.certificates.values()
+        self.feeds = (
+            *self.services.feeds,
+            *(Service(f"tls {c.settings.certificate}", c.run, "certificate") for c in certified),
+        )
 
     def late_clusters(self, waited: float) -> Iterator[Cluster]:
         """The clusters that are not synced though ``startup_timeout`` is over, in seconds."""
@@ -113,14 +122,6 @@ class Generation:
         for work in self.services.preparations:
             work()
 
-    @property
-    def running(self) -> Iterator[Coroutine[None, None, None]]:
-        """What is to run while this generation is in use."""
-        yield from (store.run() for store in self.services.zone_stores)
-        yield from (file.run() for file in self.services.text_files)
-        yield from (certificate.run() for certificate in self.certificates.values())
-        yield from (service() for service in self.services.running)
-
     def report(self) -> None:
         """Have the stages hand over what they counted."""
         for report in self.services.reporting:
@@ -133,8 +134,7 @@ class Generation:
 
     def forget(self, keys: Iterable[DependencyKey]) -> None:
         """Tell the stages that keep answers of a change."""
-        for forget in self.services.forgetful:
-            forget(keys)
+        call_all(partial(forget, keys) for forget in self.services.forgetful)
 
     def _build(self, planned: Plan) -> Built:
         hosts = _hosts(planned)

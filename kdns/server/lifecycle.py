@@ -11,7 +11,8 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from importlib import import_module
 from time import time
 from typing import Final
@@ -33,6 +34,7 @@ from kdns.server.pages import Pages
 from kdns.server.process import loop_factory, raise_file_limit
 from kdns.server.reloader import Changes, Load, Reloader, health_settings
 from kdns.server.workers import Workers
+from kdns.supervisor import Service, call_all
 from kdns.wire.names import to_text
 
 logger: Final = logging.getLogger("kdns.server")
@@ -65,7 +67,7 @@ class Server:
         self.core = Core(self._make_cluster, shared_port=workers > 1)
         self.workers = Workers(workers - 1, self.core)
         http = HttpListener(held)
-        self.pages = Pages(self.core.metrics)
+        self.pages = Pages(self.core.metrics, lambda: self.core.feeds)
         self.reloader = Reloader(load, self.core, self.workers, http, self.pages)
         self.started = asyncio.Event()
         self._stop = asyncio.Event()
@@ -77,8 +79,12 @@ class Server:
         return WatchedCluster(access, self._forward, request_observer(self.core.metrics))
 
     def _forward(self, cluster: Cluster, change: Change) -> None:
-        self.workers.forward(cluster, change)
-        record_programming(self.core.metrics, cluster.index, change, time())
+        call_all(
+            (
+                partial(self.workers.forward, cluster, change),
+                partial(record_programming, self.core.metrics, cluster.index, change, time()),
+            )
+        )
 
     @property
     def generation(self) -> Generation | None:
@@ -103,9 +109,9 @@ class Server:
             except UNUSABLE as error:
                 stopping.cancel()
                 raise as_config_error(error) from error
-            self._start(self._watch_sources())
+            self._supervise("server", self._watch_sources)
             if self.changes is not None:
-                self._start(self.reloader.follow(self.changes))
+                self._supervise("reload", partial(self.reloader.follow, self.changes))
             self._start(self._prepare_scrapes())
             self._announce()
             self.started.set()
@@ -162,6 +168,9 @@ class Server:
             loop.add_signal_handler(number, self.stop)
         for number in (signal.SIGHUP, signal.SIGUSR1):  # CoreDNS reloads at SIGUSR1
             loop.add_signal_handler(number, lambda: self._start(self.reload()))
+
+    def _supervise(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
+        self._start(self.core.supervise(Service(name, run)))
 
     def _start(self, work: Coroutine[None, None, object]) -> None:
         task = tasks.start(work)

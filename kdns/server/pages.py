@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import time
 
 from kdns.config.addresses import Address
@@ -13,14 +13,17 @@ from kdns.plugins import health, kubernetes, prometheus, ready
 from kdns.plugins.chain import Plan
 from kdns.plugins.kubernetes.freshness import STALE_AFTER
 from kdns.server.generation import Generation
+from kdns.status import SourceStatus
 
 
 class Pages:
     """The pages of the running generation."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, feeds: Callable[[], Iterable[SourceStatus]]) -> None:
+        """``feeds`` gives the state of what is followed beside the clusters."""
         self.metrics = metrics
         self._readiness: dict[Address, ready.Readiness] = {}
+        self._feeds = feeds
         self._gates: Callable[[], list[tuple[str, str | None]]] = list
 
     def stop(self) -> None:
@@ -30,7 +33,7 @@ class Pages:
 
     def endpoints(self, generation: Generation) -> list[Endpoint]:
         """What a generation wants served. What was ready before a reload still is."""
-        self._gates = lambda: list(gates(generation))
+        self._gates = lambda: [*gates(generation), *feed_gates(self._feeds())]
         return [e for planned in generation.plans for e in self._of_block(planned)]
 
     def _of_block(self, planned: Plan) -> Iterator[Endpoint]:
@@ -62,6 +65,14 @@ _PATHS = {"health": "/health", "ready": "/ready", "prometheus": "/metrics"}
 def _endpoint(planned: Plan, name: str, address: Address, page: Callable[[], Page]) -> Endpoint:
     directive = next(planned.block.named(name), Option(name))
     return Endpoint(address, _PATHS[name], page, name, directive.location)
+
+
+def feed_gates(feeds: Iterable[SourceStatus]) -> Iterator[tuple[str, str | None]]:
+    """The directives whose feeds fail again and again, with the reason."""
+    now = time()
+    for status in feeds:
+        failing = status.age(now) >= STALE_AFTER
+        yield status.name.partition(" ")[0], f"{status.name}: {status.problem}" if failing else None
 
 
 def gates(generation: Generation) -> Iterator[tuple[str, str | None]]:

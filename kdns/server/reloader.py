@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -29,6 +30,7 @@ from kdns.server.errors import UNUSABLE
 from kdns.server.generation import Generation
 from kdns.server.pages import Pages
 from kdns.server.workers import Workers
+from kdns.supervisor import Service
 
 logger: Final = logging.getLogger("kdns.server")
 
@@ -124,8 +126,8 @@ class Reloader:
             await tasks.cancel([self._probe])
         address = next((s.address for s in health_settings(generation)), None)
         if address is not None:
-            probing = probe_forever(address.host, address.port, self._core.metrics)
-            self._probe = tasks.start(probing)
+            probing = partial(probe_forever, address.host, address.port, self._core.metrics)
+            self._probe = tasks.start(self._core.supervise(Service("health", probing)))
 
     @property
     def _is_wanted(self) -> bool:

@@ -27,6 +27,7 @@ from kdns.server.channel import (
 from kdns.server.clusters import Cluster
 from kdns.server.core import Core
 from kdns.server.errors import UNUSABLE
+from kdns.supervisor import Service
 
 logger: Final = logging.getLogger("kdns.server")
 
@@ -47,7 +48,7 @@ class Worker:
 
     async def run(self) -> None:
         """Until told to end, or there is nobody to tell it."""
-        reporting = tasks.start(self._report_forever())
+        reporting = tasks.start(self.core.supervise(Service("worker", self._report_forever)))
         seconds = ORPHANED
         async for message in self.channel.messages():
             match message:

@@ -31,6 +31,7 @@ from kdns.sources.transport import AccessError, TransportError
 from kdns.sources.watch import Limits
 from kdns.sources.watcher import Context, Timing, Watcher
 from kdns.status import ResourceStatus, SourceStatus
+from kdns.supervisor import supervise
 from kdns.wire.presentation import CONTROL_ESCAPES
 
 if TYPE_CHECKING:
@@ -85,6 +86,10 @@ class ApiServer:
             self._watchers.append(Watcher(resource, context, own))
 
     @property
+    def name(self) -> str:
+        return self._status.name
+
+    @property
     def address(self) -> str:
         """The API server's URL; "" while it is not known."""
         return self._connection.address
@@ -105,14 +110,23 @@ class ApiServer:
         """Watch until cancelled."""
         try:
             if self._opening is not None:
+                opening, self._opening = self._opening, None
                 with suppress(AccessError):  # the watchers meet it again, and say so
-                    await self._opening
+                    await opening
                 self._status.name = self._connection.address or self._status.name
             async with asyncio.TaskGroup() as tasks:
                 for watcher in self._watchers:
-                    tasks.create_task(watcher.run())
+                    tasks.create_task(supervise(watcher))
         finally:
             await self.close()
+
+    def failed(self, problem: str) -> None:
+        """Record it for all resources."""
+        for watcher in self._watchers:
+            watcher.failed(problem)
+
+    def settled(self) -> None:
+        """Each watch says by itself when it stands."""
 
     async def close(self) -> None:
         """Give up the connection of a source that is not run (any more)."""

@@ -15,6 +15,7 @@ from typing import Final
 from kdns.config.tree import ConfigError, Option
 from kdns.plugins.tls import Settings
 from kdns.sources.noticing import Signature, signature
+from kdns.whole_file import check_regular
 
 logger: Final = logging.getLogger("kdns.certificates")
 
@@ -43,8 +44,13 @@ class Certificate:
 
     def load(self) -> None:
         """Read the files. Raises ``ConfigError`` when there is nothing to be used in them."""
-        self._seen = signature(self._paths)  # before they are read: what changes meanwhile counts
-        self._context = make_context(self.settings, self.directive)
+        seen = signature(self._paths)  # before they are read: what changes meanwhile counts
+        try:
+            self._context = make_context(self.settings, self.directive)
+        except ConfigError:
+            self._seen = seen
+            raise
+        self._seen = seen
 
     async def run(self) -> None:
         """Follow changes until cancelled."""
@@ -70,9 +76,8 @@ def make_context(settings: Settings, directive: Option) -> ssl.SSLContext:
     trying = ""
     try:
         # One by one, since OpenSSL's errors do not say which file they are about.
-        for trying in (settings.certificate, settings.key):
-            with open(trying, "rb"):
-                pass
+        for trying in filter(None, (settings.certificate, settings.key, settings.authority)):
+            check_regular(trying)
         trying = f"{settings.certificate} with {settings.key}"
         context.load_cert_chain(settings.certificate, settings.key, password=_no_password)
         if settings.asks_clients:

@@ -10,12 +10,12 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from stat import S_ISREG
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from kdns import whole_file
 from kdns.records import declared
 from kdns.records.declared import Declared, RefusedError
 from kdns.sources import yaml_documents
@@ -52,13 +52,7 @@ def read(path: Path) -> tuple[Placed, ...]:
 
 
 def _bytes(path: Path) -> bytes:
-    if not S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
-        raise ManifestError(f"{path}: not a regular file")
-    with path.open("rb") as file:
-        text = file.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
-        raise ManifestError(f"{path}: more than {MAX_BYTES // 1024 // 1024} MiB")
-    return text
+    return whole_file.read(path, MAX_BYTES)
 
 
 def _json(text: bytes) -> Iterator[Document]:

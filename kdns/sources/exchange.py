@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -40,6 +41,9 @@ class Client(Protocol):
 _transports: Final[ContextVar[list[asyncio.Transport]]] = ContextVar("transports")
 """What the request of this task is sent over."""
 
+_sockets: Final[ContextVar[list[socket.socket]]] = ContextVar("sockets")
+"""The sockets that were made to connect this request."""
+
 
 class Connector(aiohttp.TCPConnector):
     """Tells what a request is sent over, so that one which is given up leaves nothing behind.
@@ -47,16 +51,42 @@ class Connector(aiohttp.TCPConnector):
     TLS ends with an exchange of its own, for which asyncio gives the other side 30 seconds.
     """
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(socket_factory=_new_socket, **settings)
+
     async def connect(
         self,
         req: aiohttp.ClientRequest,
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the signature is aiohttp's
     ) -> aiohttp.connector.Connection:
-        connection = await super().connect(req, traces, timeout)
+        sockets: list[socket.socket] = []
+        _sockets.set(sockets)
+        try:
+            connection = await super().connect(req, traces, timeout)
+        finally:
+            _hand_over(sockets)
         if connection.transport is not None:
             _transports.get().append(connection.transport)
         return connection
+
+
+def _new_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    made = socket.socket(*address[:3])
+    _sockets.get().append(made)
+    return made
+
+
+def _hand_over(sockets: list[socket.socket]) -> None:
+    """Leave descriptors that are open still to the event loop that connected them.
+
+    uvloop closes them itself, but when the peer resets the connection at once, it forgets to detach
+    the socket object. That would close the same number once more when it is collected, and by then
+    the number may be another connection's, which from then on is silent for ever.
+    """
+    if not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+        for each in sockets:
+            each.detach()
 
 
 class AiohttpReply:
@@ -87,7 +117,7 @@ class AiohttpReply:
 async def send(
     client: Client, path: str, parameters: Mapping[str, str], patience: float
 ) -> aiohttp.ClientResponse:
-    """GET; what is returned ends with ``abandon``. Raises ``FAILURES``.
+    """GET; what is returned ends with ``abandon``. Raises ``FAILURES`` and ``TransportError``.
 
     ``patience`` (seconds) covers connecting and the answer's head; the body may take as long as a watch.
     """
@@ -95,7 +125,11 @@ async def send(
     if parameters:
         url += f"?{urlencode(parameters, quote_via=quote)}"
     headers = dict(_HEADERS)
-    for credential in (await client.configuration.auth_settings()).values():
+    try:
+        credentials = await client.configuration.auth_settings()
+    except Exception as error:  # of many kinds: it reads a token file, or refreshes a token
+        raise TransportError(f"no credentials: {str(error) or type(error).__name__}") from error
+    for credential in credentials.values():
         # Token files often end with a newline, which no header may contain.
         headers[credential["key"]] = str(credential["value"] or "").strip()
     unbounded = aiohttp.ClientTimeout(total=None, sock_connect=min(patience, 3.0))

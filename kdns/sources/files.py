@@ -9,6 +9,7 @@ import glob
 import os
 from typing import Final, TypeAlias
 
+from kdns import whole_file
 from kdns.config.tree import ConfigError, Location
 from kdns.sources.noticing import Stamp, folders_of, stamp
 
@@ -85,13 +86,9 @@ def _escape(path: str) -> str:
 def read(path: str) -> str:
     """The text of a file. Raises ``ConfigError`` when it is missing, too large or not UTF-8."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(f"cannot read {path!r}: {reason}") from error
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path!r} is larger than {MAX_BYTES} bytes")
+        data = whole_file.read(path, MAX_BYTES)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path!r}: {error.strerror or error}") from error
     try:
         return data.decode()
     except UnicodeDecodeError as error:

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from kdns.records.objects import Change, Kind, Object, Replaced
 from kdns.sources.manifest_files import ManifestFiles, Refreshed
 from kdns.sources.noticing import notices
 from kdns.status import ResourceStatus, SourceStatus
+from kdns.supervisor import call_all
 
 logger = logging.getLogger("kdns.manifests")
 
@@ -45,6 +47,8 @@ class Manifests:
         self._emit = emit
         self._state: State = {}
         self._unwatched = ""
+        self._outdated = False
+        """Whether ``_state`` was not brought up to the files' content yet."""
         self._selection = Selection(
             labels=selectors.parse(access.labels),
             namespace_labels=selectors.parse(access.namespace_labels),
@@ -71,10 +75,20 @@ class Manifests:
         while True:
             try:
                 await self._watch()
-            except Exception as error:  # of many kinds: no inotify watches left, the folder away
+            except OSError as error:  # no inotify watches left, the folder away
                 self._log_unwatched(f"{type(error).__name__}: {error}")
             await asyncio.sleep(RETRY)
             await self.refresh()
+
+    @property
+    def name(self) -> str:
+        return self._status.name
+
+    def failed(self, problem: str) -> None:
+        self._status.failed(problem)
+
+    def settled(self) -> None:
+        """Each look at the files says so."""
 
     async def _watch(self) -> None:
         """A file is watched through its folder: editors put a new one in its place."""
@@ -88,12 +102,11 @@ class Manifests:
         """Look at the files now; ``touched`` ones are read even if they look the same."""
         # Reading takes a while for a large dump, and answers must not wait for it.
         refreshed, state = await asyncio.to_thread(self._read, self._own(touched))
-        for change in cluster.changes(self._state, state):
-            self._emit(change)
+        self._log_problems(refreshed)
         if refreshed.changed:
             self._log_difference(state)
-        self._state = state
-        self._log_problems(refreshed)
+        before, self._state = self._state, state
+        call_all(partial(self._emit, change) for change in cluster.changes(before, state))
         self._confirm()
 
     def _own(self, touched: Collection[Path]) -> set[Path]:
@@ -107,7 +120,10 @@ class Manifests:
 
     def _read(self, touched: Collection[Path]) -> tuple[Refreshed, State]:
         refreshed = self._files.refresh(touched)
-        return refreshed, self._assemble() if refreshed.changed else self._state
+        self._outdated = self._outdated or refreshed.changed
+        state = self._assemble() if self._outdated else self._state
+        self._outdated = False
+        return refreshed, state
 
     def _assemble(self) -> State:
         return cluster.assemble(self._files.declared, self._selection)
@@ -120,7 +136,7 @@ class Manifests:
         for resource in self._status.resources.values():
             resource.synced = True
             resource.confirmed_at = time.time()
-            resource.problem = problem
+            resource.problem, resource.lost_at = problem, 0.0
 
     def _log_unwatched(self, reason: str) -> None:
         if reason != self._unwatched:

@@ -59,16 +59,19 @@ async def notices(
 
     Raises ``OSError`` where the system does not tell.
     """
-    changes = awatch(
-        *sorted(folders),
-        watch_filter=None,
-        recursive=recursive,
-        rust_timeout=max(1, round(min(longest, RESCAN) * 1000)),
-        yield_on_timeout=True,
-    )
-    async with aclosing(changes):
-        async for noticed in changes:
-            yield frozenset(path for _, path in noticed)
+    try:
+        changes = awatch(
+            *sorted(folders),
+            watch_filter=None,
+            recursive=recursive,
+            rust_timeout=max(1, round(min(longest, RESCAN) * 1000)),
+            yield_on_timeout=True,
+        )
+        async with aclosing(changes):
+            async for noticed in changes:
+                yield frozenset(path for _, path in noticed)
+    except Exception as error:  # watchfiles has many, also groups of them
+        raise OSError(str(error)) from error
 
 
 async def follow(

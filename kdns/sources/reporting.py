@@ -24,6 +24,8 @@ class Reporter:
         self._resource, self._status, self._now = resource, status, now
         self._said = ""
         """The problem that was logged last."""
+        self._relisted = False
+        """Whether a list was logged since the watch was last good for something."""
 
     def confirm(self) -> None:
         """What is known is current."""
@@ -37,10 +39,18 @@ class Reporter:
             log.info("%s: synced, %d objects, in place of the snapshot", name, count)
         elif status.synced:
             status.relists += 1
-            log.info("%s: relisted, %d objects, because %s", name, count, because)
+            if status.lost_at:
+                status.lost_at = self._now()  # until then everything is known again
+            level = logging.DEBUG if self._relisted else logging.INFO
+            log.log(level, "%s: relisted, %d objects, because %s", name, count, because)
+            self._relisted = True
         else:
             log.info("%s: synced, %d objects", name, count)
         status.synced = True
+
+    def settled(self) -> None:
+        """The watch is good for something: a list from now on is news."""
+        self._relisted = False
 
     def found(self) -> None:
         """The watch stands."""
@@ -64,6 +74,11 @@ class Reporter:
             self._said = problem
         status.lost_at = status.lost_at or self._now()
         status.problem = problem
+
+    def failed(self, problem: str) -> None:
+        """Whoever follows it was interrupted by a mistake, which is logged elsewhere."""
+        self._status.lost_at = self._status.lost_at or self._now()
+        self._status.problem = problem
 
     def not_installed(self) -> bool:
         """Its CustomResourceDefinition is not there; whether that is news."""

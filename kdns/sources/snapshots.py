@@ -162,9 +162,16 @@ class Snapshots:
         self._tried_at = 0.0
         self._said = ""
         self._stopping = asyncio.Event()
+        self._ending = False
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
 
     async def run(self, source: Addressed) -> None:
         """Until ``stop``, which has it save once more."""
+        if self._ending:
+            return  # restarted after its last save failed
         await self._wait_for_lists()
         if not (self._status.synced or self._stopping.is_set()):
             await self._restore(source.address)
@@ -172,6 +179,7 @@ class Snapshots:
             await self._pause(20 * self._pace.look)
             if self._is_due():
                 await self._save(source.address, self._pace.breath)
+        self._ending = True
         if self._is_current():
             await self._save(source.address, 0.0)
 
@@ -251,9 +259,11 @@ class Snapshots:
         self.changed = False
         try:
             await asyncio.to_thread(self._file.write, Snapshot(header, objects), breath)
-        except (OSError, SnapshotError) as error:
+        except Exception as error:
             self.changed = True
             self._status.save_failures += 1
+            if not isinstance(error, OSError | SnapshotError):
+                raise
             self._say(getattr(error, "strerror", None) or str(error))
         else:
             self._status.saved_at = now

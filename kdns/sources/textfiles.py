@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final, Generic, TypeVar
 
+from kdns import whole_file
 from kdns.config.tree import ConfigError
 from kdns.plugins.interface import file_key
 from kdns.sources.noticing import Signature, folders_of, follow, signature
@@ -112,11 +113,5 @@ class TextFile(Generic[T_co]):
 
 def read(path: str) -> str:
     """The text of a file, octets that are no UTF-8 surrogate-escaped. Raises ``OSError``."""
-    try:
-        with open(path, "rb") as file:
-            octets = file.read(MAX_BYTES + 1)
-    except ValueError as error:  # a NUL character in the path
-        raise OSError(str(error)) from error
-    if len(octets) > MAX_BYTES:
-        raise OSError(f"is larger than {MAX_BYTES} bytes")
+    octets = whole_file.read(path, MAX_BYTES)
     return octets.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")

@@ -79,14 +79,27 @@ class Watcher:
         self._fruitless = 0
         self._backoff = Backoff(context.timing.uniform)
 
+    @property
+    def name(self) -> str:
+        return f"{self._context.transport.address}: watching {self._resource.name}"
+
     async def run(self) -> None:
         while True:
             pause = await self.turn()
             await self._context.timing.sleep(pause)
 
+    def failed(self, problem: str) -> None:
+        """What was interrupted may have been applied or not: a list is due."""
+        self._fruitless += 1
+        self._list_because = self._list_because or problem
+        self._report.failed(problem)
+
+    def settled(self) -> None:
+        """The watch itself says when it stands."""
+
     async def turn(self) -> float:
         """Make one connection and stay with it to its end; return the seconds to wait then."""
-        self._connected, self._initial = False, None
+        self._connected, self._initial, self._fruitful = False, None, False
         try:
             await self._catch_up()
             return await self._follow()
@@ -157,7 +170,6 @@ class Watcher:
         context = self._context
         limits = context.limits
         lifetime = context.timing.uniform(limits.watch_at_least, limits.watch_at_most)
-        self._fruitful = False
         version = "" if self._initial else self._version
         watching = Watching(lifetime, self._take)
         signs = watch.stream(context.transport, self._resource, version, watching, limits)
@@ -174,7 +186,7 @@ class Watcher:
         if self._initial is not None:
             raise NotOffered("it ended before the list was complete")
         if self._list_because:
-            return self._backoff.after(ANSWERED)
+            return self._list_again()
         return 0.0 if self._fruitful else self._ended_at_once()
 
     def _take(self, event: Event) -> bool:
@@ -202,7 +214,7 @@ class Watcher:
             self._initial, self._by_pages = None, False
             log.debug("%s: the list came as a stream", self._resource.name)
             self._replace(listing)
-            self._bear_fruit()
+            self._found()
 
     def _bear_fruit(self) -> None:
         """Note that the watch is good for something."""
@@ -210,6 +222,7 @@ class Watcher:
             self._fruitful = True
             self._fruitless = 0
             self._backoff.reset()
+            self._report.settled()
             self._found()
 
     async def _look_after(self, silent: float) -> bool:
@@ -254,9 +267,10 @@ class Watcher:
             return self._not_installed()
         if self._initial is not None and error.status in REFUSALS:
             return self._resort_to_pages(f"HTTP {error.status} {error}")
-        if _is_out_of_range(error.status, str(error)):
+        refused = error.status == 400 and error.verb == "watch"  # the version may be nonsense to it
+        if refused or _is_out_of_range(error.status, str(error)):
             self._list_because = f"{error.status}: {error}"
-            return self._backoff.after(ANSWERED)
+            return self._list_again()
         return self._lost(watch.explain(error, self._resource), ANSWERED, error.retry_after)
 
     def _not_installed(self) -> float:
@@ -271,6 +285,15 @@ class Watcher:
         log.debug("%s: no list as a stream (%s), so by pages", self._resource.name, because)
         self._offered = False
         return 0.0
+
+    def _list_again(self) -> float:
+        """Pause before the list that is due; one watch after the other that needs a new one is a problem."""
+        if self._fruitful:
+            return self._backoff.after(ANSWERED)
+        self._fruitless += 1
+        if self._fruitless == 1:
+            return self._backoff.after(ANSWERED)
+        return self._lost(f"each watch needs a new list: {self._list_because}", ANSWERED)
 
     def _ended_at_once(self) -> float:
         """Slow down, for such a server would be asked in a tight loop; once is no reason to worry."""

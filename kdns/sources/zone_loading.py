@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from kdns import whole_file
 from kdns.records.zone import Zone, ZoneError
 from kdns.wire import names
 from kdns.wire.master import MasterFileError, Placed, parse
@@ -83,10 +84,7 @@ class _Reading:
 
     def read(self, path: str) -> str:
         self._files[path] = None
-        with open(path, "rb") as file:
-            octets = file.read(MAX_BYTES + 1)
-        if len(octets) > MAX_BYTES:
-            raise ValueError(f"is larger than {MAX_BYTES} bytes")
+        octets = whole_file.read(path, MAX_BYTES)
         self._hash.update(path.encode("utf-8", "surrogateescape") + b"\0" + octets + b"\0")
         return octets.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 

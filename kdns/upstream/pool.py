@@ -127,8 +127,9 @@ class Pool:
                 await asyncio.sleep(max(self.options.limits.expire, 1.0))
                 for upstream in self.upstreams:
                     upstream.streams.sweep()
-        finally:
+        except asyncio.CancelledError:  # after any other end it is run again
             self.close()
+            raise
 
     def close(self) -> None:
         """End everything that runs by itself. Questions under way are answered still."""

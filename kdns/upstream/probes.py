@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
 
+from kdns.supervisor import Service, supervise
 from kdns.upstream.client import LocalError, UpstreamError
 from kdns.upstream.health import Health
 from kdns.wire.constants import Flag, Type
@@ -57,7 +59,8 @@ class Probe:
     def start(self, ask: Ask) -> None:
         """Check from now on, if that is not being done and is wanted at all (``max_fails``)."""
         if self._task is None and self.max_fails and not self._closed:
-            self._task = asyncio.ensure_future(self._run(ask))
+            checks = Service(f"health checks of {self.name}", partial(self._run, ask))
+            self._task = asyncio.ensure_future(supervise(checks))
             self._task.add_done_callback(self._ended)
 
     def _ended(self, _: asyncio.Task[None]) -> None:

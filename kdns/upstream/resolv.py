@@ -7,6 +7,7 @@ import socket
 from ipaddress import ip_address
 from typing import Final
 
+from kdns import whole_file
 from kdns.config import resolv_conf
 from kdns.config.addresses import Address
 from kdns.upstream.client import UpstreamError, ask
@@ -26,10 +27,9 @@ class ResolvError(Exception):
 def nameservers(path: str) -> list[str]:
     """The addresses of its ``nameserver`` lines, as written. Raises ``ResolvError``."""
     try:
-        with open(path, "rb") as file:
-            text = file.read(MAX_BYTES).decode("utf-8", "replace")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        text = whole_file.read(path, MAX_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise ResolvError(
             f"{path!r} is no address and cannot be read as a file: {reason}"
         ) from error

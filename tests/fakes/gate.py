@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -81,3 +84,33 @@ async def opened(target: int) -> AsyncIterator[Gate]:
         yield gate
     finally:
         await gate.shut()
+
+
+class Resetter:
+    """Accepts TCP connections and resets them at once, as a load balancer without a server behind it does.
+
+    In a thread: the reset is to come while the client's event loop is still busy with the connection.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._sock = socket.create_server(("127.0.0.1", port), backlog=128)
+        self._sock.settimeout(0.05)
+        self._stopping = False
+        self.resets = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                accepted, _ = self._sock.accept()
+            except TimeoutError:
+                continue
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+            self.resets += 1
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._thread.join()
+        self._sock.close()

@@ -35,6 +35,8 @@ class Chain:
     A test can change the ``status`` of its source.
     """
 
+    directive = ""
+
     def __init__(
         self, text: str, objects: Iterable[Object] = (), local: tuple[str, ...] = ()
     ) -> None:

@@ -21,6 +21,7 @@ import yaml
 
 from kdns.config.access import ApiAccess
 from kdns.records.objects import Change
+from kdns.server.process import loop_factory
 from kdns.server.tasks import cancel
 from kdns.sources.apiserver import ApiServer, fetch
 from kdns.sources.backoff import Policy
@@ -29,6 +30,7 @@ from kdns.sources.watch import Limits
 from kdns.status import SourceStatus
 from tests.cluster.certificates import Authority
 from tests.fakes.apiserver import SERVICES, FakeApi, Request
+from tests.fakes.gate import Gate, Resetter
 from tests.waiting import until
 
 LIMITS = Limits(quiet=0.1, version_check=0.2)
@@ -564,3 +566,59 @@ def test_what_is_not_used_of_the_package_is_not_imported() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=15
     )
     assert done.stdout == "True set()\n"
+
+
+# -- a load balancer without a server behind it ------------------------------------------------------
+
+
+async def _watching_after_resets(
+    access: ApiAccess, api: FakeApi, gate: Gate, running: bool
+) -> float:
+    """Seconds from the first connection that is not reset until everything is watched."""
+    status = SourceStatus("test")
+
+    def calm() -> bool:
+        watched = api.watches == len(status.resources)
+        return watched and status.synced and not status.age(1e12)
+
+    source = ApiServer(access, status, lambda change: None)
+    if running:
+        await gate.open()
+    else:
+        resetter = Resetter(gate.port)
+    task = asyncio.create_task(source.run())
+    try:
+        if running:
+            await until(calm)
+            await gate.shut()
+            resetter = Resetter(gate.port)
+        await until(lambda: resetter.resets > RESETS)
+        resetter.stop()
+        await gate.open()
+        return await until(calm)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await gate.shut()
+
+
+RESETS = 15
+"""Before the API server is there."""
+
+
+@pytest.mark.parametrize("running", [False, True], ids=["at start", "while running"])
+def test_connections_that_are_reset_at_once_end_nothing(
+    authority: Authority, running: bool
+) -> None:
+    async def one() -> float:
+        async with FakeApi().run(server_tls(authority)) as api:
+            gate = Gate(api.port)
+            endpoint = f"https://127.0.0.1:{gate.port}"
+            access = ApiAccess(endpoint=endpoint, tls=(str(authority.certificate),))
+            return await _watching_after_resets(access, api, gate, running)
+
+    async def several() -> list[float]:
+        return await asyncio.gather(*(one() for _ in range(6)))
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:  # it happens with uvloop
+        assert max(runner.run(several())) < 5, "a pause is a second at the most"

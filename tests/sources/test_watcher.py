@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Literal
 
 import pytest
 from msgspec.structs import replace
@@ -27,6 +28,7 @@ from tests.fakes.apiserver import (
     Stall,
     failure,
     line,
+    list_end,
     status,
 )
 from tests.waiting import until
@@ -323,6 +325,61 @@ async def test_a_bad_stream_is_resumed_once_and_then_listed(
     assert not run.known.vanished
     warnings = [each for each in caplog.records if "services: lost" in each.message]
     assert len(warnings) == 1, "said once"
+
+
+FAILING = {
+    "410 as status": Answer(410, status(410, "too old")),
+    "400": Answer(400, status(400, "invalid resource version")),
+    "410 as event": Answer(200, failure(410, "too old")),
+    "500 as event": Answer(200, failure(500, "etcdserver: request timed out")),
+    "garbage": Answer(200, b"garbage\n"),
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "streams"),
+    [
+        *((how, "refused") for how in FAILING),
+        *((how, "offered") for how in FAILING if FAILING[how].status == 200),
+    ],
+)
+async def test_a_watch_that_fails_after_each_list_is_tried_ever_more_rarely(
+    api: FakeApi,
+    how: str,
+    streams: Literal["refused", "offered"],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    api.streams = streams
+    async with started(api) as run:
+        await until(run.calm)
+        run.known.pauses.clear()
+        failing = api.always["watch", SERVICES] = FAILING[how]
+        # A list as a stream goes on as the watch that fails.
+        objects = b"".join(line("ADDED", each) for each in api.state.objects[SERVICES].values())
+        if streams == "offered":
+            listed = objects + list_end(api.state.version) + failing.body
+            api.always["stream", SERVICES] = Answer(200, listed)
+        api.end_watches()
+        await until(lambda: max(run.known.pauses, default=0) > 4)
+        assert run.serves("a", "b", "c")
+        assert run.services.relists > 1
+        assert run.services.lost_at
+        assert run.services.problem
+        lines = [each.message for each in caplog.records if each.message.startswith("services: ")]
+        assert len(lines) <= 4, "synced, lost for one reason and another, relisted"
+        api.always.clear()
+        await until(run.calm)
+        api.put(SERVICES, "d")
+        await until(lambda: run.serves("a", "b", "c", "d"))
+    assert not run.known.vanished
+
+
+async def test_a_resumed_watch_that_is_refused_makes_a_list(run: Running) -> None:
+    run.api.faults["watch", SERVICES] = [Answer(400, status(400, "invalid resource version"))]
+    run.api.end_watches()
+    await until(lambda: run.services.relists == 1)
+    await until(run.calm)
 
 
 async def test_strange_events_cost_nothing(run: Running) -> None:

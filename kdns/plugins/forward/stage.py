@@ -14,6 +14,7 @@ from kdns.plugins.forward.targets import read_targets
 from kdns.plugins.interface import Context, Handler
 from kdns.upstream.client import UpstreamError
 from kdns.upstream.pool import OverloadError, Pool
+from kdns.whole_file import check_regular
 from kdns.wire.constants import ErrorCode, Flag, Rcode, rcode_name
 from kdns.wire.message import Answer, ExtendedError, Query, echoed
 from kdns.wire.reasons import because
@@ -46,6 +47,8 @@ class Forward:
     def _tls(self) -> ssl.SSLContext:
         paths = self.settings.tls
         try:
+            for path in paths:
+                check_regular(path)
             authority = paths[-1] if len(paths) in {1, 3} else None
             context = ssl.create_default_context(cafile=authority)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
