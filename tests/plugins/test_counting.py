@@ -85,7 +85,7 @@ def test_two_directives_count_the_same_answer() -> None:
     server = Counting(text)
     for _ in range(TIMES):
         server.ask("a.test A")
-    assert server.cache.hits == TIMES - 1
+    assert server.address.cache.hits == TIMES - 1
     assert server.counted("acl_allowed_requests") == TIMES
     assert server.counted("cache_requests") == TIMES
     # The first came from the next directive, the others from memory.

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from kdns.wire import requests
 from kdns.wire.constants import Flag, Type
-from kdns.wire.encode import encode, reply
+from kdns.wire import encode as encoding
+from kdns.wire.encode import encode
 from kdns.wire.message import Answer, Edns, ExtendedError, Query
 from kdns.wire.names import from_text, wire_from_text
 from kdns.wire.responses import Response, Unreadable, decode
@@ -66,7 +67,7 @@ def test_records_come_back_uncompressed(record: str) -> None:
     response = read(message(*RECORDS).to_wire())
     query = Query(response.qname, (), response.qtype, edns=Edns(65535), transport="tcp")
     again = dns.message.from_wire(
-        b"\0\0" + reply(query, encode(query, Answer(answer=response.answer)))
+        b"\0\0" + encoding.reply(query, encode(query, Answer(answer=response.answer)))
     )
     assert rrset(record) in again.answer
     assert sum(map(len, again.answer)) == len(response.answer)
@@ -197,4 +198,4 @@ def test_a_reason_is_one_line_of_a_bounded_length() -> None:
         errors = read(reply.to_wire(max_size=65535)).errors
         assert errors == (ExtendedError(0, expected),)
         query = Query(b"\1a\0", ("a",), Type.A, edns=Edns(), transport="tcp")
-        assert reply(query, encode(query, Answer(errors=errors)))
+        assert encoding.reply(query, encode(query, Answer(errors=errors)))
