@@ -56,7 +56,8 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
         if found.rcode != Rcode.NOERROR or not found.answer:
             return found
         if found.authoritative:  # a zone of our own, which knows its SOA
-            authority = (await next_handler(replace(query, qtype=Type.SOA))).authority
+            soa = await next_handler(replace(query, qtype=Type.SOA))
+            authority = tuple(soa.authority)
         else:
             authority = (_soa(to_wire(zone), found),)
         return _without_addresses(query, found, authority)

@@ -17,7 +17,7 @@ from kdns.records import reachable
 from kdns.records.explain import listed, no_such_type
 from kdns.records.holders import outside
 from kdns.records.index import Index
-from kdns.records.locations import address_record, types_at
+from kdns.records.locations import address_record, pack, types_at
 from kdns.records.lookup import APEX_TYPES, is_exposed
 from kdns.records.objects import Kind, Service
 from kdns.records.outcome import Asked, View
@@ -203,7 +203,8 @@ class External:
         if records:
             return Found(answer=tuple(records), keys=keys)
         reached = [place for place in places if is_address(place.host)]
-        types = types_at((place.host for place in reached), any(place.port for place in reached))
+        widths = {len(pack(place.host)) for place in reached}
+        types = types_at(widths, any(place.port for place in reached))
         return Found(keys=keys, why=no_such_type(types))
 
     def _address(self, owner: bytes, host: str, qtype: int | None) -> Iterator[Record]:

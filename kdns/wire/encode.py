@@ -7,14 +7,15 @@ RFC 3597 section 4 allows it for. The message ID is left out: a kept reply serve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from struct import Struct as Layout
 from typing import Final
 
 from msgspec import Struct
 
-from kdns.wire.constants import EdnsOption, Flag, Rcode, Type
+from kdns.wire.address_records import AddressRecords
+from kdns.wire.constants import Class, EdnsOption, Flag, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Query, Record
 from kdns.wire.names import end_of
 
@@ -119,8 +120,10 @@ class _Writer:
             return
         out[start : start + 2] = (len(out) - start - 2).to_bytes(2, "big")
 
-    def records(self, records: Iterable[Record], room: int) -> list[int]:
+    def records(self, records: Iterable[Record], room: int) -> Sequence[int]:
         """Append what fits into ``room`` octets in all and return where each record ends."""
+        if isinstance(records, AddressRecords) and records.owner[0]:
+            return self._addresses(records, room)
         ends: list[int] = []
         for record in records:
             before = len(self.out)
@@ -130,6 +133,30 @@ class _Writer:
                 break
             ends.append(len(self.out))
         return ends
+
+    def _addresses(self, records: AddressRecords, room: int) -> Sequence[int]:
+        """The same for addresses of one owner: all at once, since only they differ."""
+        owner, out, width = records.owner, self.out, records.width
+        if owner not in self.names:
+            if not records or len(out) > _MAX_POINTER:
+                return self.records(tuple(records), room)
+            ends = self.records(records[:1], room)
+            rest = records.octets[width:] if ends else b""
+        else:
+            ends, rest = (), records.octets
+        fixed = (0xC000 | self.names[owner]).to_bytes(2, "big") + _FIXED.pack(
+            records.rtype, Class.IN, records.ttl, width
+        )
+        size = len(fixed) + width
+        count = min((room - len(out)) // size, len(rest) // width)
+        if count <= 0:
+            return ends
+        start = len(out)
+        block = bytearray((fixed + bytes(width)) * count)
+        for at in range(width):
+            block[len(fixed) + at :: size] = rest[at : count * width : width]
+        out += block
+        return (*ends, *range(start + size, len(out) + 1, size))
 
 
 def encode(query: Query, answer: Answer) -> Encoded:
@@ -269,13 +296,13 @@ def _extended(error: ExtendedError) -> tuple[int, bytes]:
     )
 
 
-def _run(records: tuple[Record, ...], start: int, ends: list[int]) -> Run | None:
+def _run(records: Sequence[Record], start: int, ends: Sequence[int]) -> Run | None:
     """The address records at the end of the answer section, if there are several of one size."""
     if len(ends) < 2 or records[len(ends) - 1].rtype not in _ROTATING:
         return None
     last = len(ends) - 1
     owner, rtype, size = records[last].owner, records[last].rtype, ends[last] - ends[last - 1]
-    first = last
+    first = 0 if isinstance(records, AddressRecords) else last
     while first and (records[first - 1].owner, records[first - 1].rtype) == (owner, rtype):
         first -= 1
     begin = ends[first] - size

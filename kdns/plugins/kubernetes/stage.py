@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -136,7 +137,7 @@ class Cluster:
         missing = not last.outcome.exists and self._is_certain(last)
         keys, records = last.outcome.keys, last.outcome.answer
         for step in steps[-2::-1]:  # mostly there is none
-            keys, records = step.outcome.keys + keys, step.outcome.answer + records
+            keys, records = step.outcome.keys + keys, (*step.outcome.answer, *records)
         errors: tuple[ExtendedError, ...] = ()
         authority: tuple[Record, ...] = ()
         at_most = 0
@@ -224,7 +225,7 @@ class Cluster:
             kept = min(answer.keep_until, found.keep_until)
             return replace(answer, errors=errors, keys=answer.keys | found.keys, keep_until=kept)
         failed = found.rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN}
-        rest: tuple[Record, ...] = () if failed else found.answer
+        rest: Sequence[Record] = () if failed else found.answer
         return replace(
             answer,
             # RFC 6604 section 3: the rcode is that of the last name. Where nobody answers for that
