@@ -204,7 +204,8 @@ class External:
             return Found(answer=tuple(records), keys=keys)
         reached = [place for place in places if is_address(place.host)]
         widths = {len(pack(place.host)) for place in reached}
-        types = types_at(widths, any(place.port for place in reached))
+        ports = any(place.port for place in reached)
+        types = types_at(ipv4=4 in widths, ipv6=16 in widths, ports=ports)
         return Found(keys=keys, why=no_such_type(types))
 
     def _address(self, owner: bytes, host: str, qtype: int | None) -> Iterator[Record]:

@@ -48,7 +48,8 @@ class Inventory:
         self.clusterset = self if cluster else type(self)(self)
 
     def service(self, namespace: str, name: str) -> Service | None:
-        return self.services.get(namespace, {}).get(name)
+        services = self.services.get(namespace)
+        return services.get(name) if services else None
 
     def slices(self, namespace: str, service: str) -> Iterable[Slice]:
         """The EndpointSlices labelled with this Service, whether or not it exists."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from itertools import repeat
 from socket import AF_INET, AF_INET6, inet_ntoa, inet_pton
@@ -242,10 +243,11 @@ def unique(octets: bytes, width: int) -> bytes:
     return octets if len(once) == len(parts) else b"".join(once)
 
 
-def types_at(widths: Collection[int], has_ports: bool) -> list[Type]:
-    """Of the records at a name that has addresses of so many octets."""
-    there = ((Type.A, 4 in widths), (Type.AAAA, 16 in widths), (Type.SRV, has_ports))
-    return [kind for kind, is_there in there if is_there]
+@lru_cache(maxsize=8)  # all that there are
+def types_at(*, ipv4: bool, ipv6: bool, ports: bool) -> tuple[Type, ...]:
+    """The types of the records at a name that has such addresses, and ports or none."""
+    there = ((Type.A, ipv4), (Type.AAAA, ipv6), (Type.SRV, ports))
+    return tuple([rtype for rtype, is_there in there if is_there])
 
 
 def address_record(owner: bytes, address: str, ttl: int) -> Record:

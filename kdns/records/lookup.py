@@ -23,6 +23,8 @@ from kdns.wire.message import Key, Record
 from kdns.wire.names import BadNameError, Name, address_of, skip, to_wire
 
 SPEC_VERSION: Final = "1.1.0"  # Kubernetes DNS specification, section 2.2
+_NAMESPACES: Final = (Kind.NAMESPACE,)
+_SERVICES: Final = (Kind.SERVICE,)
 APEX_TYPES: Final = (Type.SOA, Type.NS)
 SPEC_VERSION_TTL: Final = 28800  # seconds; the value of the specification's example
 
@@ -34,9 +36,10 @@ def lookup(index: Index, view: View, zone: Name, qname: bytes, name: Name, qtype
     """
     if zone[-1:] == ("arpa",):
         return _reverse(index, view, zone, name, qname, qtype)
-    index = shown(index, view, zone)
+    if zone in view.multicluster:
+        index = index.clusterset
     labels = name[: len(name) - len(zone)]
-    asked = parse(labels, clusterset=zone in view.multicluster)
+    asked = parse(labels, clusterset=True) if zone in view.multicluster else _parse(labels)
     if asked.kind == "svc" and asked.service:
         return _service(index, view, zone, asked, qname, qtype)
     if asked.kind == "pod" and asked.service:
@@ -63,18 +66,20 @@ def parse(labels: Name, *, clusterset: bool = False) -> Asked:
 def _parse(labels: Name) -> Asked:
     if not labels:
         return Asked("apex")
-    if labels[-1] not in {"svc", "pod"}:
+    kind = labels[-1]
+    if kind not in {"svc", "pod"}:
         return Asked("other", labels=labels)
-    kind: Final = "svc" if labels[-1] == "svc" else "pod"
-    namespace = labels[-2] if len(labels) > 1 else ""
-    service = labels[-3] if len(labels) > 2 else ""
-    rest = labels[:-3]
-    if kind == "svc" and len(rest) == 1:
-        return Asked(kind, namespace, service, rest[0], labels=labels)
-    if kind == "svc" and len(rest) == 2:
-        port, protocol = (label.removeprefix("_") for label in rest)
-        return Asked(kind, namespace, service, "", port, protocol, labels)
-    return Asked(kind, namespace, service, labels=labels)
+    count = len(labels)
+    namespace = labels[-2] if count > 1 else ""
+    service = labels[-3] if count > 2 else ""
+    if kind == "pod":
+        return Asked("pod", namespace, service, labels=labels)
+    if count == 4:
+        return Asked("svc", namespace, service, labels[0], labels=labels)
+    if count == 5:
+        port, protocol = labels[0].removeprefix("_"), labels[1].removeprefix("_")
+        return Asked("svc", namespace, service, "", port, protocol, labels)
+    return Asked("svc", namespace, service, "", None, None, labels)
 
 
 def is_exposed(index: Index, view: View, namespace: str) -> bool:
@@ -125,10 +130,10 @@ def _service(
         ("svc", asked.namespace, asked.service),
     )
     if not is_exposed(index, view, asked.namespace):
-        return nxdomain(asked, Reason.NO_NAMESPACE, *keys, needs=(Kind.NAMESPACE,))
+        return Outcome(False, (), (), keys, Reason.NO_NAMESPACE, asked, _NAMESPACES)
     service = index.service(asked.namespace, asked.service)
     if service is None:
-        return nxdomain(asked, Reason.NO_SERVICE, *keys, needs=(Kind.SERVICE,))
+        return Outcome(False, (), (), keys, Reason.NO_SERVICE, asked, _SERVICES)
     subject = Subject(zone, qname, len(asked.labels), qtype, asked, keys)
     return service_records(index, view, subject, service, asked.labels[:-3])
 

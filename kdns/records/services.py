@@ -6,7 +6,7 @@ a CNAME. The names below it are an endpoint's label, ``_port._proto``, and with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -100,11 +100,13 @@ def _empty(subject: Subject, reason: Reason) -> Outcome:
     return Outcome(True, (), (), subject.keys, reason, subject.asked)
 
 
-def _other_types(subject: Subject, widths: set[int], *, has_ports: bool) -> Outcome:
-    """NODATA, where there are records of another type."""
-    types = types_at(widths, has_ports)
-    has = tuple([kind for kind in types if kind != subject.qtype])
-    return Outcome(keys=subject.keys, reason=Reason.NO_SUCH_TYPE, asked=subject.asked, has=has)
+def _other_types(subject: Subject, widths: Collection[int], *, has_ports: bool) -> Outcome:
+    """NODATA, where there are records of another type at addresses of so many octets."""
+    has = types_at(ipv4=4 in widths, ipv6=16 in widths, ports=has_ports)
+    if subject.qtype in has:  # as of endpoints whose labels are none
+        has = tuple([rtype for rtype in has if rtype != subject.qtype])
+    asked = subject.asked
+    return Outcome(True, (), (), subject.keys, Reason.NO_SUCH_TYPE, asked, has=has)
 
 
 def _found(
@@ -148,7 +150,7 @@ def cluster_ip_records(view: View, subject: Subject, service: Service) -> Outcom
     ports: Sequence[Port | None] = service.ports or (None,)
     if asked.port is not None:
         ports = [port for port in ports if port_matches(asked, port)]
-    packed = [pack(address) for address in dict.fromkeys(service.cluster_ips)]
+    packed = [pack(address) for address in service.cluster_ips]
     if not ports or not packed:
         return _missing_port(subject)
     if width := WIDTHS.get(qtype):
@@ -167,7 +169,7 @@ def cluster_ip_records(view: View, subject: Subject, service: Service) -> Outcom
             answer = [Record(subject.qname, Type.SRV, view.ttl, each) for each in data]
             addresses = [packed_record(target, each, view.ttl) for each in packed]
             return _found(subject, tuple(answer), tuple(addresses))
-    return _other_types(subject, {*map(len, packed)}, has_ports=any(ports))
+    return _other_types(subject, [*map(len, packed)], has_ports=any(ports))
 
 
 def _endpoints(index: Index, view: View, subject: Subject, service: Service) -> Outcome:

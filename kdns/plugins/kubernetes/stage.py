@@ -27,6 +27,8 @@ from kdns.wire.reasons import because
 
 NAME: Final = "kubernetes"
 
+_TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
+
 MAX_CHAIN: Final = 10
 """CNAMEs followed for one question; the peer's limit."""
 
@@ -58,7 +60,7 @@ class Cluster:
         zone = longest_match(self.view.zones, query.name)
         if zone is None:
             return await self.next(query)
-        if query.qclass != Class.IN or query.qtype in {Type.AXFR, Type.IXFR}:
+        if query.qclass != Class.IN or query.qtype in _TRANSFERS:
             return Answer(Rcode.REFUSED, authoritative=False, plugin=NAME)
         steps = self._follow(query, zone)
         first, last = steps[0].outcome, steps[-1].outcome
