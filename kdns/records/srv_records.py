@@ -87,4 +87,4 @@ def _with_targets(
 def _target(label: Label, origin: bytes) -> bytes:
     """The endpoint's name."""
     octets = (label if isinstance(label, str) else label_of(label)).encode("latin-1")
-    return b"%c%b%b" % (len(octets), octets, origin)
+    return len(octets).to_bytes() + octets + origin

@@ -29,6 +29,8 @@ MAX_UDP: Final = 65507
 
 _HEADER: Final = Layout("!HHHHH")
 _FIXED: Final = Layout("!HHIH")
+_OWNED: Final = Layout("!HHHIH")
+"""The same behind a pointer to the owner."""
 _QUESTION: Final = Layout("!HH")
 _MAX_POINTER: Final = 0x3FFF
 _TRANSFER_OCTETS: Final = 16 * 1024
@@ -36,6 +38,8 @@ _TRANSFER_OCTETS: Final = 16 * 1024
 _KEPT_FLAGS: Final = 0x7800 | Flag.RD | Flag.CD  # opcode and the asker's own bits are sent back
 
 _WHOLE_NAME: Final = frozenset({Type.NS, Type.CNAME, Type.PTR})
+_WITH_NAMES: Final = _WHOLE_NAME | {Type.SOA, Type.MX}
+"""Names in the data of these types are compressed."""
 _ROTATING: Final = frozenset({Type.A, Type.AAAA})
 
 
@@ -95,7 +99,10 @@ class _Writer:
         """Remember where a name stands that is spelt out."""
         at, names = 0, self.names
         while wire[at] and offset + at <= _MAX_POINTER:
-            names.setdefault(wire[at:], offset + at)
+            suffix = wire[at:]
+            if suffix in names:  # then what follows is known too
+                return
+            names[suffix] = offset + at
             at += wire[at] + 1
 
     def record(self, record: Record) -> None:
@@ -125,13 +132,25 @@ class _Writer:
         if isinstance(records, AddressRecords) and records.owner[0]:
             return self._addresses(records, room)
         ends: list[int] = []
+        names, out = self.names, self.out
         for record in records:
-            before = len(self.out)
-            self.record(record)
-            if len(self.out) > room:
-                del self.out[before:]  # names noted in there are never met: it was the last one
+            before = len(out)
+            known = names.get(record.owner)
+            if known is None or record.rtype in _WITH_NAMES:
+                self.record(record)
+            else:  # ``record`` at once, since most are such: addresses, and thousands of SRV
+                rdata = record.rdata
+                fixed = _OWNED.pack(
+                    0xC000 | known, record.rtype, record.rclass, record.ttl, len(rdata)
+                )
+                if record.rtype == Type.SRV:
+                    self.note(rdata[6:], before + 18)
+                out += fixed
+                out += rdata
+            if len(out) > room:
+                del out[before:]  # names noted in there are never met: it was the last one
                 break
-            ends.append(len(self.out))
+            ends.append(len(out))
         return ends
 
     def _addresses(self, records: AddressRecords, room: int) -> Sequence[int]:
@@ -144,9 +163,8 @@ class _Writer:
             rest = records.octets[width:] if ends else b""
         else:
             ends, rest = (), records.octets
-        fixed = (0xC000 | self.names[owner]).to_bytes(2, "big") + _FIXED.pack(
-            records.rtype, Class.IN, records.ttl, width
-        )
+        pointer = 0xC000 | self.names[owner]
+        fixed = _OWNED.pack(pointer, records.rtype, Class.IN, records.ttl, width)
         size = len(fixed) + width
         count = min((room - len(out)) // size, len(rest) // width)
         if count <= 0:
