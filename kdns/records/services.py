@@ -6,12 +6,18 @@ a CNAME. The names below it are an endpoint's label, ``_port._proto``, and with 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kdns.records.endpoint_records import (
+    address_records,
+    srv_records,
+    target_records,
+    types_of,
+)
 from kdns.records.index import Index
 from kdns.records.locations import (
     WIDTHS,
@@ -22,13 +28,10 @@ from kdns.records.locations import (
     port_matches,
     ready_addresses,
     types_at,
-    unique,
 )
 from kdns.records.objects import Kind, Port, Service
 from kdns.records.outcome import Asked, Outcome, Reason, View
-from kdns.records.srv_records import endpoint_targets, srv_records
 from kdns.wire import rdata
-from kdns.wire.address_records import AddressRecords
 from kdns.wire.constants import Type
 from kdns.wire.message import Key, Record
 from kdns.wire.names import BadNameError, Name, is_address, skip, to_wire, wire_from_text
@@ -100,9 +103,8 @@ def _empty(subject: Subject, reason: Reason) -> Outcome:
     return Outcome(True, (), (), subject.keys, reason, subject.asked)
 
 
-def _other_types(subject: Subject, widths: Collection[int], *, has_ports: bool) -> Outcome:
-    """NODATA, where there are records of another type at addresses of so many octets."""
-    has = types_at(ipv4=4 in widths, ipv6=16 in widths, ports=has_ports)
+def _other_types(subject: Subject, has: tuple[Type, ...]) -> Outcome:
+    """NODATA, where there are records of these types."""
     if subject.qtype in has:  # as of endpoints whose labels are none
         has = tuple([rtype for rtype in has if rtype != subject.qtype])
     asked = subject.asked
@@ -169,7 +171,9 @@ def cluster_ip_records(view: View, subject: Subject, service: Service) -> Outcom
             answer = [Record(subject.qname, Type.SRV, view.ttl, each) for each in data]
             addresses = [packed_record(target, each, view.ttl) for each in packed]
             return _found(subject, tuple(answer), tuple(addresses))
-    return _other_types(subject, [*map(len, packed)], has_ports=any(ports))
+    widths = [*map(len, packed)]
+    has = types_at(ipv4=4 in widths, ipv6=16 in widths, ports=any(ports))
+    return _other_types(subject, has)
 
 
 def _endpoints(index: Index, view: View, subject: Subject, service: Service) -> Outcome:
@@ -250,15 +254,11 @@ def _is_above_ports(subject: Subject, ports: Iterable[Port | None]) -> bool:
 
 def endpoint_records(view: View, subject: Subject, found: Sequence[Addresses]) -> Outcome:
     """What is answered where at least one endpoint was found."""
-    qtype, ttl = subject.qtype, view.ttl
-    if width := WIDTHS.get(qtype):
-        octets = b"".join([each.octets for each in found if each.width == width])
-        if octets:
-            records = AddressRecords(subject.qname, ttl, unique(octets, width), width, qtype)
-            return _found(subject, records)
-    elif qtype == Type.SRV:
+    qname, qtype, ttl = subject.qname, subject.qtype, view.ttl
+    if qtype == Type.SRV:
         target = subject.service_name()
-        if answer := srv_records(found, subject.qname, ttl, target):
-            return _found(subject, answer, endpoint_targets(found, ttl, target))
-    has_ports = any(port is not None for each in found for port in each.ports)
-    return _other_types(subject, {each.width for each in found}, has_ports=has_ports)
+        if answer := srv_records(found, qname, ttl, target):
+            return _found(subject, answer, target_records(found, ttl, target))
+    elif records := address_records(found, qname, qtype, ttl):
+        return _found(subject, records)
+    return _other_types(subject, types_of(found))

@@ -1,19 +1,37 @@
-"""SRV records of endpoints and the addresses of their targets (RFC 2782), made as far as they are sent."""
+"""Records of endpoints, made as far as they are sent: addresses, SRV and what those lead to (RFC 2782)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from kdns.records.locations import Addresses, label_of, packed_record
+from kdns.records.locations import WIDTHS, Addresses, label_of, packed_record, types_at, unique
 from kdns.wire import rdata
-from kdns.wire.address_records import MadeRecords
+from kdns.wire.address_records import AddressRecords, MadeRecords
 from kdns.wire.constants import Type
 from kdns.wire.message import Record
 from kdns.wire.names import MAX_LABEL, MAX_NAME, BadNameError, to_wire
 
 Label: TypeAlias = str | bytes
 """An endpoint's label, or the address in network order that makes it."""
+
+
+def address_records(
+    found: Sequence[Addresses], qname: bytes, qtype: int, ttl: int
+) -> Sequence[Record]:
+    """A or AAAA records, each address once; nothing for other types."""
+    width = WIDTHS.get(qtype)
+    octets = b"".join([each.octets for each in found if each.width == width])
+    if not octets or width is None:
+        return ()
+    return AddressRecords(qname, ttl, unique(octets, width), width, qtype)
+
+
+def types_of(found: Sequence[Addresses]) -> tuple[Type, ...]:
+    """The types of the records at a name with these addresses."""
+    widths = {each.width for each in found}
+    ports = any(port is not None for each in found for port in each.ports)
+    return types_at(ipv4=4 in widths, ipv6=16 in widths, ports=ports)
 
 
 def srv_records(
@@ -41,7 +59,7 @@ def srv_records(
     return MadeRecords(ttl, lambda: tuple(dict.fromkeys(keys)), make)
 
 
-def endpoint_targets(
+def target_records(
     found: Sequence[Addresses], ttl: int, service: bytes
 ) -> MadeRecords[tuple[Label, bytes, bytes]]:
     """A and AAAA records of the SRV records' targets, each once."""
