@@ -6,7 +6,7 @@ Each side can be asked, and most can say which names there are.
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
@@ -94,7 +94,7 @@ class Configured:
         for responder in self._generation.responders.values():
             if responder.find(query)[0] is not None:
                 answer = await responder.resolve(query)
-                return _kind(answer.rcode, answer.answer), answer.answer
+                return _kind(answer.rcode, answer.answer), tuple(answer.answer)
         return rcode_name(Rcode.REFUSED), ()
 
 
@@ -103,7 +103,7 @@ async def _keys(records: AsyncIterator[Record]) -> AsyncIterator[Question]:
         yield from_wire(record.owner), record.rtype
 
 
-def _kind(rcode: int, records: tuple[Record, ...]) -> str:
+def _kind(rcode: int, records: Sequence[Record]) -> str:
     if rcode == Rcode.NOERROR:
         return "" if records else "NODATA"
     return rcode_name(rcode)

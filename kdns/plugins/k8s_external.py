@@ -139,7 +139,7 @@ class Stage:
                 return replace(passed, keys=passed.keys | frozenset(found.keys))
         answer = self._say(query, zone, found)
         if found.target:
-            return await self.aliases.follow(query, answer, found.answer)
+            return await self.aliases.follow(query, answer, tuple(found.answer))
         return await self._add_addresses(query, answer, found.hosts) if found.hosts else answer
 
     def _say(self, query: Query, zone: Name, found: Found) -> Answer:

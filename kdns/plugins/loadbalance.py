@@ -8,7 +8,7 @@ something to choose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import count
@@ -24,6 +24,7 @@ from kdns.plugins.interface import Context, Followed, Handler, file_key
 from kdns.plugins.options import read_options
 from kdns.plugins.root import rooted
 from kdns.plugins.weights import Weights, parse_weights
+from kdns.wire.address_records import AddressRecords, LazyRecords
 from kdns.wire.constants import Rcode, Type
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import from_wire
@@ -146,7 +147,7 @@ class Balancer:
         answer, additional = map(self._ordered, (reply.answer, reply.additional))
         return replace(reply, answer=answer, additional=additional, ordered=True)
 
-    def _ordered(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+    def _ordered(self, records: Sequence[Record]) -> tuple[Record, ...]:
         addresses = [record for record in records if record.rtype in ADDRESSES]
         addresses.sort(key=self._rank)
         aliases = [record for record in records if record.rtype == Type.CNAME]
@@ -158,13 +159,13 @@ class Balancer:
         ranks = (rank for rank, network in enumerate(self.prefer) if address in network)
         return next(ranks, len(self.prefer))
 
-    def _has_choice(self, records: tuple[Record, ...]) -> bool:
+    def _has_choice(self, records: Sequence[Record]) -> bool:
         """Whether two addresses stand in an order that is as good as another."""
         ranks = [self._rank(record) for record in records if record.rtype in ADDRESSES]
         return len(set(ranks)) < len(ranks)
 
 
-def _draw(records: tuple[Record, ...], weights: Weights) -> tuple[tuple[Record, ...], bool]:
+def _draw(records: Sequence[Record], weights: Weights) -> tuple[Sequence[Record], bool]:
     places = [at for at, record in enumerate(records) if record.rtype in ADDRESSES]
     if len(places) < 2:
         return records, False
@@ -178,8 +179,12 @@ def _draw(records: tuple[Record, ...], weights: Weights) -> tuple[tuple[Record, 
     return tuple(found), len(set(shares)) > 1
 
 
-def rotate(records: tuple[Record, ...], turn: int) -> tuple[Record, ...]:
+def rotate(records: Sequence[Record], turn: int) -> Sequence[Record]:
     """Other records first as they are (CNAMEs lead), then the addresses and MX, each turned."""
+    if isinstance(records, AddressRecords):
+        return records.turned(turn)
+    if isinstance(records, LazyRecords):  # SRV, which are chosen among by weight
+        return records
     addresses = [record for record in records if record.rtype in ADDRESSES]
     exchanges = [record for record in records if record.rtype == Type.MX]
     others = [r for r in records if r.rtype not in ADDRESSES and r.rtype != Type.MX]

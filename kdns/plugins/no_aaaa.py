@@ -82,7 +82,7 @@ def _negative(found: Answer) -> tuple[Record, ...]:
     """The authority section of a negative answer, from the answer for SOA at the same name."""
     at_apex = [record for record in found.answer if record.rtype == Type.SOA]
     if not at_apex:
-        return found.authority
+        return tuple(found.authority)
     soa = at_apex[0]  # RFC 2308 section 5: its TTL is the lesser of its own and its last field
     return (replace(soa, ttl=min(soa.ttl, int.from_bytes(soa.rdata[-4:]))),)
 

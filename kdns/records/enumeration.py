@@ -9,27 +9,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from kdns.records.apex import NAME_SERVER, NameServers, soa
 from kdns.records.index import Index
-from kdns.records.locations import (
-    Location,
-    address_record,
-    cluster_locations,
-    dashed,
-    ready_locations,
-)
+from kdns.records.locations import Addresses, address_record, dashed, ready_addresses
 from kdns.records.lookup import is_exposed, lookup, parse, shown
-from kdns.records.objects import Endpoint, Service, Slice
-from kdns.records.outcome import Asked, PodMode, View
-from kdns.records.services import Subject, hides, located_records, service_records
+from kdns.records.objects import Endpoint, Port, Service
+from kdns.records.outcome import PodMode, View
+from kdns.records.services import (
+    Subject,
+    cluster_ip_records,
+    endpoint_records,
+    hides,
+    service_records,
+)
 from kdns.wire.constants import Type
 from kdns.wire.message import Record
 from kdns.wire.names import BadNameError, Name, from_wire, is_below, reverse, to_wire
 
 _TYPES: Final = (Type.A, Type.AAAA, Type.SRV)
-_ALL_PORTS: Final = Asked("svc")
 
 
 def cluster_records(
@@ -112,44 +113,71 @@ def _service(index: Index, view: View, zone: Name, service: Service) -> Iterator
         return
     if hides(index, view, service):
         return
-    imported = zone in view.multicluster
-    for below, places in _places(index, view, service, zonal=not imported).items():
+    at_endpoints = _endpoints(index, view, zone, service)
+    names = [] if service.headless else [(), *dict.fromkeys(_port_names(service.ports))]
+    for below in (*names, *at_endpoints):
         labels = (*below, *base)
-        if qname := _asked((*labels, *zone)):
-            for qtype in _TYPES:
-                asked = parse(labels, clusterset=imported)
-                subject = Subject(zone, qname, len(labels), qtype, asked)
-                yield from located_records(view, subject, places).answer
+        qname = _asked((*labels, *zone))
+        asked = parse(labels, clusterset=zone in view.multicluster)
+        for qtype in _TYPES if qname else ():
+            subject = Subject(zone, qname, len(labels), qtype, asked)
+            found = at_endpoints.get(below)
+            if found is None:
+                yield from cluster_ip_records(view, subject, service).answer
+            else:
+                yield from endpoint_records(view, subject, found).answer
 
 
-def _places(
-    index: Index, view: View, service: Service, *, zonal: bool
-) -> dict[Name, list[Location]]:
-    """What is found at each name below a Service, its own being ``()``.
+_Found: TypeAlias = dict[Name, list[Addresses]]
+"""The addresses at each name below a Service, its own being ``()``."""
 
-    One walk over all endpoints: a look-up for each endpoint's name would look at all the others again.
-    """
-    ready = list(index.ready(service.namespace, service.name)) if view.endpoints else []
-    endpoints = list(ready_locations(ready, _ALL_PORTS, view))
-    found = defaultdict[Name, list[Location]](list)
-    for place in endpoints if service.headless else cluster_locations(service, _ALL_PORTS):
-        found[()].append(place)
-        if place.port and place.port.name:
-            found[f"_{place.port.name.lower()}", f"_{place.port.protocol}"].append(place)
-    for place in endpoints:
-        found[place.below].append(place)
-    if zonal and view.zonal and service.headless:
-        found |= _zonal(view, ready)
+
+def _endpoints(index: Index, view: View, zone: Name, service: Service) -> _Found:
+    if not view.endpoints:
+        return {}
+    ready = index.ready_addresses(service.namespace, service.name, view.endpoint_pod_names)
+    found = _at_endpoints(ready)
+    if service.headless:
+        found |= _at_service(ready)
+        if view.zonal and zone not in view.multicluster:
+            found |= _zonal(index, view, service)
     return found
 
 
-def _zonal(view: View, ready: Iterable[tuple[Slice, Endpoint]]) -> dict[Name, list[Location]]:
-    near = defaultdict[str, list[tuple[Slice, Endpoint]]](list)
-    for piece, endpoint in ready:
-        near[endpoint.zone.lower()].append((piece, endpoint))
-    found: dict[Name, list[Location]] = {}
-    for zone, pairs in near.items():
-        if places := list(ready_locations(pairs, _ALL_PORTS, view)):
-            for mode in ("pin", "prefer"):
-                found[*zone.split("."), mode, "_zone"] = places
+def _port_names(ports: Iterable[Port | None]) -> list[Name]:
+    """The labels of SRV names, port by port."""
+    return [(f"_{port.name.lower()}", f"_{port.protocol}") for port in ports if port and port.name]
+
+
+def _at_service(ready: Iterable[Addresses]) -> _Found:
+    found = defaultdict[Name, list[Addresses]](list)
+    for each in ready:
+        found[()].append(each)
+        for port in each.ports:
+            for name in _port_names((port,)):
+                found[name].append(each.with_ports((port,)))
+    return found
+
+
+def _at_endpoints(ready: Iterable[Addresses]) -> _Found:
+    """One walk over all: a look-up for each endpoint's name would look at all slices again."""
+    found = defaultdict[Name, list[Addresses]](list)
+    for each in ready:
+        for position, label in enumerate(each.names()):
+            below = (label, each.cluster) if each.cluster else (label,)
+            found[below].append(each.at(position))
+    return found
+
+
+def _zonal(index: Index, view: View, service: Service) -> _Found:
+    found = defaultdict[Name, list[Addresses]](list)
+    for piece in index.slices(service.namespace, service.name):
+        near = defaultdict[str, list[Endpoint]](list)
+        for endpoint in piece.endpoints:
+            near[endpoint.zone.lower()].append(endpoint)
+        for zone, endpoints in near.items():
+            part = replace(piece, endpoints=tuple(endpoints))
+            if addresses := ready_addresses(part, view.endpoint_pod_names):
+                for mode in ("pin", "prefer"):
+                    found[*zone.split("."), mode, "_zone"] += addresses
     return found

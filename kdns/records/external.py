@@ -7,26 +7,32 @@ ExternalName. Pure, like ``lookup``, whose sister it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.records import reachable
+from kdns.records.endpoint_records import (
+    address_records,
+    srv_records,
+    target_records,
+    types_of,
+)
 from kdns.records.explain import listed, no_such_type
 from kdns.records.holders import outside
 from kdns.records.index import Index
-from kdns.records.locations import address_record, types_at
+from kdns.records.locations import Addresses, address_record, pack, types_at
 from kdns.records.lookup import APEX_TYPES, is_exposed
-from kdns.records.objects import Kind, Service
+from kdns.records.objects import Kind, Port, Service
 from kdns.records.outcome import Asked, View
 from kdns.records.reachable import Place, Shown
 from kdns.records.services import external_target
 from kdns.wire import rdata
 from kdns.wire.constants import Type
 from kdns.wire.message import Key, Record
-from kdns.wire.names import BadNameError, Name, address_of, is_address, skip, to_wire
+from kdns.wire.names import Name, address_of, is_address, skip, to_wire
 
 _TIMES: Final = (7200, 1800, 86400)
 """Refresh, retry and expire of the SOA in seconds; the peer's."""
@@ -38,8 +44,8 @@ class Found(Struct, frozen=True):
     """The result of one look-up."""
 
     exists: bool = True
-    answer: tuple[Record, ...] = ()
-    additional: tuple[Record, ...] = ()
+    answer: Sequence[Record] = ()
+    additional: Sequence[Record] = ()
     keys: tuple[Key, ...] = ()
     why: str = ""
     """Why there is no answer."""
@@ -159,32 +165,56 @@ class External:
         by_nodes = self.shown.node_ports and not outside(service)
         if by_nodes:
             keys += (("nodes",),)
-        places = reachable.places(self.index, self.view, self.shown, service)
         below = rest[:-1]
+        ready = reachable.endpoints(self.index, self.view, self.shown, service)
+        if endpoints := reachable.endpoints_at(ready, service, below):
+            return self._endpoints(service, endpoints, origin, qname, qtype, keys)
+        places = reachable.places(self.index, self.shown, service)
         matching = [place for place in places if reachable.matches(place, below)]
         if not matching:
-            return self._nothing(service, places, below, keys)
+            ports = [port for each in ready for port in each.ports]
+            ports += [place.port for place in places]
+            return self._nothing(service, ports, below, keys)
         if qtype == Type.SRV:
             return self._locators(service, matching, origin, qname, keys)
         found = self._addresses(matching, qname, qtype, keys)
         return replace(found, note=reachable.node_ports(service)) if by_nodes else found
 
-    def _nothing(
-        self, service: Service, places: list[Place], below: Name, keys: tuple[Key, ...]
+    def _endpoints(
+        self,
+        service: Service,
+        found: list[Addresses],
+        origin: bytes,
+        qname: bytes,
+        qtype: int,
+        keys: tuple[Key, ...],
     ) -> Found:
+        ttl = self.shown.ttl
+        if qtype == Type.SRV:
+            target = to_wire((service.name, service.namespace), origin)
+            answer = srv_records(found, qname, ttl, target)
+            additional = target_records(found, ttl, target) if answer else ()
+            return Found(True, answer, additional, keys, "the Service has no ports")
+        why = no_such_type(types_of(found))
+        return Found(answer=address_records(found, qname, qtype, ttl), keys=keys, why=why)
+
+    def _nothing(
+        self, service: Service, had: list[Port | None], below: Name, keys: tuple[Key, ...]
+    ) -> Found:
+        """Where nothing is found; ``had`` are the ports of what is found elsewhere."""
         name = f"{service.namespace}/{service.name}"
-        if not places:
+        if not had:
             why = f"Service {name} has no external address"
             needs = (Kind.SLICE, Kind.NODE) if self.shown.node_ports else (Kind.SLICE,)
             if self.shown.node_ports:
                 no_node = reachable.node_ports(service) != ""
                 why += " and no node is ready" if no_node else " and no node port"
             return Found(exists=False, keys=keys, why=why, needs=needs)
-        protocols = {f"_{place.port.protocol}" for place in places if place.port}
+        protocols = {f"_{port.protocol}" for port in had if port}
         if len(below) == 1 and below[0] in protocols:
             return Found(keys=keys, why="only names below this one have records")
         why = f"Service {name} has no such port or endpoint"
-        ports = dict.fromkeys(place.port for place in places if place.port and place.port.name)
+        ports = dict.fromkeys(port for port in had if port and port.name)
         if ports:
             why += f"; it has {listed([f'_{port.name}._{port.protocol}' for port in ports])}"
         return Found(exists=False, keys=keys, why=why)
@@ -203,7 +233,9 @@ class External:
         if records:
             return Found(answer=tuple(records), keys=keys)
         reached = [place for place in places if is_address(place.host)]
-        types = types_at((place.host for place in reached), any(place.port for place in reached))
+        widths = {len(pack(place.host)) for place in reached}
+        ports = any(place.port for place in reached)
+        types = types_at(ipv4=4 in widths, ipv6=16 in widths, ports=ports)
         return Found(keys=keys, why=no_such_type(types))
 
     def _address(self, owner: bytes, host: str, qtype: int | None) -> Iterator[Record]:
@@ -242,8 +274,4 @@ class External:
     def _target(service: Service, place: Place, origin: bytes) -> bytes | None:
         if not is_address(place.host):
             return external_target(place.host)
-        labels = (place.label,) if place.label else ()
-        try:
-            return to_wire((*labels, service.name, service.namespace), origin)
-        except BadNameError:
-            return None
+        return to_wire((service.name, service.namespace), origin)

@@ -8,6 +8,7 @@ so that kept answers that depend on it can be dropped. Forgetting an object cost
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from kdns.records import holders
 from kdns.records.holders import Endpoints, Id, identity
@@ -27,6 +28,9 @@ from kdns.records.objects import (
     Slice,
 )
 from kdns.wire.message import Key
+
+MANY_SLICES: Final = 4
+"""A Service with more has its addresses packed as they come, since its first query would wait for all."""
 
 
 class Index(Inventory):
@@ -163,12 +167,15 @@ class Index(Inventory):
             self._remove_slice(key, keys)
             old = None
         self._slices[key] = new
+        self._forget_ready(key)
         owner = (new.namespace, new.service)
         pieces = self._service_slices.get(owner, ())
         if old is None:
             self._service_slices[owner] = (*pieces, new)
         else:
             self._service_slices[owner] = tuple([new if p is old else p for p in pieces])
+        if len(pieces) >= MANY_SLICES:
+            self.ready_in(new, pod_names=False)
         if old is None or not holders.same_content(old, new):
             keys.add(("svc", *owner))
             self._move_endpoints(key, old.endpoints if old else (), new.endpoints, keys)
@@ -184,6 +191,7 @@ class Index(Inventory):
         old = self._slices.pop(key, None)
         if old is None:
             return
+        self._forget_ready(key)
         owner = (old.namespace, old.service)
         rest = tuple([piece for piece in self._service_slices[owner] if piece is not old])
         if rest:
@@ -192,6 +200,10 @@ class Index(Inventory):
             del self._service_slices[owner]
         keys.add(("svc", *owner))
         self._move_endpoints(key, old.endpoints, (), keys)
+
+    def _forget_ready(self, key: Id) -> None:
+        for pod_names in (False, True):
+            self._ready.pop((*key, pod_names), None)
 
     def _move_endpoints(self, key: Id, old: Endpoints, new: Endpoints, keys: set[Key]) -> None:
         # Changed are also those that differ in readiness or host name alone.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Self
 
 from kdns.records.holders import Id, Prefixes
+from kdns.records.locations import Addresses, ready_addresses
 from kdns.records.objects import (
     Endpoint,
     Import,
@@ -37,6 +38,7 @@ class Inventory:
         self.nodes: dict[str, Node] = {}
         self._slices: dict[Id, Slice] = {}
         self._service_slices: dict[Id, tuple[Slice, ...]] = {}
+        self._ready: dict[tuple[str, str, bool], tuple[Addresses, ...]] = {}
         self._named: dict[str, tuple[str, ...]] = {}
         self._service_ips: dict[str, tuple[Id, ...]] = {}
         self._external_ips: dict[str, tuple[Id, ...]] = {}
@@ -46,7 +48,8 @@ class Inventory:
         self.clusterset = self if cluster else type(self)(self)
 
     def service(self, namespace: str, name: str) -> Service | None:
-        return self.services.get(namespace, {}).get(name)
+        services = self.services.get(namespace)
+        return services.get(name) if services else None
 
     def slices(self, namespace: str, service: str) -> Iterable[Slice]:
         """The EndpointSlices labelled with this Service, whether or not it exists."""
@@ -58,6 +61,24 @@ class Inventory:
             for endpoint in piece.endpoints:
                 if endpoint.ready:
                     yield piece, endpoint
+
+    def ready_addresses(self, namespace: str, service: str, pod_names: bool) -> list[Addresses]:
+        """The addresses of a Service's ready endpoints, slice by slice; see ``locations``."""
+        found: list[Addresses] = []
+        for piece in self.slices(namespace, service):
+            found += self.ready_in(piece, pod_names)
+        return found
+
+    def ready_in(self, piece: Slice, pod_names: bool) -> tuple[Addresses, ...]:
+        """The addresses of the ready endpoints of a slice that is held here.
+
+        They are packed when they are first read: those of most slices never are.
+        """
+        key = (piece.namespace, piece.name, pod_names)
+        found = self._ready.get(key)
+        if found is None:
+            found = self._ready[key] = ready_addresses(piece, pod_names)
+        return found
 
     def namespaces_with(self, service: str) -> tuple[str, ...]:
         """The namespaces that have a Service of this name."""

@@ -7,13 +7,12 @@ reads the index, waits for nothing, and says with each negative outcome why and 
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from msgspec.structs import replace
 
 from kdns.records.index import Index
-from kdns.records.locations import endpoint_label
+from kdns.records.locations import address_of_label, endpoint_label, pack
 from kdns.records.objects import Kind, Slice
 from kdns.records.outcome import Asked, Outcome, PodMode, Reason, View
 from kdns.records.reverse import prefix_of
@@ -24,6 +23,8 @@ from kdns.wire.message import Key, Record
 from kdns.wire.names import BadNameError, Name, address_of, skip, to_wire
 
 SPEC_VERSION: Final = "1.1.0"  # Kubernetes DNS specification, section 2.2
+_NAMESPACES: Final = (Kind.NAMESPACE,)
+_SERVICES: Final = (Kind.SERVICE,)
 APEX_TYPES: Final = (Type.SOA, Type.NS)
 SPEC_VERSION_TTL: Final = 28800  # seconds; the value of the specification's example
 
@@ -35,16 +36,15 @@ def lookup(index: Index, view: View, zone: Name, qname: bytes, name: Name, qtype
     """
     if zone[-1:] == ("arpa",):
         return _reverse(index, view, zone, name, qname, qtype)
-    index = shown(index, view, zone)
+    if zone in view.multicluster:
+        index = index.clusterset
     labels = name[: len(name) - len(zone)]
-    asked = parse(labels, clusterset=zone in view.multicluster)
+    asked = parse(labels, clusterset=True) if zone in view.multicluster else _parse(labels)
     if asked.kind == "svc" and asked.service:
-        outcome = _service(index, view, Subject(zone, qname, len(labels), qtype, asked), labels)
-    elif asked.kind == "pod" and asked.service:
-        outcome = _pod(index, view, asked, qname, qtype)
-    else:
-        outcome = _structure(index, view, labels, asked, qname, qtype)
-    return outcome
+        return _service(index, view, zone, asked, qname, qtype)
+    if asked.kind == "pod" and asked.service:
+        return _pod(index, view, asked, qname, qtype)
+    return _structure(index, view, labels, asked, qname, qtype)
 
 
 def shown(index: Index, view: View, zone: Name) -> Index:
@@ -66,18 +66,20 @@ def parse(labels: Name, *, clusterset: bool = False) -> Asked:
 def _parse(labels: Name) -> Asked:
     if not labels:
         return Asked("apex")
-    if labels[-1] not in {"svc", "pod"}:
+    kind = labels[-1]
+    if kind not in {"svc", "pod"}:
         return Asked("other", labels=labels)
-    kind: Final = "svc" if labels[-1] == "svc" else "pod"
-    namespace = labels[-2] if len(labels) > 1 else ""
-    service = labels[-3] if len(labels) > 2 else ""
-    rest = labels[:-3]
-    if kind == "svc" and len(rest) == 1:
-        return Asked(kind, namespace, service, rest[0], labels=labels)
-    if kind == "svc" and len(rest) == 2:
-        port, protocol = (label.removeprefix("_") for label in rest)
-        return Asked(kind, namespace, service, "", port, protocol, labels)
-    return Asked(kind, namespace, service, labels=labels)
+    count = len(labels)
+    namespace = labels[-2] if count > 1 else ""
+    service = labels[-3] if count > 2 else ""
+    if kind == "pod":
+        return Asked("pod", namespace, service, labels=labels)
+    if count == 4:
+        return Asked("svc", namespace, service, labels[0], labels=labels)
+    if count == 5:
+        port, protocol = labels[0].removeprefix("_"), labels[1].removeprefix("_")
+        return Asked("svc", namespace, service, "", port, protocol, labels)
+    return Asked("svc", namespace, service, "", None, None, labels)
 
 
 def is_exposed(index: Index, view: View, namespace: str) -> bool:
@@ -120,26 +122,20 @@ def _structure(
     return nxdomain(asked, Reason.NO_NAMESPACE, key, needs=(Kind.NAMESPACE,))
 
 
-def _service(index: Index, view: View, subject: Subject, labels: Name) -> Outcome:
-    asked = subject.asked
-    namespace_key, key = ("ns", asked.namespace), ("svc", asked.namespace, asked.service)
+def _service(
+    index: Index, view: View, zone: Name, asked: Asked, qname: bytes, qtype: int
+) -> Outcome:
+    keys: tuple[Key, ...] = (
+        ("ns", asked.namespace),
+        ("svc", asked.namespace, asked.service),
+    )
     if not is_exposed(index, view, asked.namespace):
-        return nxdomain(asked, Reason.NO_NAMESPACE, namespace_key, key, needs=(Kind.NAMESPACE,))
+        return Outcome(False, (), (), keys, Reason.NO_NAMESPACE, asked, _NAMESPACES)
     service = index.service(asked.namespace, asked.service)
     if service is None:
-        return nxdomain(asked, Reason.NO_SERVICE, namespace_key, key, needs=(Kind.SERVICE,))
-    outcome = service_records(index, view, subject, service, labels[:-3])
-    return Outcome(
-        outcome.exists,
-        outcome.answer,
-        outcome.additional,
-        (namespace_key, key),
-        outcome.reason,
-        asked,
-        outcome.needs,
-        outcome.target,
-        outcome.has,
-    )
+        return Outcome(False, (), (), keys, Reason.NO_SERVICE, asked, _SERVICES)
+    subject = Subject(zone, qname, len(asked.labels), qtype, asked, keys)
+    return service_records(index, view, subject, service, asked.labels[:-3])
 
 
 def _pod(index: Index, view: View, asked: Asked, qname: bytes, qtype: int) -> Outcome:
@@ -148,7 +144,7 @@ def _pod(index: Index, view: View, asked: Asked, qname: bytes, qtype: int) -> Ou
     key = ("ns", asked.namespace)
     if not is_exposed(index, view, asked.namespace):
         return nxdomain(asked, Reason.NO_NAMESPACE, key, needs=(Kind.NAMESPACE,))
-    address = _dashed(asked.service)
+    address = address_of_label(asked.service)
     if address is None:
         return nxdomain(asked, Reason.POD_NAME_IS_NO_ADDRESS, key)
     keys: tuple[Key, ...] = (key,)
@@ -160,19 +156,6 @@ def _pod(index: Index, view: View, asked: Asked, qname: bytes, qtype: int) -> Ou
     if qtype != kind:
         return nodata(asked, *keys, has=(kind,))
     return Outcome(answer=(Record(qname, qtype, view.ttl, address.packed),), keys=keys)
-
-
-def _dashed(label: str) -> IPv4Address | IPv6Address | None:
-    """The address that a Pod's label means: ``10-0-0-1``, ``fd00--1``; as the peer parses it."""
-    try:
-        if label.count("-") == 3 and "--" not in label:
-            return IPv4Address(label.replace("-", "."))
-        address = IPv6Address(label.replace("-", ":"))
-    except ValueError:
-        return None
-    if address.scope_id is not None:
-        return None
-    return address.ipv4_mapped or address
 
 
 def _reverse(index: Index, view: View, zone: Name, name: Name, qname: bytes, qtype: int) -> Outcome:
@@ -215,14 +198,15 @@ def _names_at(index: Index, view: View, address: str) -> tuple[tuple[Key, ...], 
     for piece in index.slices_at(address):
         keys.append(("ns", piece.namespace))
         if piece.service and is_exposed(index, view, piece.namespace):
-            targets.update(dict.fromkeys(_endpoint_names(view, piece, address)))
+            targets.update(dict.fromkeys(_endpoint_names(index, view, piece, address)))
     return tuple(keys), list(targets)
 
 
-def _endpoint_names(view: View, piece: Slice, address: str) -> list[bytes]:
-    names = []
-    for endpoint in piece.endpoints:
-        if endpoint.ready and address in endpoint.addresses:
+def _endpoint_names(index: Index, view: View, piece: Slice, address: str) -> list[bytes]:
+    names, packed = [], pack(address)
+    for each in index.ready_in(piece, view.endpoint_pod_names):
+        for position in each.where(packed):
+            endpoint = piece.endpoints[each.numbers[position]]
             label = endpoint_label(endpoint, address, view.endpoint_pod_names)
             names += _pointers(view, label, piece.service, piece.namespace)
     return names

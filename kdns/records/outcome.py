@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Literal
 
@@ -91,8 +92,8 @@ class Outcome(Struct, frozen=True):
 
     exists: bool = True
     """Whether the name exists: the difference between NODATA and NXDOMAIN."""
-    answer: tuple[Record, ...] = ()
-    additional: tuple[Record, ...] = ()
+    answer: Sequence[Record] = ()
+    additional: Sequence[Record] = ()
     keys: tuple[Key, ...] = ()
     reason: Reason | None = None
     asked: Asked | None = None

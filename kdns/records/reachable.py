@@ -6,7 +6,7 @@ what the options ask for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from kdns.records.holders import outside
 from kdns.records.index import Index
-from kdns.records.locations import endpoint_label, port_matches
+from kdns.records.locations import Addresses, matching, port_matches
 from kdns.records.objects import Port, Service
 from kdns.records.outcome import Asked, View
 from kdns.wire.names import Name, is_address
@@ -47,18 +47,30 @@ class Place(Struct, frozen=True):
 
     host: str
     port: Port | None
-    label: str = ""
-    """The endpoint's; "" for what the whole Service has."""
-    alone: bool = False
-    """Whether it is found at its label alone: an endpoint of a Service with an address of its own."""
 
 
-def places(index: Index, view: View, shown: Shown, service: Service) -> list[Place]:
-    """The external addresses, or else host names; or what else is to be shown."""
+def endpoints(index: Index, view: View, shown: Shown, service: Service) -> list[Addresses]:
+    """The ready endpoints, where they are to be shown: of Services without external address."""
+    if not shown.headless or outside(service):
+        return []
+    return index.ready_addresses(service.namespace, service.name, view.endpoint_pod_names)
+
+
+def endpoints_at(ready: list[Addresses], service: Service, below: Name) -> list[Addresses]:
+    """Those that are meant by what stands before the Service: one's label, or port and protocol.
+
+    One of a Service with an address of its own is found at its label alone.
+    """
+    if len(below) == 1:
+        return matching(ready, Asked("svc", endpoint=below[0]))
+    return matching(ready, _asked(below)) if service.headless and len(below) < 3 else []
+
+
+def places(index: Index, shown: Shown, service: Service) -> list[Place]:
+    """The external addresses, or else host names; or what else is to be shown beside endpoints."""
     hosts = outside(service)
     if not hosts:
         return [
-            *(_endpoints(index, view, service) if shown.headless else ()),
             *(_alias(service) if shown.external_names and service.external_name else ()),
             *(_nodes(index, service) if shown.node_ports else ()),
         ]
@@ -75,15 +87,6 @@ def node_ports(service: Service) -> str:
     return f"node ports {listed}" if listed else ""
 
 
-def _endpoints(index: Index, view: View, service: Service) -> Iterator[Place]:
-    for piece, endpoint in index.ready(service.namespace, service.name):
-        ports: Iterable[Port | None] = piece.ports or (None,)
-        for address in endpoint.addresses:
-            label = endpoint_label(endpoint, address, view.endpoint_pod_names).lower()
-            for port in ports:
-                yield Place(address, port, label, alone=not service.headless)
-
-
 def _alias(service: Service) -> Iterator[Place]:
     return (Place(service.external_name, port) for port in service.ports or (None,))
 
@@ -97,10 +100,10 @@ def _nodes(index: Index, service: Service) -> Iterator[Place]:
 
 
 def matches(place: Place, below: Name) -> bool:
-    """Whether a place is meant by what stands before the Service: an endpoint, or port and protocol."""
-    if len(below) == 1:
-        return place.label == below[0]
-    if place.alone or len(below) > 2:
-        return False
+    """Whether a place is meant by what stands before the Service: nothing, or port and protocol."""
+    return len(below) in {0, 2} and port_matches(_asked(below), place.port)
+
+
+def _asked(below: Name) -> Asked:
     port, protocol = (label.removeprefix("_") for label in below) if below else (None, None)
-    return port_matches(Asked("svc", port=port, protocol=protocol), place.port)
+    return Asked("svc", port=port, protocol=protocol)

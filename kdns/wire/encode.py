@@ -12,14 +12,15 @@ Pointers into the question stay right for every letter case, so one ``Encoded`` 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from struct import Struct as Layout
 from typing import Final
 
 from msgspec import Struct
 
-from kdns.wire.constants import EdnsOption, Flag, Rcode, Type
+from kdns.wire.address_records import AddressRecords
+from kdns.wire.constants import Class, EdnsOption, Flag, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Query, Record
 from kdns.wire.names import end_of
 
@@ -37,6 +38,8 @@ MAX_MESSAGE: Final = 65535
 
 _HEADER: Final = Layout("!HHHHH")
 _FIXED: Final = Layout("!HHIH")
+_OWNED: Final = Layout("!HHHIH")
+"""The same behind a pointer to the owner."""
 _QUESTION: Final = Layout("!HH")
 _MAX_POINTER: Final = 0x3FFF
 _TRANSFER_OCTETS: Final = 16 * 1024
@@ -51,6 +54,10 @@ _OPTION_OCTETS: Final = 4
 """Octets of the OPT record, and of an option in it, without their data."""
 
 _WHOLE_NAME: Final = frozenset({Type.NS, Type.CNAME, Type.PTR})
+_WITH_NAMES: Final = _WHOLE_NAME | {Type.SOA, Type.MX}
+"""Names in the data of these types are compressed."""
+_QNAME: Final = 0xC00C
+"""A pointer to the name in the question section."""
 _ROTATING: Final = frozenset({Type.A, Type.AAAA})
 
 
@@ -212,7 +219,10 @@ class _Writer:
         """Remember where a name stands that is spelt out."""
         at, names = 0, self.names
         while wire[at] and offset + at <= _MAX_POINTER:
-            names.setdefault(wire[at:], offset + at)
+            suffix = wire[at:]
+            if suffix in names:  # then what follows is known too
+                return
+            names[suffix] = offset + at
             at += wire[at] + 1
 
     def record(self, record: Record) -> None:
@@ -240,13 +250,25 @@ class _Writer:
     def records(self, records: Iterable[Record], room: int) -> list[int]:
         """Append what fits into ``room`` octets in all and return where each record ends."""
         ends: list[int] = []
+        names, out = self.names, self.out
         for record in records:
-            before = len(self.out)
-            self.record(record)
-            if len(self.out) > room:
-                del self.out[before:]  # names noted in there are never met: it was the last one
+            before = len(out)
+            known = names.get(record.owner)
+            if known is None or record.rtype in _WITH_NAMES:
+                self.record(record)
+            else:  # ``record`` at once, since most are such: addresses, and thousands of SRV
+                rdata = record.rdata
+                fixed = _OWNED.pack(
+                    0xC000 | known, record.rtype, record.rclass, record.ttl, len(rdata)
+                )
+                if record.rtype == Type.SRV:
+                    self.note(rdata[6:], before + 18)
+                out += fixed
+                out += rdata
+            if len(out) > room:
+                del out[before:]  # names noted in there are never met: it was the last one
                 break
-            ends.append(len(self.out))
+            ends.append(len(out))
         return ends
 
 
@@ -262,11 +284,9 @@ def encode(query: Query, answer: Answer, *, whole: bool = False) -> Encoded:
         size = query.edns.payload_size if query.edns else 0
         room = max(min(size, payload_limit), MIN_UDP)
     room -= 12 + len(query.qname) + _QUESTION.size
-    sections = None if answer.answer else _negative(query, answer)
-    if sections is None:
-        sections, counts, ends, run, is_cut = _sections(query, answer, room)
-    else:
-        counts, ends, run, is_cut = (0, 1, 0), (len(sections),), None, False
+    sections, counts, ends, run, is_cut = (
+        _only_addresses(query, answer) or _only_soa(query, answer) or _sections(query, answer, room)
+    )
     flags = _flags(query, answer)
     if is_cut and counts[:2] != (len(answer.answer), len(answer.authority)):
         flags |= Flag.TC
@@ -277,7 +297,8 @@ def encode(query: Query, answer: Answer, *, whole: bool = False) -> Encoded:
         opt_ttl = bytes((answer.rcode >> 4 & 0xFF, 0)) + do
         options = b"".join([_option(code, value) for code, value in answer.options])
         errors = b"".join([_option(*_extended(error)) for error in answer.errors])
-    head = _HEADER.pack(flags, 1, *counts[:2], counts[2] + bool(opt_ttl))
+    answers = min(counts[0], MAX_MESSAGE)  # so many never fit, and each reply has its own head then
+    head = _HEADER.pack(flags, 1, answers, counts[1], counts[2] + bool(opt_ttl))
     return Encoded(
         *(flags, counts, sections, ends, run, payload_limit, opt_ttl, options, errors, head, is_cut)
     )
@@ -304,7 +325,8 @@ def _sections(query: Query, answer: Answer, room: int) -> _Sections:
     before = len(writer.out)
     room += before
     answers = writer.records(answer.answer, room)
-    authorities, additionals = [], []
+    authorities: list[int] = []
+    additionals: list[int] = []
     is_cut = len(answers) < len(answer.answer)
     if not is_cut:
         authorities = writer.records(answer.authority, room)
@@ -321,18 +343,41 @@ def _sections(query: Query, answer: Answer, room: int) -> _Sections:
     return bytes(writer.out[before:]), counts, ends, run, is_cut
 
 
-def _negative(query: Query, answer: Answer) -> bytes | None:
+def _only_addresses(query: Query, answer: Answer) -> _Sections | None:
+    """Sections that have nothing but addresses of the name queried; None if they have more.
+
+    All of them, for each reply has others where they rotate.
+    """
+    records = answer.answer
+    if not isinstance(records, AddressRecords) or records.owner != query.qname:
+        return None
+    if answer.authority or answer.additional or not records.owner[0] or not records:
+        return None
+    width, octets, count = records.width, records.octets, len(records)
+    fixed = _OWNED.pack(_QNAME, records.rtype, Class.IN, records.ttl, width)
+    if count == 1:
+        sections = fixed + octets
+        return sections, (1, 0, 0), (len(sections),), None, False
+    size = len(fixed) + width
+    block = bytearray((fixed + bytes(width)) * count)
+    for at in range(width):
+        block[len(fixed) + at :: size] = octets[at::width]
+    return bytes(block), (count, 0, 0), (), Run(0, size, count), False
+
+
+def _only_soa(query: Query, answer: Answer) -> _Sections | None:
     """Sections that have nothing but the SOA of a zone above the question; None if they have more.
 
     All names in it are pointers into the question or follow from the zone's, so that one rendering
     serves for all questions with as much before the zone: what a flood of random names costs.
     """
-    if len(answer.authority) != 1 or answer.additional:
+    if answer.answer or len(answer.authority) != 1 or answer.additional:
         return None
     soa = answer.authority[0]
     if soa.rtype != Type.SOA or not soa.owner[0] or not query.qname.endswith(soa.owner):
         return None
-    return _soa_below(soa, len(query.qname) - len(soa.owner))
+    sections = _soa_below(soa, len(query.qname) - len(soa.owner))
+    return sections, (0, 1, 0), (len(sections),), None, False
 
 
 @lru_cache(maxsize=1024)
@@ -406,13 +451,13 @@ def _extended(error: ExtendedError) -> tuple[int, bytes]:
     )
 
 
-def _run(records: tuple[Record, ...], start: int, ends: list[int]) -> Run | None:
+def _run(records: Sequence[Record], start: int, ends: Sequence[int]) -> Run | None:
     """The address records at the end of the answer section, if there are several of one size."""
     if len(ends) < 2 or records[len(ends) - 1].rtype not in _ROTATING:
         return None
     last = len(ends) - 1
     owner, rtype, size = records[last].owner, records[last].rtype, ends[last] - ends[last - 1]
-    first = last
+    first = 0 if isinstance(records, AddressRecords) else last
     while first and (records[first - 1].owner, records[first - 1].rtype) == (owner, rtype):
         first -= 1
     begin = ends[first] - size

@@ -6,7 +6,7 @@ An ``Answer`` says what it depends on (``keys``), so that whoever keeps it knows
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, Protocol, Self, TypeAlias
 
 from msgspec import Struct
@@ -110,9 +110,9 @@ class Answer(Struct, frozen=True):
     """What is to be said to a Query, still without the header and the OPT of its message."""
 
     rcode: int = Rcode.NOERROR
-    answer: tuple[Record, ...] = ()
-    authority: tuple[Record, ...] = ()
-    additional: tuple[Record, ...] = ()
+    answer: Sequence[Record] = ()
+    authority: Sequence[Record] = ()
+    additional: Sequence[Record] = ()
     authoritative: bool = True
     recursion_available: bool = False
     authenticated: bool = False

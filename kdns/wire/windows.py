@@ -6,11 +6,13 @@ replies every record is sent equally often.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from math import gcd
 from typing import Final
 
 from msgspec.structs import replace
 
+from kdns.wire.address_records import LazyRecords
 from kdns.wire.constants import Type
 from kdns.wire.message import Answer, Record
 
@@ -29,29 +31,45 @@ def windows(answer: Answer, start: int, now: float) -> list[Answer]:
     The first begins at the record number ``start``, which may be any; ``now`` is Unix time.
     """
     size = answer.at_most
-    capped = [record for record in answer.answer if record.rtype in _CAPPED]
+    capped, others = _split(answer.answer)
     if not 0 < size < len(capped):
         return []
-    others = tuple([record for record in answer.answer if record.rtype not in _CAPPED])
+    additional = _by_owner(answer.additional)
     period = len(capped) // gcd(len(capped), size)
     until = answer.keep_until if period <= MOST else min(answer.keep_until, now + KEPT)
-    twice = capped + capped
     found = []
     for number in range(min(period, MOST)):
-        at = (start + number * size) % len(capped)
-        part = tuple(twice[at : at + size])
+        at = start + number * size
+        part = tuple([capped[each % len(capped)] for each in range(at, at + size)])
         found.append(
             replace(
                 answer,
                 answer=(*others, *part),
-                additional=_of_targets(part, answer.additional),
+                additional=_of_targets(part, additional),
                 keep_until=until,
             )
         )
     return found
 
 
-def _of_targets(part: tuple[Record, ...], additional: tuple[Record, ...]) -> tuple[Record, ...]:
+def _split(records: Sequence[Record]) -> tuple[Sequence[Record], tuple[Record, ...]]:
+    """Those that count, and others; what is not made yet is of the former alone."""
+    if isinstance(records, LazyRecords):
+        return records, ()
+    capped = [record for record in records if record.rtype in _CAPPED]
+    return capped, tuple([record for record in records if record.rtype not in _CAPPED])
+
+
+def _by_owner(records: Iterable[Record]) -> dict[bytes, list[Record]]:
+    found: dict[bytes, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.owner, []).append(record)
+    return found
+
+
+def _of_targets(
+    part: tuple[Record, ...], additional: dict[bytes, list[Record]]
+) -> tuple[Record, ...]:
     """The addresses of the targets that are left."""
-    targets = {record.rdata[_TARGET:] for record in part if record.rtype == Type.SRV}
-    return tuple([record for record in additional if record.owner in targets])
+    targets = dict.fromkeys(record.rdata[_TARGET:] for record in part if record.rtype == Type.SRV)
+    return tuple([record for target in targets for record in additional.get(target, ())])

@@ -5,13 +5,14 @@ RFC 2308 for what is negative, RFC 2181 section 5.2 and 8 for TTLs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.plugins.cache.settings import Bounds, Settings
+from kdns.wire.address_records import LazyRecords
 from kdns.wire.constants import Rcode, Type
 from kdns.wire.message import Answer, Query, Record
 
@@ -48,8 +49,9 @@ def capped(answer: Answer, settings: Settings) -> Answer:
     """With TTLs no longer than answers are kept, for what is not kept: ``cache 10`` promises that."""
     bounds = settings.success if answer.answer else settings.denial
     for section in (answer.answer, answer.authority, answer.additional):
-        for record in section:
-            if record.ttl > bounds.max_ttl:
+        # Records that are not made yet have one TTL: for this alone none is made.
+        for each in (section,) if isinstance(section, LazyRecords) else section:
+            if each.ttl > bounds.max_ttl:
                 return _with_ttls(answer, Bounds(bounds.max_ttl, min_ttl=0))
     return answer
 
@@ -69,7 +71,7 @@ def with_ttl(answer: Answer, ttl: int) -> Answer:
     return _with_ttls(answer, Bounds(ttl, min_ttl=ttl))
 
 
-def _aged(records: tuple[Record, ...], seconds: int) -> tuple[Record, ...]:
+def _aged(records: Sequence[Record], seconds: int) -> tuple[Record, ...]:
     return tuple([replace(record, ttl=max(record.ttl - seconds, 0)) for record in records])
 
 
@@ -94,7 +96,7 @@ def _least(records: Iterable[Record]) -> float:
 
 
 def _with_ttls(answer: Answer, bounds: Bounds) -> Answer:
-    def bounded(records: tuple[Record, ...]) -> tuple[Record, ...]:
+    def bounded(records: Sequence[Record]) -> tuple[Record, ...]:
         least, most = bounds.min_ttl, bounds.max_ttl
         return tuple(replace(r, ttl=min(max(r.ttl, least), most)) for r in records)
 

@@ -28,6 +28,8 @@ from kdns.wire.reasons import because
 
 NAME: Final = "kubernetes"
 
+_TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
+
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
     cluster = Cluster(settings, next_handler, context)
@@ -58,7 +60,7 @@ class Cluster:
         zone = longest_match(self.view.zones, query.name)
         if zone is None:
             return await self.next(query)
-        if query.qclass != Class.IN or query.qtype in {Type.AXFR, Type.IXFR}:
+        if query.qclass != Class.IN or query.qtype in _TRANSFERS:
             return Answer(Rcode.REFUSED, authoritative=False, plugin=NAME)
         step = self._step(query, zone)
         if not step.outcome.exists:
@@ -70,7 +72,7 @@ class Cluster:
                 return self._not_synced(query, step)
         answer = self._assemble(query, step)
         if step.outcome.target:
-            return await self.aliases.follow(query, answer, step.outcome.answer)
+            return await self.aliases.follow(query, answer, tuple(step.outcome.answer))
         return answer
 
     # ---- looking up
@@ -95,7 +97,7 @@ class Cluster:
             return self._not_synced(query, step)
         answer = self._assemble(query, step)
         if step.outcome.target:
-            return await self.aliases.follow(query, answer, step.outcome.answer)
+            return await self.aliases.follow(query, answer, tuple(step.outcome.answer))
         return answer
 
     def _look_up(self, query: Query, qname: bytes, name: Name, zone: Name) -> Outcome:
