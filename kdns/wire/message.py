@@ -33,6 +33,14 @@ class Edns(Struct, frozen=True, gc=False):
     options: tuple[tuple[int, bytes], ...] = ()
 
 
+class Denial(Struct, frozen=True):
+    """The absence of a name, and with it of all its types, for one stage (RFC 8020 section 2)."""
+
+    stage: object
+    """The stage that said so; another one may have the name."""
+    name: Name
+
+
 class Query(Struct, frozen=True):
     """One question, with all of its message that may matter to the answer."""
 
@@ -58,6 +66,8 @@ class Query(Struct, frozen=True):
     """What an asker for IXFR has: of the SOA in the authority section (RFC 1995 section 3)."""
     trace: list[str] | None = None
     """Where stages write what they did, for who asked how an answer comes about; else None."""
+    denied: tuple[Denial, Answer] | None = None
+    """A denial that ``cache`` has, with its answer: the stage that said so need not ask for this type."""
 
     @property
     def opcode(self) -> int:
@@ -131,6 +141,8 @@ class Answer(Struct, frozen=True):
     """Nothing is sent at all (``acl`` with ``drop``)."""
     fetched: bool = False
     """Came from another server, so it holds for as long as its TTLs say: what ``cache`` is for."""
+    denial: Denial | None = None
+    """Set with NXDOMAIN where the name is absent for every type, as far as one stage can say."""
     failure: str = ""
     """What went wrong while the answer was looked for, for the log (``errors``)."""
     replayed: Callable[[int], None] | None = None

@@ -18,8 +18,8 @@ from kdns.plugins.cache.stage import Cache
 from kdns.plugins.interface import Context
 from kdns.responder import Responder
 from kdns.wire import rdata
-from kdns.wire.constants import ErrorCode, Flag, Rcode, Type
-from kdns.wire.message import FOREVER, Answer, Edns, Key, Query, Record
+from kdns.wire.constants import ErrorCode, Flag, Rcode, Type, type_name
+from kdns.wire.message import FOREVER, Answer, Denial, Edns, Key, Query, Record
 from kdns.wire.names import wire_from_text
 from tests.fakes.nameserver import NameServer
 from tests.plugins.chains import question, refusal, settings, told
@@ -69,13 +69,16 @@ class World:
         self.cache = Cache(found, self.upstream, context, lambda: self.now)
 
     async def upstream(self, query: Query) -> Answer:
+        denial = Denial(self, query.name)
+        if query.denied is not None and query.denied[0] == denial:
+            return query.denied[1]
         self.asked.append(query)
         if self.gate is not None:
             await self.gate.wait()
         name = ".".join(query.name) + "."
-        answer = self.answers.get(f"{name} {Type(query.qtype).name}") or self.answers.get(name)
+        answer = self.answers.get(f"{name} {type_name(query.qtype)}") or self.answers.get(name)
         assert answer is not None, name
-        return answer
+        return replace(answer, denial=denial) if answer.rcode == Rcode.NXDOMAIN else answer
 
     def set(self, text: str, answer: Answer) -> None:
         self.answers[text] = answer
@@ -282,6 +285,25 @@ class TestPositive:
             assert (await world.ask()).plugin == "forward"
         assert len(world.asked) == 2
 
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            pytest.param(said(alias("a.test.", "b.test.")), id="lone CNAME"),
+            pytest.param(said(a(), truncated=True), id="truncated"),
+            pytest.param(said(rcode=Rcode.REFUSED, authority=(soa(),)), id="REFUSED"),
+            pytest.param(said(rcode=Rcode.SERVFAIL, authority=(soa(),)), id="SERVFAIL"),
+            pytest.param(said(rcode=Rcode.NXDOMAIN, additional=(a(),)), id="NXDOMAIN without SOA"),
+        ],
+    )
+    @pytest.mark.parametrize("options", ["", "disable success\ndisable denial"])
+    async def test_ttls_are_capped_also_where_nothing_is_kept(
+        self, answer: Answer, options: str
+    ) -> None:
+        world = World(f"success 9984 10\ndenial 9984 10\n{options}", a=answer)
+        found = await world.ask()
+        records = (*found.answer, *found.authority, *found.additional)
+        assert [record.ttl for record in records] == [10]
+
     async def test_transfers_and_other_zones_pass(self) -> None:
         world = World(a=said(a()))
         world.cache.zones = (("other",),)
@@ -343,10 +365,77 @@ class TestNegative:
         await world.ask()
         assert len(world.asked) == 2
 
-    async def test_nxdomain_is_for_every_type(self) -> None:
-        world = World(a=NXDOMAIN)
-        rcodes = [(await world.ask(f"a.test. {rtype}")).rcode for rtype in ("A", "AAAA", "MX")]
-        assert (rcodes, len(world.asked)) == ([Rcode.NXDOMAIN] * 3, 1)
+    @pytest.mark.parametrize(
+        ("qtype", "rcode"),
+        [
+            *((qtype, rcode) for qtype in (0, 255, 65535) for rcode in (0, 2, 4)),
+            *((qtype, Rcode.NXDOMAIN) for qtype in (0, 41, 249, 250)),
+        ],
+    )
+    async def test_no_type_stands_for_the_name(self, qtype: int, rcode: int) -> None:
+        """Whatever is said of a type that no record has, records of other types are still answered."""
+        world = World(a=said(rcode=rcode, authority=(soa(),)))
+        world.set("a.test. A", said(a()))
+        world.set("a.test. MX", said(a()))
+        for text in ("a.test. A", "a.test. TXT", "a.test. A", "a.test. MX"):
+            answer = await world.ask(text, {"qtype": qtype} if text.endswith("TXT") else {})
+            assert bool(answer.answer) != text.endswith("TXT")
+
+    async def test_nxdomain_is_for_every_type_of_the_same_upstream(self) -> None:
+        with NameServer() as server:
+            async with Block(f"cache\nforward . 127.0.0.1:{server.port}") as block:
+                for rtype in ("A", "AAAA", "MX", "AAAA", "A"):
+                    assert (await block.answer(f"a.test. {rtype}")).rcode == Rcode.NXDOMAIN
+        assert len(server.udp) == 1
+
+    @pytest.mark.parametrize(
+        ("directives", "denied", "expected"),
+        [
+            (
+                'template IN A test {\nanswer "{{ .Name }} 60 IN A 192.0.2.7"\nfallthrough\n}',
+                "a.test. AAAA",
+                "a.test. A",
+            ),
+            (
+                'template IN TXT test {\nanswer "{{ .Name }} 60 IN TXT x"\nfallthrough\n}',
+                "a.test. A",
+                "a.test. TXT",
+            ),
+            (
+                "hosts {\n192.0.2.7 x.test\nfallthrough\n}",
+                "7.2.0.192.in-addr.arpa. MX",
+                "7.2.0.192.in-addr.arpa. PTR",
+            ),
+            (
+                "forward . 127.0.0.1:FIRST {\nnext_on_nodata\n}",
+                "both.test. AAAA",
+                "both.test. A",
+            ),
+        ],
+    )
+    async def test_nxdomain_hides_nothing_that_another_directive_has(
+        self, directives: str, denied: str, expected: str
+    ) -> None:
+        """RFC 8020 holds within one server's tree."""
+        zone = denied.split()[0].partition(".")[2]
+        with NameServer("both.test. 60 IN A 192.0.2.8") as first, NameServer(zone=zone) as last:
+            text = directives.replace("FIRST", str(first.port))
+            async with Block(f"cache 30\n{text}\nforward . 127.0.0.1:{last.port}") as block:
+                for _ in range(2):
+                    await block.answer(denied)
+                    answer = await block.answer(expected)
+                    assert (answer.rcode, len(answer.answer)) == (Rcode.NOERROR, 1)
+        assert 1 <= len(last.udp) <= 2  # data end a denial of the name
+
+    async def test_a_denial_ends_for_all_types_at_once(self) -> None:
+        world = World("denial 9984 60 0", a=NXDOMAIN)
+        await world.ask("a.test. A")
+        world.now += 59
+        assert (await world.ask("a.test. AAAA")).authority[0].ttl == 1
+        world.now += 1
+        for rtype in ("A", "AAAA"):
+            await world.ask(f"a.test. {rtype}")
+        assert len(world.asked) == 2
 
     async def test_no_data_is_for_its_type(self) -> None:
         world = World(a=NODATA)
@@ -402,6 +491,15 @@ class TestNegative:
         for _ in range(2):
             await world.ask()
         assert len(world.asked) == 2
+
+    async def test_an_insertion_costs_the_same_however_much_has_ended(self) -> None:
+        world = World("denial 40000")
+        for number in range(32768):
+            world.set(f"n{number}.test.", NXDOMAIN)
+            await world.ask(f"n{number}.test. A")
+        world.now += 60
+        await world.ask("n0.test. A")
+        assert len(world.cache.store.denial) >= 32760
 
 
 KEY: Key = ("svc", "default", "a")
@@ -644,8 +742,8 @@ class TestPacketCache:
                 entries = block.series("coredns_cache_entries")
                 assert entries == {
                     ("dns://:53", "success", "test.", ""): 1,
-                    ("dns://:53", "denial", "test.", ""): 1,
+                    ("dns://:53", "denial", "test.", ""): 2,
                 }
-                assert block.series("coredns_cache_misses_total") == {("dns://:53", "test.", ""): 2}
+                assert block.series("coredns_cache_misses_total") == {("dns://:53", "test.", ""): 3}
         block.reports.clear()  # nobody asks a chain that is no longer in use
         assert set(block.series("coredns_cache_entries").values()) == {0}

@@ -81,9 +81,9 @@ class Cache:
         found = self.store.find(key) if kept else None
         if query.trace is not None:
             query.trace.append(f"cache: {self._told(found)}")
-        if found is None:
+        if found is None or found.of_name:
             self.counted["miss"] += 1
-            return await self._fetch(query, key)
+            return await self._fetch(self._knowing(query, found), key)
         self._count_hits(found.item, 1)
         if found.stale:
             return await self._stale(query, key, found.item)
@@ -93,6 +93,18 @@ class Cache:
 
     # ---- from the next stages
 
+    def _knowing(self, query: Query, found: Found | None) -> Query:
+        """The query with the denial of its name, if there is one.
+
+        The stages in between answer what they have. Only the one that denied the name says so again.
+        """
+        if found is None or found.item.answer.denial is None:
+            return query
+        item = found.item
+        age = 0 if self.settings.keep_ttl else int(self.clock()) - item.stored
+        answer = replace(aged(item.answer, age), denial=None)
+        return replace(query, denied=(item.answer.denial, answer))
+
     async def _fetch(self, query: Query, key: Identity) -> Answer:
         version = self.store.changes.count
         answer = await self.next(query)
@@ -100,10 +112,10 @@ class Cache:
             return capped(answer, self.settings)
         found = classify(query, answer, self.settings)
         if found is None:
-            return answer
+            return capped(answer, self.settings)
         if found.kind == "failure":
             self._keep(query, key, found, version)
-            return answer
+            return capped(answer, self.settings)
         item = self._keep(query, key, found, version)
         return echoed(query, item.answer if item else found.answer)
 
@@ -118,6 +130,8 @@ class Cache:
     def _told(self, found: Found | None) -> str:
         if found is None:
             return "nothing is kept; the next directive is asked"
+        if found.of_name:
+            return "the name was denied for another type; the next directives are asked"
         now, item = self.clock(), found.item
         age, left = now - item.stored, item.ends - now
         return f"{item.kind} kept {age:.0f} s ago, " + (

@@ -1,8 +1,8 @@
 """Where answers are kept: bounded, each until its end, the least recently used one making room.
 
-Data are kept per name and type, the name's absence per name: after NXDOMAIN to one type no other is
-asked for (RFC 8020 section 2), and data of any type end that. Where an upstream denies a name of which it
-has just told the addresses, it is the denial that gives in and becomes "no such type".
+Data are kept per name and type, the name's absence per name: after NXDOMAIN to one type the same upstream
+is not asked for another (RFC 8020 section 2), and data of any type end that. Where an upstream denies a name
+of which it has just told the addresses, it is the denial that gives in and becomes "no such type".
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
-from cachetools import TLRUCache
+from cachetools import LRUCache
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -23,8 +23,11 @@ from kdns.wire.requests import passed_options
 
 ADDRESSES: Final = (Type.A, Type.AAAA)
 
-ANY_TYPE: Final = 0
-"""Stands for the name itself. No question has this type: RFC 6895 section 3.1 reserves it."""
+WHOLE_NAME: Final = -1
+"""In the place of a type, stands for the name itself: every number from 0 to 65535 can be asked for."""
+
+_META_TYPES: Final = frozenset({0, Type.OPT, *range(128, 255)})
+"""Types that no record has (RFC 6895 section 3.1): what servers say of them says little about the name."""
 
 MAX_CHANGES: Final = 16384
 """Changed keys that are remembered one by one."""
@@ -38,6 +41,8 @@ class Item(Struct):
 
     kind: Kind
     answer: Answer
+    qtype: int
+    """The type that it was received for."""
     stored: int
     ends: float
     version: int
@@ -53,10 +58,12 @@ class Item(Struct):
 
 
 class Found(Struct, frozen=True):
-    """What there is to a question."""
+    """The cached answer for a query."""
 
     item: Item
     stale: bool = False
+    of_name: bool = False
+    """A denial of the whole name, received for another type: only what its stage would say."""
 
 
 def identity(query: Query) -> Identity:
@@ -71,11 +78,14 @@ def identity(query: Query) -> Identity:
     )
 
 
-class _Kept(TLRUCache[Identity, Item]):
-    """Answers of one kind."""
+class _Kept(LRUCache[Identity, Item]):
+    """Answers of one kind. What has ended leaves when it is found or when its turn comes.
 
-    def __init__(self, capacity: int, grace: float, clock: Callable[[], float]) -> None:
-        super().__init__(capacity, lambda key, item, now: item.ends + grace, clock)
+    So no insertion has to remove all that has ended meanwhile.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
         self.evictions = 0
 
     def popitem(self) -> tuple[Identity, Item]:
@@ -116,32 +126,40 @@ class Store:
         self.changes = Changes()
         self.stale_for = settings.stale.up_to if settings.stale else 0.0
         self._prefers_positive = bool(settings.stale and settings.stale.prefer_positive)
-        self.success = _Kept(settings.success.capacity, self.stale_for, clock)
-        self.denial = _Kept(settings.denial.capacity, 0.0, clock)
+        self.success = _Kept(settings.success.capacity)
+        self.denial = _Kept(settings.denial.capacity)
 
     def find(self, key: Identity) -> Found | None:
-        """What there is to the question: fresh, or else stale where that is allowed."""
-        positive = self._get(self.success, key)
+        """The cached answer for the query: fresh, or else stale where that is allowed."""
+        positive = self._get(self.success, key, self.stale_for)
         if positive is not None and self.clock() < positive.ends:
             return Found(positive)
-        negative = self._get(self.denial, key) or self._get(self.denial, _whole_name(key))
+        negative = self._negative(key)
         stale = Found(positive, stale=True) if positive is not None else None
         if negative is None:
             return stale
-        if stale is not None and (negative.kind == "failure" or self._prefers_positive):
+        if stale is not None and (negative.item.kind == "failure" or self._prefers_positive):
             return stale
-        return Found(negative)
+        return negative
+
+    def _negative(self, key: Identity) -> Found | None:
+        item = self._get(self.denial, key)
+        if item is not None:
+            return Found(item)
+        item = self._get(self.denial, _whole_name(key))
+        return None if item is None else Found(item, of_name=item.qtype != key[1])
 
     def has_failed(self, key: Identity) -> bool:
         """Whether the last attempt at this question failed, a moment ago."""
-        item = self.denial.get(key)
+        item = self._get(self.denial, key)
         return item is not None and item.kind == "failure"
 
-    def _get(self, kept: _Kept, key: Identity) -> Item | None:
+    def _get(self, kept: _Kept, key: Identity, grace: float = 0.0) -> Item | None:
+        """What is cached under the key, if nothing changed and it ended less than ``grace`` seconds ago."""
         item = kept.get(key)
-        if item is None or self.changes.holds(item):
+        if item is None or (self.clock() < item.ends + grace and self.changes.holds(item)):
             return item
-        kept.pop(key, None)
+        del kept[key]
         return None
 
     def keep(self, key: Identity, found: Keepable, version: int) -> Item:
@@ -150,7 +168,7 @@ class Store:
         answer = found.answer
         if found.kind == "denial" and answer.rcode == Rcode.NXDOMAIN and self._has_addresses(key):
             answer = replace(answer, rcode=Rcode.NOERROR)
-        item = Item(found.kind, answer, int(now), int(now) + found.ttl, version)
+        item = Item(found.kind, answer, key[1], int(now), int(now) + found.ttl, version)
         if found.kind == "success":
             self.success[key] = item
             self.denial.pop(key, None)
@@ -160,7 +178,7 @@ class Store:
         return item
 
     def _deny(self, key: Identity, item: Item) -> None:
-        whole_name = item.answer.rcode == Rcode.NXDOMAIN and not item.answer.answer
+        whole_name = _denies_name(key, item.answer)
         if item.kind == "denial" and not self._prefers_positive:
             for rtype in (key[1], *(ADDRESSES if whole_name else ())):
                 self.success.pop(_of_type(key, rtype), None)
@@ -173,9 +191,15 @@ class Store:
         return any(item is not None and self.clock() < item.ends for item in found)
 
 
+def _denies_name(key: Identity, answer: Answer) -> bool:
+    """Whether it denies the name itself, and not the target of an alias or something unusual."""
+    denial = answer.denial if answer.rcode == Rcode.NXDOMAIN and not answer.answer else None
+    return denial is not None and denial.name == key[0] and key[1] not in _META_TYPES
+
+
 def _of_type(key: Identity, rtype: int) -> Identity:
     return (key[0], rtype, *key[2:])
 
 
 def _whole_name(key: Identity) -> Identity:
-    return _of_type(key, ANY_TYPE)
+    return _of_type(key, WHOLE_NAME)

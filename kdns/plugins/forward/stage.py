@@ -15,7 +15,7 @@ from kdns.plugins.interface import Context, Handler
 from kdns.upstream.client import UpstreamError
 from kdns.upstream.pool import OverloadError, Pool
 from kdns.wire.constants import ErrorCode, Flag, Rcode, rcode_name
-from kdns.wire.message import Answer, ExtendedError, Query, echoed
+from kdns.wire.message import Answer, Denial, ExtendedError, Query, echoed
 from kdns.wire.reasons import because
 from kdns.wire.responses import Response
 
@@ -59,6 +59,8 @@ class Forward:
     async def __call__(self, query: Query) -> Answer:
         if not self.settings.covers(query.name):
             return await self.next(query)
+        if query.denied is not None and query.denied[0] == Denial(self, query.name):
+            return query.denied[1]
         if query.trace is not None:
             known = ", ".join(upstream.name for upstream in self.pool.upstreams) or "nobody"
             query.trace.append(f"forward: asks one of {known}")
@@ -97,6 +99,7 @@ class Forward:
                 errors=self._reasons(response) if query.wants_reason else (),
                 keep_until=0.0,
                 fetched=True,
+                denial=Denial(self, query.name) if response.rcode == Rcode.NXDOMAIN else None,
                 plugin=NAME,
                 metadata=(("forward/upstream", response.upstream),),
             ),
