@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from functools import partial
 from itertools import islice
 from random import randrange
-from time import perf_counter, time
+from time import monotonic, perf_counter, time
 from types import coroutine
 from typing import Final, cast
 
@@ -166,7 +166,7 @@ class Responder(Blocks):
             answer = replace(answer, options=(*answer.options, *options), keep_until=0.0)
         if served is not None and served.recursion_available and not answer.recursion_available:
             answer = replace(answer, recursion_available=True)
-        parts = windows(answer, randrange(MAX_START), time()) if answer.at_most else []
+        parts = windows(answer, randrange(MAX_START), monotonic()) if answer.at_most else []
         answer, encoded = self._encode(query, parts[0] if parts else answer)
         meter = served.meter if served else self.dropped
         size = len(encoded.body) + 2
@@ -214,12 +214,12 @@ class Responder(Blocks):
             if running[0] <= until:
                 return
             running[1].cancel()
-        timer = get_running_loop().call_later(until - time(), self._expire, cache)
+        timer = get_running_loop().call_later(until - monotonic(), self._expire, cache)
         self._timers[cache] = (until, timer)
 
     def _expire(self, cache: PacketCache) -> None:
         del self._timers[cache]
-        until = cache.expire(time())
+        until = cache.expire(monotonic())
         if until is not None:
             self._expire_later(cache, until)
 

@@ -153,7 +153,7 @@ class Stage:
             additional=found.additional,
             errors=(*errors, *stale),
             keys=keys,
-            keep_until=freshness.keep_until(self.status, now, stale=bool(stale)),
+            keep_until=freshness.keep_until(self.status, stale=bool(stale)),
             plugin=NAME,
         )
 

@@ -132,7 +132,7 @@ class Answer(Struct, frozen=True):
     keys: frozenset[Key] = frozenset()
     """The packet cache drops the answer when any of these changes."""
     keep_until: float = FOREVER
-    """Unix time until which the same bytes may be sent again; 0 where it depends on the asker."""
+    """When the same bytes may no longer be sent again (``time.monotonic``); 0 where each query counts."""
     payload_limit: int = 65535
     """The reply is cut to this even where the asker takes larger datagrams (``bufsize``)."""
     at_most: int = 0

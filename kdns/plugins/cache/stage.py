@@ -146,7 +146,7 @@ class Cache:
         until = item.ends if self.settings.keep_ttl else min(int(now) + 1, item.ends)
         answer = replace(
             item.shown[1],
-            keep_until=self.context.now() + until - now,
+            keep_until=until,
             replayed=partial(self._replayed, item),
         )
         return echoed(query, answer)

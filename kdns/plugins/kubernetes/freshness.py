@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Final
 
 from kdns.status import SourceStatus
@@ -31,11 +32,11 @@ def staleness(query: Query, status: SourceStatus, now: float) -> tuple[ExtendedE
     return because(query, ErrorCode.STALE_ANSWER, text)
 
 
-def keep_until(status: SourceStatus, now: float, *, stale: bool) -> float:
+def keep_until(status: SourceStatus, *, stale: bool) -> float:
     """One that is called stale is not kept for ever: the API server's return changes no object."""
     if not status.synced:
         return 0.0
-    return now + STALE_KEPT if stale else FOREVER
+    return monotonic() + STALE_KEPT if stale else FOREVER
 
 
 def not_synced(query: Query, status: SourceStatus) -> tuple[ExtendedError, ...]:

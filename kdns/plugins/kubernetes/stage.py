@@ -158,7 +158,7 @@ class Cluster:
             additional=last.outcome.additional,
             errors=(*errors, *stale),
             keys=frozenset(keys),
-            keep_until=freshness.keep_until(self.status, now, stale=bool(stale)),
+            keep_until=freshness.keep_until(self.status, stale=bool(stale)),
             at_most=at_most,
             plugin=NAME,
         )
