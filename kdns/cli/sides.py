@@ -6,7 +6,7 @@ Each side can be asked, and most can say which names there are.
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
@@ -41,7 +41,7 @@ class Side(Protocol):
     async def questions(self) -> set[Question]:
         """All names with their types; empty where it does not tell."""
 
-    async def ask(self, name: Name, qtype: int) -> tuple[str, tuple[Record, ...]]:
+    async def ask(self, name: Name, qtype: int) -> tuple[str, Sequence[Record]]:
         """What kind of answer there is, such as NXDOMAIN or "" for one with records, and these.
 
         Raises ``ConfigError`` where there is none.
@@ -65,7 +65,7 @@ class Server:
                     continue
         return found
 
-    async def ask(self, name: Name, qtype: int) -> tuple[str, tuple[Record, ...]]:
+    async def ask(self, name: Name, qtype: int) -> tuple[str, Sequence[Record]]:
         for _ in range(ATTEMPTS):
             step = await self._exchange.once(self.address, to_text(name), qtype, PATIENCE)
             if step.response is not None:
@@ -89,7 +89,7 @@ class Configured:
             for record in records
         }
 
-    async def ask(self, name: Name, qtype: int) -> tuple[str, tuple[Record, ...]]:
+    async def ask(self, name: Name, qtype: int) -> tuple[str, Sequence[Record]]:
         query = Query(to_wire(name), name, qtype)
         for responder in self._generation.responders.values():
             if responder.find(query)[0] is not None:
@@ -103,7 +103,7 @@ async def _keys(records: AsyncIterator[Record]) -> AsyncIterator[Question]:
         yield from_wire(record.owner), record.rtype
 
 
-def _kind(rcode: int, records: tuple[Record, ...]) -> str:
+def _kind(rcode: int, records: Sequence[Record]) -> str:
     if rcode == Rcode.NOERROR:
         return "" if records else "NODATA"
     return rcode_name(rcode)

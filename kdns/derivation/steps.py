@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from time import monotonic, perf_counter
 from typing import Final
@@ -101,7 +101,7 @@ def _answer(answer: Answer, seconds: float) -> Iterator[str]:
         yield f"reason: {error.text or f'Extended DNS Error {error.code}'}"
 
 
-def _records(label: str, records: tuple[Record, ...]) -> Iterator[str]:
+def _records(label: str, records: Sequence[Record]) -> Iterator[str]:
     for record in records[:MAX_RECORDS]:
         yield f"{label}: {record_text(record)}"
     if len(records) > MAX_RECORDS:

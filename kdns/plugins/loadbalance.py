@@ -7,7 +7,7 @@ answer says so, and is made anew each time that there is something to choose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import count
@@ -145,7 +145,7 @@ class Balancer:
         answer, additional = map(self._ordered, (reply.answer, reply.additional))
         return replace(reply, answer=answer, additional=additional, ordered=True)
 
-    def _ordered(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+    def _ordered(self, records: Sequence[Record]) -> tuple[Record, ...]:
         addresses = [record for record in records if record.rtype in ADDRESSES]
         addresses.sort(key=self._rank)
         aliases = [record for record in records if record.rtype == Type.CNAME]
@@ -157,13 +157,13 @@ class Balancer:
         ranks = (rank for rank, network in enumerate(self.prefer) if address in network)
         return next(ranks, len(self.prefer))
 
-    def _has_choice(self, records: tuple[Record, ...]) -> bool:
+    def _has_choice(self, records: Sequence[Record]) -> bool:
         """Whether two addresses stand in an order that is as good as another."""
         ranks = [self._rank(record) for record in records if record.rtype in ADDRESSES]
         return len(set(ranks)) < len(ranks)
 
 
-def _draw(records: tuple[Record, ...], weights: Weights) -> tuple[tuple[Record, ...], bool]:
+def _draw(records: Sequence[Record], weights: Weights) -> tuple[Sequence[Record], bool]:
     places = [at for at, record in enumerate(records) if record.rtype in ADDRESSES]
     if len(places) < 2:
         return records, False
@@ -177,7 +177,7 @@ def _draw(records: tuple[Record, ...], weights: Weights) -> tuple[tuple[Record, 
     return tuple(found), len(set(shares)) > 1
 
 
-def rotate(records: tuple[Record, ...], turn: int) -> tuple[Record, ...]:
+def rotate(records: Sequence[Record], turn: int) -> tuple[Record, ...]:
     """Other records first as they are (CNAMEs lead), then the addresses and MX, each turned."""
     addresses = [record for record in records if record.rtype in ADDRESSES]
     exchanges = [record for record in records if record.rtype == Type.MX]

@@ -6,6 +6,7 @@ Not a stage but an observer: it must know the size of the reply and how long it 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -140,7 +141,7 @@ def typify(query: Query, answer: Answer) -> str:
     return "NOERROR" if answer.answer else _typify_empty(answer.authority)
 
 
-def _typify_empty(authority: tuple[Record, ...]) -> str:
+def _typify_empty(authority: Sequence[Record]) -> str:
     types = {record.rtype for record in authority}
     if Type.SOA in types:
         return "NODATA"

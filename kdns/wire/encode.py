@@ -7,7 +7,7 @@ RFC 3597 section 4 allows it for. The message ID is left out: a kept reply serve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from struct import Struct as Layout
 from typing import Final
@@ -17,6 +17,7 @@ from msgspec import Struct
 from kdns.wire.constants import EdnsOption, Flag, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Query, Record
 from kdns.wire.names import end_of
+from kdns.wire.relayed import Relayed, Run, spliced
 
 MIN_UDP: Final = 512
 """Octets that every asker takes (RFC 1035 section 2.3.4)."""
@@ -36,14 +37,6 @@ _KEPT_FLAGS: Final = 0x7800 | Flag.RD | Flag.CD  # opcode and the asker's own bi
 
 _WHOLE_NAME: Final = frozenset({Type.NS, Type.CNAME, Type.PTR})
 _ROTATING: Final = frozenset({Type.A, Type.AAAA})
-
-
-class Run(Struct, frozen=True, gc=False):
-    """Where the address records stand in a reply, all of one size, so that they can be rotated."""
-
-    start: int
-    size: int
-    count: int
 
 
 class Encoded(Struct, frozen=True, gc=False):
@@ -142,6 +135,9 @@ def encode(query: Query, answer: Answer) -> Encoded:
     limit = MAX_MESSAGE if query.transport != "udp" else payload
     opt = _opt(query, answer, limit, payload)
     room = limit - len(opt)
+    message = spliced(query, answer)
+    if message is not None and len(query.qname) + 16 + len(message.body) <= room:
+        return _relayed(query, answer, message, opt)
     if not answer.answer and (body := _negative(query, answer, opt, room)) is not None:
         return Encoded(body)
     writer = _Writer(query)
@@ -155,6 +151,17 @@ def encode(query: Query, answer: Answer) -> Encoded:
     header = _HEADER.pack(flags, 1, len(ends), authorities, additionals + bool(opt))
     body = b"".join((header, writer.out[12:], opt))
     return Encoded(body, _run(answer.answer, start, ends))
+
+
+def _relayed(query: Query, answer: Answer, message: Relayed, opt: bytes) -> Encoded:
+    """A reply with another server's records as they came."""
+    answers, authorities, additionals = message.counts
+    header = _HEADER.pack(_flags(query, answer), 1, answers, authorities, additionals + bool(opt))
+    question = query.qname + _QUESTION.pack(query.qtype, query.qclass)
+    run = message.addresses()
+    if run is not None:
+        run = Run(run.start + len(header) + len(question), run.size, run.count)
+    return Encoded(b"".join((header, question, message.body, opt)), run)
 
 
 def _negative(query: Query, answer: Answer, opt: bytes, room: int) -> bytes | None:
@@ -269,7 +276,7 @@ def _extended(error: ExtendedError) -> tuple[int, bytes]:
     )
 
 
-def _run(records: tuple[Record, ...], start: int, ends: list[int]) -> Run | None:
+def _run(records: Sequence[Record], start: int, ends: list[int]) -> Run | None:
     """The address records at the end of the answer section, if there are several of one size."""
     if len(ends) < 2 or records[len(ends) - 1].rtype not in _ROTATING:
         return None

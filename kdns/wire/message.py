@@ -6,7 +6,7 @@ An ``Answer`` says what it depends on (``keys``), so that whoever keeps it knows
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, Self, TypeAlias
 
 from msgspec import Struct
@@ -34,10 +34,10 @@ class Edns(Struct, frozen=True, gc=False):
 
 
 class Denial(Struct, frozen=True):
-    """The absence of a name, and with it of all its types, for one stage (RFC 8020 section 2)."""
+    """The absence of a name, and with it of all its types, as one stage knows (RFC 8020 section 2)."""
 
-    stage: object
-    """The stage that said so; another one may have the name."""
+    tree: object
+    """Stands for what that stage knows; another one may have the name."""
     name: Name
 
 
@@ -114,9 +114,9 @@ class Answer(Struct, frozen=True):
     """What is to be said to a Query, still without the header and the OPT of its message."""
 
     rcode: int = Rcode.NOERROR
-    answer: tuple[Record, ...] = ()
-    authority: tuple[Record, ...] = ()
-    additional: tuple[Record, ...] = ()
+    answer: Sequence[Record] = ()
+    authority: Sequence[Record] = ()
+    additional: Sequence[Record] = ()
     authoritative: bool = True
     recursion_available: bool = False
     authenticated: bool = False
@@ -174,21 +174,3 @@ class Transfer(bytes):
         made = super().__new__(cls, first)
         made.following = following
         return made
-
-
-def echoed(query: Query, answer: Answer) -> Answer:
-    """With the question's name in the asker's letter case, whoever had asked for it before.
-
-    RFC 4343 section 4.1: names compare without case, and replies are expected to keep the asker's.
-    """
-    qname = query.qname
-    if all(record.owner == qname for record in answer.answer):
-        return answer
-    folded = qname.lower()
-    records = tuple(
-        replace(record, owner=qname)
-        if record.owner != qname and record.owner.lower() == folded
-        else record
-        for record in answer.answer
-    )
-    return replace(answer, answer=records)

@@ -6,6 +6,7 @@ replies every record is sent equally often.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import gcd
 from typing import Final
 
@@ -26,7 +27,7 @@ _TARGET: Final = 6  # octets of an SRV record before its target
 def windows(answer: Answer, start: int, now: float) -> list[Answer]:
     """Answers of ``at_most`` records, aliases before them not counted; none when all fit in one.
 
-    The first begins at the record number ``start``, which may be any; ``now`` is on the clock of ``keep_until``.
+    The first begins at the record number ``start``, which may be any; ``now`` is on the monotonic clock.
     """
     size = answer.at_most
     capped = [record for record in answer.answer if record.rtype in _CAPPED]
@@ -51,7 +52,7 @@ def windows(answer: Answer, start: int, now: float) -> list[Answer]:
     return found
 
 
-def _of_targets(part: tuple[Record, ...], additional: tuple[Record, ...]) -> tuple[Record, ...]:
+def _of_targets(part: tuple[Record, ...], additional: Sequence[Record]) -> tuple[Record, ...]:
     """The addresses of the targets that are left."""
     targets = {record.rdata[_TARGET:] for record in part if record.rtype == Type.SRV}
     return tuple([record for record in additional if record.owner in targets])

@@ -69,7 +69,7 @@ class World:
         self.cache = Cache(found, self.upstream, context, lambda: self.now)
 
     async def upstream(self, query: Query) -> Answer:
-        denial = Denial(self, query.name)
+        denial = Denial(World, query.name)
         if query.denied is not None and query.denied[0] == denial:
             return query.denied[1]
         self.asked.append(query)
@@ -417,7 +417,7 @@ class TestNegative:
         self, directives: str, denied: str, expected: str
     ) -> None:
         """RFC 8020 holds within one server's tree."""
-        zone = denied.split()[0].partition(".")[2]
+        zone = denied.partition(" ")[0].partition(".")[2]
         with NameServer("both.test. 60 IN A 192.0.2.8") as first, NameServer(zone=zone) as last:
             text = directives.replace("FIRST", str(first.port))
             async with Block(f"cache 30\n{text}\nforward . 127.0.0.1:{last.port}") as block:
@@ -499,7 +499,7 @@ class TestNegative:
             await world.ask(f"n{number}.test. A")
         world.now += 60
         await world.ask("n0.test. A")
-        assert len(world.cache.store.denial) >= 32760
+        assert len(world.cache.store.denial) > 32000
 
 
 KEY: Key = ("svc", "default", "a")

@@ -18,14 +18,15 @@ from msgspec.structs import replace
 
 from kdns.metrics import families
 from kdns.metrics.family import Family
-from kdns.plugins.cache.kinds import Keepable, aged, capped, classify, with_ttl
+from kdns.plugins.cache.kinds import Cacheable, capped, classify
 from kdns.plugins.cache.settings import Settings
 from kdns.plugins.cache.store import Found, Identity, Item, Store, identity
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match
 from kdns.wire.constants import ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, ExtendedError, Query, echoed
+from kdns.wire.message import Answer, ExtendedError, Query, Record
 from kdns.wire.names import Name, to_text
+from kdns.wire.relayed import Relayed, echoed, message_of, sections, with_message
 
 NAME: Final = "cache"
 
@@ -39,6 +40,12 @@ _SERIES: Final = {
     "denial": (families.ANSWER_HITS, "denial"),
     "stale": (families.ANSWERS_STALE, ""),
     "prefetch": (families.ANSWER_PREFETCHES, ""),
+}
+
+_NO_RECORDS: Final[dict[str, tuple[Record, ...]]] = {
+    "answer": (),
+    "authority": (),
+    "additional": (),
 }
 
 _TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
@@ -100,30 +107,39 @@ class Cache:
         """
         if found is None or found.item.answer.denial is None:
             return query
-        item = found.item
-        age = 0 if self.settings.keep_ttl else int(self.clock()) - item.stored
-        answer = replace(aged(item.answer, age), denial=None)
-        return replace(query, denied=(item.answer.denial, answer))
+        answer = with_message(found.item.answer, self._aged(query, found.item))
+        answer = replace(answer, denial=None, fetched=True)
+        return replace(query, denied=(found.item.answer.denial, answer))
 
     async def _fetch(self, query: Query, key: Identity) -> Answer:
         version = self.store.changes.count
         answer = await self.next(query)
-        if not answer.fetched:
-            return capped(answer, self.settings)
-        found = classify(query, answer, self.settings)
+        found = classify(query, answer, self.settings) if answer.fetched else None
         if found is None:
             return capped(answer, self.settings)
-        if found.kind == "failure":
-            self._keep(query, key, found, version)
-            return capped(answer, self.settings)
-        item = self._keep(query, key, found, version)
-        return echoed(query, item.answer if item else found.answer)
+        item = self._keep(query, key, answer, found, version)
+        if item is not None and item.answer.rcode != answer.rcode:
+            answer = replace(answer, rcode=item.answer.rcode)
+        if found.message is not message_of(answer):
+            answer = with_message(answer, found.message)
+        return echoed(query, answer)
 
-    def _keep(self, query: Query, key: Identity, found: Keepable, version: int) -> Item | None:
+    def _keep(
+        self, query: Query, key: Identity, answer: Answer, found: Cacheable, version: int
+    ) -> Item | None:
         off = self.settings.success_off if found.kind == "success" else self.settings.denial_off
-        if found.ttl <= 0 or longest_match(off, query.name) is not None:
+        if found.ttl <= 0 or (off and longest_match(off, query.name) is not None):
             return None
-        return self.store.keep(key, found, version)
+        cached = replace(
+            answer,
+            **_NO_RECORDS,
+            fetched=False,
+            failure="",
+            replayed=None,
+            plugin=NAME,
+            metadata=(),
+        )
+        return self.store.keep(key, cached, found, version)
 
     # ---- from what is kept
 
@@ -139,21 +155,23 @@ class Cache:
         )
 
     def _reply(self, query: Query, item: Item) -> Answer:
-        now = self.clock()
-        age = 0 if self.settings.keep_ttl else int(now) - item.stored
-        if item.shown[0] != age:
-            item.shown = (age, self._aged(item, age))
-        until = item.ends if self.settings.keep_ttl else min(int(now) + 1, item.ends)
-        answer = replace(
-            item.shown[1],
+        until = item.ends if self.settings.keep_ttl else min(int(self.clock()) + 1, item.ends)
+        answer, authority, additional = sections(self._aged(query, item))
+        return replace(
+            item.answer,
+            answer=answer,
+            authority=authority,
+            additional=additional,
             keep_until=until,
             replayed=partial(self._replayed, item),
         )
-        return echoed(query, answer)
 
-    def _aged(self, item: Item, age: int) -> Answer:
-        answer = replace(item.answer, fetched=False, plugin=NAME, metadata=())
-        return aged(answer, age) if age else answer
+    def _aged(self, query: Query, item: Item) -> Relayed:
+        """The records with TTLs counted down and the question's name as this client wrote it."""
+        message = item.message.asked_as(query.qname)
+        if self.settings.keep_ttl:
+            return message
+        return message.aged(int(self.clock()) - item.stored)
 
     async def _stale(self, query: Query, key: Identity, item: Item) -> Answer:
         stale = self.settings.stale
@@ -169,13 +187,11 @@ class Cache:
                     return self._reply(query, found.item)
         self.counted["stale"] += 1
         text = f"ended {ceil(self.clock() - item.ends)}s ago; a newer answer is not to be had"
-        return echoed(
-            query,
-            replace(
-                with_ttl(self._aged(item, 0), stale.ttl),
-                errors=(ExtendedError(ErrorCode.STALE_ANSWER, text),),
-                keep_until=0.0,
-            ),
+        message = item.message.asked_as(query.qname).bounded(stale.ttl, stale.ttl)
+        return replace(
+            with_message(item.answer, message),
+            errors=(ExtendedError(ErrorCode.STALE_ANSWER, text),),
+            keep_until=0.0,
         )
 
     # ---- fetching anew

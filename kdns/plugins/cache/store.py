@@ -8,39 +8,48 @@ of which it has just told the addresses, it is the denial that gives in and beco
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from struct import Struct as Layout
 from typing import Final, TypeAlias
 
 from cachetools import LRUCache
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.plugins.cache.kinds import Keepable, Kind
+from kdns.plugins.cache.kinds import Cacheable, Kind
 from kdns.plugins.cache.settings import Settings
 from kdns.wire.constants import Flag, Rcode, Type
 from kdns.wire.message import Answer, Key, Query
-from kdns.wire.names import Name
+from kdns.wire.relayed import Relayed
 from kdns.wire.requests import passed_options
 
 ADDRESSES: Final = (Type.A, Type.AAAA)
 
-WHOLE_NAME: Final = -1
-"""In the place of a type, stands for the name itself: every number from 0 to 65535 can be asked for."""
+MEAN_OCTETS: Final = 2048
+"""Octets that the entries of a kind may take for each one of its capacity. Most take less than a half."""
 
-_META_TYPES: Final = frozenset({0, Type.OPT, *range(128, 255)})
-"""Types that no record has (RFC 6895 section 3.1): what servers say of them says little about the name."""
+ENTRY_OCTETS: Final = 1100
+"""Of an entry besides its records' octets: the Python objects and the three dictionaries it stands in."""
 
 MAX_CHANGES: Final = 16384
 """Changed keys that are remembered one by one."""
 
-Identity: TypeAlias = tuple[Name, int, int, int, bool, tuple[tuple[int, bytes], ...]]
-"""Name, type, class, RD and CD, DO, EDNS options: what makes two questions the same."""
+Identity: TypeAlias = bytes
+"""Type, class and bits, name, EDNS options: what makes two questions the same."""
+
+_IDENTITY: Final = Layout("!HHH")
+_FLAGS: Final = Flag.RD | Flag.CD
+_DNSSEC_OK, _WHOLE_NAME = 1, 2
+"""Bits beside RD and CD, which are others. The second one no query has: it stands for the name itself."""
 
 
-class Item(Struct):
-    """An answer that is kept. Times are seconds of the clock that the stage goes by."""
+class Item(Struct, gc=False):
+    """A cached answer. Times are seconds of the clock that the stage goes by."""
 
     kind: Kind
     answer: Answer
+    """Without its records."""
+    message: Relayed
+    """The records."""
     qtype: int
     """The type that it was received for."""
     stored: int
@@ -53,8 +62,6 @@ class Item(Struct):
     refreshing: bool = False
     retry: float = 0.0
     """No refresh before this."""
-    shown: tuple[int, Answer] = (-1, Answer())
-    """The answer at the age it was last asked for."""
 
 
 class Found(Struct, frozen=True):
@@ -67,30 +74,52 @@ class Found(Struct, frozen=True):
 
 
 def identity(query: Query) -> Identity:
-    edns = query.edns
-    return (
-        query.name,
-        query.qtype,
-        query.qclass,
-        query.flags & (Flag.RD | Flag.CD),
-        edns is not None and edns.dnssec_ok,
-        passed_options(query),
-    )
+    edns, bits = query.edns, query.flags & _FLAGS
+    name = query.qname.lower()
+    if edns is None:
+        return _IDENTITY.pack(query.qtype, query.qclass, bits) + name
+    bits |= _DNSSEC_OK if edns.dnssec_ok else 0
+    key = _IDENTITY.pack(query.qtype, query.qclass, bits) + name
+    options = passed_options(query)
+    return key + repr(options).encode() if options else key
 
 
-class _Kept(LRUCache[Identity, Item]):
-    """Answers of one kind. What has ended leaves when it is found or when its turn comes.
+def _type(key: Identity) -> int:
+    return int.from_bytes(key[:2])
+
+
+def _of_type(key: Identity, rtype: int) -> Identity:
+    return rtype.to_bytes(2) + key[2:]
+
+
+def _whole_name(key: Identity) -> Identity:
+    bits = int.from_bytes(key[4:6]) | _WHOLE_NAME
+    return b"\0\0" + key[2:4] + bits.to_bytes(2) + key[6:]
+
+
+class _Entries(LRUCache[Identity, Item]):
+    """Cached answers of one kind. What has ended leaves when it is found or when its turn comes.
 
     So no insertion has to remove all that has ended meanwhile.
     """
 
     def __init__(self, capacity: int) -> None:
-        super().__init__(capacity)
+        super().__init__(capacity * MEAN_OCTETS, _octets)
+        self.capacity = capacity
         self.evictions = 0
+
+    def __setitem__(self, key: Identity, item: Item) -> None:
+        if len(self) >= self.capacity and key not in self:
+            self.popitem()
+        super().__setitem__(key, item)
 
     def popitem(self) -> tuple[Identity, Item]:
         self.evictions += 1
         return super().popitem()
+
+
+def _octets(item: Item) -> int:
+    return ENTRY_OCTETS + len(item.message.body) + 2 * len(item.message.ttls)
 
 
 class Changes:
@@ -126,8 +155,8 @@ class Store:
         self.changes = Changes()
         self.stale_for = settings.stale.up_to if settings.stale else 0.0
         self._prefers_positive = bool(settings.stale and settings.stale.prefer_positive)
-        self.success = _Kept(settings.success.capacity)
-        self.denial = _Kept(settings.denial.capacity)
+        self.success = _Entries(settings.success.capacity)
+        self.denial = _Entries(settings.denial.capacity)
 
     def find(self, key: Identity) -> Found | None:
         """The cached answer for the query: fresh, or else stale where that is allowed."""
@@ -147,59 +176,53 @@ class Store:
         if item is not None:
             return Found(item)
         item = self._get(self.denial, _whole_name(key))
-        return None if item is None else Found(item, of_name=item.qtype != key[1])
+        return None if item is None else Found(item, of_name=item.qtype != _type(key))
 
     def has_failed(self, key: Identity) -> bool:
         """Whether the last attempt at this question failed, a moment ago."""
         item = self._get(self.denial, key)
         return item is not None and item.kind == "failure"
 
-    def _get(self, kept: _Kept, key: Identity, grace: float = 0.0) -> Item | None:
+    def _get(self, entries: _Entries, key: Identity, grace: float = 0.0) -> Item | None:
         """What is cached under the key, if nothing changed and it ended less than ``grace`` seconds ago."""
-        item = kept.get(key)
+        item = entries.get(key)
         if item is None or (self.clock() < item.ends + grace and self.changes.holds(item)):
             return item
-        del kept[key]
+        del entries[key]
         return None
 
-    def keep(self, key: Identity, found: Keepable, version: int) -> Item:
-        """Keep it in the place of what was said before. ``version`` was the count of changes."""
-        now = self.clock()
-        answer = found.answer
-        if found.kind == "denial" and answer.rcode == Rcode.NXDOMAIN and self._has_addresses(key):
+    def keep(self, key: Identity, answer: Answer, found: Cacheable, version: int) -> Item:
+        """Cache it instead of what was said before. ``version`` was the count of changes.
+
+        ``answer`` may have records or not; those of ``found`` count.
+        """
+        now = int(self.clock())
+        if found.of_name and self._has_addresses(key):
             answer = replace(answer, rcode=Rcode.NOERROR)
-        item = Item(found.kind, answer, key[1], int(now), int(now) + found.ttl, version)
-        if found.kind == "success":
+            found = replace(found, of_name=False)
+        ends = now + found.ttl
+        item = Item(found.kind, answer, found.message, _type(key), now, ends, version)
+        try:
+            self._place(key, item, found.of_name)
+        except ValueError:
+            """It alone is larger than all that may be cached."""
+        return item
+
+    def _place(self, key: Identity, item: Item, of_name: bool) -> None:
+        if item.kind == "success":
             self.success[key] = item
             self.denial.pop(key, None)
             self.denial.pop(_whole_name(key), None)
-        else:
-            self._deny(key, item)
-        return item
-
-    def _deny(self, key: Identity, item: Item) -> None:
-        whole_name = _denies_name(key, item.answer)
+            return
         if item.kind == "denial" and not self._prefers_positive:
-            for rtype in (key[1], *(ADDRESSES if whole_name else ())):
+            for rtype in (item.qtype, *(ADDRESSES if of_name else ())):
                 self.success.pop(_of_type(key, rtype), None)
-        self.denial[_whole_name(key) if whole_name else key] = item
+        self.denial[_whole_name(key) if of_name else key] = item
 
     def _has_addresses(self, key: Identity) -> bool:
         found = (
-            self._get(self.success, _of_type(key, rtype)) for rtype in ADDRESSES if rtype != key[1]
+            self._get(self.success, _of_type(key, rtype))
+            for rtype in ADDRESSES
+            if rtype != _type(key)
         )
         return any(item is not None and self.clock() < item.ends for item in found)
-
-
-def _denies_name(key: Identity, answer: Answer) -> bool:
-    """Whether it denies the name itself, and not the target of an alias or something unusual."""
-    denial = answer.denial if answer.rcode == Rcode.NXDOMAIN and not answer.answer else None
-    return denial is not None and denial.name == key[0] and key[1] not in _META_TYPES
-
-
-def _of_type(key: Identity, rtype: int) -> Identity:
-    return (key[0], rtype, *key[2:])
-
-
-def _whole_name(key: Identity) -> Identity:
-    return _of_type(key, WHOLE_NAME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -224,7 +225,7 @@ class Cluster:
             kept = min(answer.keep_until, found.keep_until)
             return replace(answer, errors=errors, keys=answer.keys | found.keys, keep_until=kept)
         failed = found.rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN}
-        rest: tuple[Record, ...] = () if failed else found.answer
+        rest: Sequence[Record] = () if failed else found.answer
         return replace(
             answer,
             # RFC 6604 section 3: the rcode is that of the last name. Where nobody answers for that
