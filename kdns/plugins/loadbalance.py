@@ -26,6 +26,7 @@ from kdns.plugins.weights import Weights, parse_weights
 from kdns.wire.constants import Rcode, Type
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import from_wire
+from kdns.wire.relayed import turned
 
 ADDRESSES: Final = frozenset({Type.A, Type.AAAA})
 TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
@@ -98,7 +99,8 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
         reply = await next_handler(query)
         if len(reply.answer) < 2 or reply.rcode != Rcode.NOERROR or query.qtype in TRANSFERS:
             return reply
-        return replace(reply, answer=rotate(reply.answer, next(_turn)))
+        turn = next(_turn)
+        return turned(reply, turn) or replace(reply, answer=rotate(reply.answer, turn))
 
     return answer
 

@@ -164,7 +164,7 @@ _SHAPES: Final[dict[int, tuple[Field, ...]]] = {
     Type.SOA: (_name, _name, _octets(20)),
     Type.HINFO: (_string, _string),
     Type.TXT: (_strings,),
-    Type.SPF: (_strings,),
+    **dict.fromkeys((Type.SPF, 258, 261, 262), (_strings,)),  # AVC, RESINFO, WALLET
     19: (_string,),  # X25
     26: (_octets(2), _name, _name),  # PX
     Type.LOC: (_version_0, _octets(15)),

@@ -7,7 +7,7 @@ that begins with as long a question. Only TTLs change, in place. ``scan`` makes 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from struct import Struct as Layout
 from typing import Final, SupportsIndex, overload
 
@@ -26,6 +26,9 @@ _ADDRESS_OCTETS: Final = {
     Type.AAAA.to_bytes(2): 28,
 }
 """Of an address record whose owner is a pointer, by its type."""
+
+
+_MX: Final = Type.MX.to_bytes(2)
 
 
 class Run(Struct, frozen=True, gc=False):
@@ -57,43 +60,48 @@ class Relayed(Struct, frozen=True, gc=False):
     minimum: int = 0
     """The last field of that SOA: seconds (RFC 2308 section 4)."""
 
-    @property
-    def size(self) -> int:
-        """Octets of all that it holds."""
-        return 350 + len(self.question) + len(self.body) + 2 * len(self.ttls)
-
-    def ttl_of(self, number: int) -> int:
-        """The TTL of one of all records, in seconds."""
-        return int(_TTL.unpack_from(self.body, self.ttls[number])[0])
-
-    def with_ttls(self, values: Iterable[int]) -> Relayed:
-        """The same with other TTLs, one for each record."""
-        body, seconds = bytearray(self.body), list(values)
-        if not seconds:
-            return self
-        for at, value in zip(self.ttls, seconds, strict=True):
-            _TTL.pack_into(body, at, value)
-        return replace(self, body=bytes(body), least=min(seconds), most=max(seconds))
-
     def aged(self, seconds: int) -> Relayed:
         """The same with TTLs counted down, none below 0."""
         if not seconds:
             return self
-        return self.with_ttls([max(ttl - seconds, 0) for ttl in self._ttl_values()])
+        if self.least == self.most:
+            return self.with_ttl(max(self.least - seconds, 0))
+        return self._with_ttls([max(ttl - seconds, 0) for ttl in self._ttl_values()])
 
     def bounded(self, least: int, most: int) -> Relayed:
         """The same with TTLs from ``least`` to ``most`` seconds."""
         if self.least >= least and self.most <= most:
             return self
-        return self.with_ttls([min(max(ttl, least), most) for ttl in self._ttl_values()])
+        return self._with_ttls([min(max(ttl, least), most) for ttl in self._ttl_values()])
 
-    def as_denial(self) -> Relayed:
-        """The same with the SOA's TTL at most its minimum (RFC 2308 section 5)."""
+    def denying(self, least: int, most: int) -> Relayed:
+        """The same with the SOA's TTL at most its minimum (RFC 2308 section 5), and all as ``bounded``."""
         values = self._ttl_values()
         if values[self.soa] <= self.minimum:
-            return self
+            return self.bounded(least, most)
         values[self.soa] = self.minimum
-        return self.with_ttls(values)
+        return self._with_ttls([min(max(ttl, least), most) for ttl in values])
+
+    def with_ttl(self, seconds: int) -> Relayed:
+        """The same with one TTL everywhere."""
+        octets, body = seconds.to_bytes(4), self.body
+        if len(self.ttls) == 1:
+            at = self.ttls[0]
+            body = b"".join((body[:at], octets, body[at + 4 :]))
+        else:
+            changed = bytearray(body)
+            for at in self.ttls:
+                changed[at : at + 4] = octets
+            body = bytes(changed)
+        return replace(self, body=body, least=seconds, most=seconds) if self.ttls else self
+
+    def _with_ttls(self, values: list[int]) -> Relayed:
+        if not values or min(values) == max(values):
+            return self.with_ttl(values[0]) if values else self
+        body = bytearray(self.body)
+        for at, value in zip(self.ttls, values, strict=True):
+            _TTL.pack_into(body, at, value)
+        return replace(self, body=bytes(body), least=min(values), most=max(values))
 
     def least_of(self, sections: int) -> int:
         """The least TTL in the first so many sections."""
@@ -197,14 +205,16 @@ def sections(message: Relayed) -> tuple[Sequence[Record], Sequence[Record], Sequ
 def message_of(answer: Answer) -> Relayed | None:
     """The message whose sections these are, all three and unchanged; None if there is none."""
     found = answer.answer, answer.authority, answer.additional
-    message = next((each.message for each in found if type(each) is Section), None)
-    if message is None:
+    first = found[0] or found[1] or found[2]
+    if type(first) is not Section:
         return None
-    for number, each in enumerate(found):
-        if type(each) is Section:
-            if each.message is not message or each.number != number:
+    message = first.message
+    for number, count in enumerate(message.counts):
+        each = found[number]
+        if not count:
+            if each:
                 return None
-        elif each or message.counts[number]:
+        elif type(each) is not Section or each.message is not message or each.number != number:
             return None
     return message
 
@@ -253,10 +263,16 @@ def spliced(query: Query, answer: Answer) -> Relayed | None:
 def turned(answer: Answer, turn: int) -> Answer | None:
     """The answer with its address records rotated by so many; None where only records can be moved."""
     message = message_of(answer)
-    run = message.addresses() if message is not None else None
-    if message is None or run is None:
+    if message is None:
         return None
-    start, size, count = run.start, run.size, run.count
-    end, at, body = start + size * count, start + turn % count * size, message.body
+    body, run = message.body, message.addresses()
+    types = [body[at - 4 : at - 2] for at in message.ttls[: message.counts[0]]]
+    addresses = sum([each in _ADDRESS_OCTETS for each in types])
+    if types.count(_MX) > 1 or (addresses > 1 and (run is None or run.count != addresses)):
+        return None
+    if run is None:
+        return answer
+    start, end = run.start, run.start + run.size * run.count
+    at = start + turn % run.count * run.size
     body = b"".join((body[:start], body[at:end], body[start:at], body[end:]))
     return with_message(answer, replace(message, body=body))

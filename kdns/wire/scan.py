@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from kdns.wire import rdata_shape
 from kdns.wire.constants import Class, Flag, Type
 from kdns.wire.names import MAX_LABEL, MAX_NAME
-from kdns.wire.reader import FIXED, MAX_TTL
+from kdns.wire.reader import FIXED, MAX_TTL, Reader
 from kdns.wire.relayed import Relayed
 
 HEADER: Final = Layout("!HHHHHH")
@@ -133,14 +133,12 @@ class _Names:
 
     def owner(self, at: int, in_answer: bool) -> tuple[int, int]:
         """Where the name at ``at`` stands, which may be elsewhere, and where it ends here."""
-        found = self._name(at)
-        data, size = self._data, self._start - QUESTION.size - _AT_QUESTION
-        if in_answer and found[1] - at == size:
+        found, data = self._name(at), self._data
+        size = self._start - QUESTION.size - _AT_QUESTION
+        if in_answer and size > 1 and found[0] == at and self._sizes.get(at) == size:
             name = data[_AT_QUESTION : _AT_QUESTION + size]
-            if data[at : at + size].lower() == name.lower():
-                raise ValueError(
-                    "the question's name is spelt out, in the letter case of one client"
-                )
+            if Reader(data, at).name().lower() == name.lower():
+                raise ValueError("the question's name is spelt out, in the case of one client")
         return found
 
     def rdata(self, rtype: int, rclass: int, at: int, end: int) -> int:

@@ -20,6 +20,7 @@ from kdns.wire.responses import Response, decode
 Kind: TypeAlias = Literal["success", "denial", "failure"]
 
 _FAILURES: Final = frozenset({Rcode.SERVFAIL, Rcode.NOTIMP})
+_CACHED: Final = _FAILURES | {Rcode.NOERROR, Rcode.NXDOMAIN}
 _MAX_CHAIN: Final = 64  # CNAMEs in one answer
 
 _META_TYPES: Final = frozenset({0, Type.OPT, *range(128, 255)})
@@ -40,10 +41,8 @@ class Cacheable(Struct, frozen=True):
 def classify(query: Query, answer: Answer, settings: Settings) -> Cacheable | None:
     """What may be cached of the answer; None for nothing."""
     rcode = answer.rcode
-    if answer.truncated or not (rcode in {Rcode.NOERROR, Rcode.NXDOMAIN} or rcode in _FAILURES):
-        return None
     message = _octets(query, answer)
-    if message is None:
+    if message is None or answer.truncated or rcode not in _CACHED:
         return None
     if rcode in _FAILURES:
         message = message.bounded(0, settings.success.max_ttl)
@@ -55,7 +54,7 @@ def classify(query: Query, answer: Answer, settings: Settings) -> Cacheable | No
     if message.soa < 0:  # RFC 2308 section 5
         return None
     bounds = settings.denial
-    message = message.as_denial().bounded(bounds.min_ttl, bounds.max_ttl)
+    message = message.denying(bounds.min_ttl, bounds.max_ttl)
     return Cacheable("denial", message, message.least_of(2), _denies_name(query, answer))
 
 
@@ -76,10 +75,12 @@ def capped(answer: Answer, settings: Settings) -> Answer:
 
 
 def _octets(query: Query, answer: Answer) -> Relayed | None:
-    """The records as in a message. None if none can hold them."""
+    """The records as in a message to this client. None if none can hold them."""
     message = message_of(answer)
-    if message is not None or not (answer.answer or answer.authority or answer.additional):
-        return message or EMPTY
+    if message is not None:
+        return message.asked_as(query.qname)
+    if not (answer.answer or answer.authority or answer.additional):
+        return EMPTY
     answer = replace(echoed(query, answer), errors=(), options=())
     response = decode(b"\0\0" + encode(replace(query, edns=None, transport="tcp"), answer).body)
     if not isinstance(response, Response) or response.truncated:

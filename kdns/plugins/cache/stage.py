@@ -120,9 +120,9 @@ class Cache:
         item = self._keep(query, key, answer, found, version)
         if item is not None and item.answer.rcode != answer.rcode:
             answer = replace(answer, rcode=item.answer.rcode)
-        if found.message is not message_of(answer):
-            answer = with_message(answer, found.message)
-        return echoed(query, answer)
+        return (
+            answer if found.message is message_of(answer) else with_message(answer, found.message)
+        )
 
     def _keep(
         self, query: Query, key: Identity, answer: Answer, found: Cacheable, version: int
@@ -187,7 +187,7 @@ class Cache:
                     return self._reply(query, found.item)
         self.counted["stale"] += 1
         text = f"ended {ceil(self.clock() - item.ends)}s ago; a newer answer is not to be had"
-        message = item.message.asked_as(query.qname).bounded(stale.ttl, stale.ttl)
+        message = item.message.asked_as(query.qname).with_ttl(stale.ttl)
         return replace(
             with_message(item.answer, message),
             errors=(ExtendedError(ErrorCode.STALE_ANSWER, text),),

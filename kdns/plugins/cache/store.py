@@ -211,18 +211,18 @@ class Store:
     def _place(self, key: Identity, item: Item, of_name: bool) -> None:
         if item.kind == "success":
             self.success[key] = item
-            self.denial.pop(key, None)
-            self.denial.pop(_whole_name(key), None)
+            if self.denial:
+                self.denial.pop(key, None)
+                self.denial.pop(_whole_name(key), None)
             return
-        if item.kind == "denial" and not self._prefers_positive:
+        if item.kind == "denial" and self.success and not self._prefers_positive:
             for rtype in (item.qtype, *(ADDRESSES if of_name else ())):
                 self.success.pop(_of_type(key, rtype), None)
         self.denial[_whole_name(key) if of_name else key] = item
 
     def _has_addresses(self, key: Identity) -> bool:
-        found = (
-            self._get(self.success, _of_type(key, rtype))
-            for rtype in ADDRESSES
-            if rtype != _type(key)
-        )
-        return any(item is not None and self.clock() < item.ends for item in found)
+        for rtype in ADDRESSES:
+            item = self._get(self.success, _of_type(key, rtype), self.stale_for)
+            if item is not None and item.qtype != _type(key) and self.clock() < item.ends:
+                return True
+        return False
