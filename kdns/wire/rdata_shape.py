@@ -174,6 +174,7 @@ _SHAPES: Final[dict[int, tuple[Field, ...]]] = {
     Type.CDS: _DIGEST,
     Type.SSHFP: (_octets(2), _some),
     Type.RRSIG: (_octets(18), _name, _some),
+    24: (_octets(18), _name, _some),  # SIG
     Type.NSEC: (_name, _types),
     Type.DNSKEY: _DIGEST,
     Type.CDNSKEY: _DIGEST,

@@ -49,7 +49,7 @@ class Reader:
 
     def name(self) -> bytes:
         """The name that stands here, uncompressed."""
-        wire, self.at = self._name(self.at)
+        wire, self.at = self._name(self.at, len(self.data))
         return wire
 
     def record(self) -> Record:
@@ -65,15 +65,15 @@ class Reader:
         self.at = end
         return record
 
-    def _name(self, start: int, hops: int = 0) -> tuple[bytes, int]:
-        """The name at ``start`` and where it ends there. A pointer must lead backwards: no circles."""
+    def _name(self, start: int, limit: int, hops: int = 0) -> tuple[bytes, int]:
+        """The name at ``start`` and where it ends there, which is at most at ``limit``."""
         data, at = self.data, start
         while 0 < (size := data[at]) <= MAX_LABEL and at - start < MAX_NAME:
             at += size + 1
         rest, end = (self._pointed(at, start, hops), at + 2) if size else (b"\0", at + 1)
         wire = data[start:at] + rest
-        if len(wire) > MAX_NAME:
-            raise ValueError("a name is longer than 255 octets")
+        if len(wire) > MAX_NAME or end > limit:
+            raise ValueError("a name is longer than 255 octets, or runs into one that points to it")
         place = start
         while place < at:
             self._names[place] = wire[place - start :]
@@ -82,14 +82,14 @@ class Reader:
         return wire, end
 
     def _pointed(self, at: int, start: int, hops: int) -> bytes:
-        """The name that the pointer at ``at`` leads to."""
+        """The name that the pointer at ``at`` leads to, all of it before ``start``: no circles."""
         pointer = int.from_bytes(self.data[at : at + 2], "big")
         if pointer < 0xC000 or at + 2 > len(self.data):
             raise ValueError("a label has an unknown type")
         place = pointer & 0x3FFF
         if place >= start or hops == MAX_LABELS:
             raise ValueError("a compression pointer leads forwards, or too many lead on")
-        return self._names.get(place) or self._name(place, hops + 1)[0]
+        return self._names.get(place) or self._name(place, start, hops + 1)[0]
 
     def _rdata(self, rtype: int, rclass: int, end: int) -> bytes:
         start = self.at

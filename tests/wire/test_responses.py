@@ -111,6 +111,15 @@ HEAD = b"\0\0\x80\0\0\0\0\1\0\0\0\0"
         pytest.param(HEAD, id="record missing"),
         pytest.param(HEAD + b"\xc0\x0c", id="pointer to itself"),
         pytest.param(HEAD + b"\xc0\xff" + bytes(12), id="pointer forwards"),
+        pytest.param(
+            HEAD[:7]
+            + b"\2"
+            + HEAD[8:]
+            + b"\0\0\1\0\1\0\0\0\5\0\4\1\2\3\2"
+            + b"\xc0\x1a"
+            + b"\0\1\0\1\0\0\0\5\0\4abcd",
+            id="pointer to what runs into itself",
+        ),
         pytest.param(HEAD + b"\xc0", id="half a pointer"),
         pytest.param(HEAD + b"\x40" + bytes(80), id="label of unknown type"),
         pytest.param(HEAD + b"\x3f" + bytes(5), id="label past the end"),
