@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import cast
@@ -15,12 +17,15 @@ from kdns.plugins.blocks import Served
 from kdns.plugins.cache import Settings
 from kdns.plugins.cache.settings import Bounds, Prefetch, Stale
 from kdns.plugins.cache.stage import Cache
+from kdns.plugins.cache.store import MEAN_OCTETS
 from kdns.plugins.interface import Context
 from kdns.responder import Responder
 from kdns.wire import rdata
 from kdns.wire.constants import ErrorCode, Flag, Rcode, Type, type_name
+from kdns.wire.encode import encode
 from kdns.wire.message import FOREVER, Answer, Denial, Edns, Key, Query, Record
-from kdns.wire.names import wire_from_text
+from kdns.wire.names import from_text, wire_from_text
+from kdns.wire.responses import Response, decode
 from tests.fakes.nameserver import NameServer
 from tests.plugins.chains import question, refusal, settings, told
 from tests.plugins.forwarding import Block
@@ -355,6 +360,55 @@ class TestPositive:
         assert (len(world.cache.store.success), world.cache.store.success.evictions) == (1024, 76)
 
 
+class TestMemory:
+    @staticmethod
+    def large(name: str) -> Answer:
+        """3 KB in ten records, as another server sends them."""
+        owner = wire_from_text(name)
+        texts = [rdata.strings(f"{at}" + "x" * 248) for at in range(12)]
+        answer = said(*(Record(owner, Type.TXT, 300, text) for text in texts))
+        query = Query(owner, from_text(name), Type.TXT, transport="tcp")
+        response = decode(b"\0\0" + encode(query, answer).body)
+        assert isinstance(response, Response)
+        return replace(answer, answer=response.answer)
+
+    async def test_bounded_in_octets(self) -> None:
+        """And what counts is what is allocated, whatever was looked at meanwhile."""
+        world = World("success 1024\nkeepttl")
+        names = [f"n{number}.test." for number in range(800)]
+
+        async def ask(number: int) -> None:
+            world.answers = {names[number]: self.large(names[number])}
+            for _ in range(2):
+                (first, *_) = (await world.ask(f"{names[number]} TXT")).answer
+                assert first.owner == wire_from_text(names[number])
+            world.asked.clear()
+
+        await ask(0)
+        tracemalloc.start()
+        try:
+            for number in range(1, len(names)):
+                await ask(number)
+            gc.collect()
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        store = world.cache.store.success
+        assert store.currsize <= 1024 * MEAN_OCTETS
+        assert 0.7 * store.currsize < taken < 1.3 * store.currsize
+        assert 300 < len(store) < 1024
+        assert store.evictions == len(names) - len(store)
+
+    async def test_the_last_ones_asked_for_stay(self) -> None:
+        world = World("success 1024")
+        for number in range(2000):
+            world.answers = {f"n{number}.test.": self.large(f"n{number}.test.")}
+            world.set("a.test.", said(a()))
+            await world.ask(f"n{number}.test. TXT")
+            await world.ask()
+        assert [query.name[0] for query in world.asked].count("a") == 1
+
+
 class TestNegative:
     async def test_the_lesser_of_the_soas_ttl_and_minimum(self) -> None:
         world = World(a=NXDOMAIN)
@@ -493,13 +547,13 @@ class TestNegative:
         assert len(world.asked) == 2
 
     async def test_an_insertion_costs_the_same_however_much_has_ended(self) -> None:
-        world = World("denial 40000")
-        for number in range(32768):
+        world = World("denial 5000")
+        for number in range(4096):
             world.set(f"n{number}.test.", NXDOMAIN)
             await world.ask(f"n{number}.test. A")
         world.now += 60
         await world.ask("n0.test. A")
-        assert len(world.cache.store.denial) > 32000
+        assert len(world.cache.store.denial) > 4000
 
 
 KEY: Key = ("svc", "default", "a")

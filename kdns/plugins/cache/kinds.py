@@ -34,8 +34,8 @@ class Cacheable(Struct, frozen=True):
     message: Relayed
     ttl: float
     """Seconds that they may be cached."""
-    of_name: bool = False
-    """Whether the whole name is denied, and not only a type of it (RFC 8020 section 2)."""
+    tree: object | None = None
+    """Where the whole name is denied and not only a type of it, who says so (``Denial.tree``)."""
 
 
 def classify(query: Query, answer: Answer, settings: Settings) -> Cacheable | None:
@@ -55,7 +55,7 @@ def classify(query: Query, answer: Answer, settings: Settings) -> Cacheable | No
         return None
     bounds = settings.denial
     message = message.denying(bounds.min_ttl, bounds.max_ttl)
-    return Cacheable("denial", message, message.least_of(2), _denies_name(query, answer))
+    return Cacheable("denial", message, message.least_of(2), _denier(query, answer))
 
 
 def capped(answer: Answer, settings: Settings) -> Answer:
@@ -88,15 +88,12 @@ def _octets(query: Query, answer: Answer) -> Relayed | None:
     return message_of(Answer(0, response.answer, response.authority, response.additional))
 
 
-def _denies_name(query: Query, answer: Answer) -> bool:
-    """Whether it denies the name itself, and not the target of an alias or something unusual."""
-    return (
-        answer.rcode == Rcode.NXDOMAIN
-        and not answer.answer
-        and answer.denial is not None
-        and answer.denial.name == query.name
-        and query.qtype not in _META_TYPES
-    )
+def _denier(query: Query, answer: Answer) -> object | None:
+    """Who denies the name itself, and not the target of an alias or something unusual; None for nobody."""
+    denial = answer.denial
+    if denial is None or answer.rcode != Rcode.NXDOMAIN or answer.answer:
+        return None
+    return denial.tree if denial.name == query.name and query.qtype not in _META_TYPES else None
 
 
 def _is_positive(query: Query, message: Relayed) -> bool:

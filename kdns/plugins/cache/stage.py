@@ -24,7 +24,7 @@ from kdns.plugins.cache.store import Found, Identity, Item, Store, identity
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match
 from kdns.wire.constants import ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, ExtendedError, Query, Record
+from kdns.wire.message import Answer, Denial, ExtendedError, Query, Record
 from kdns.wire.names import Name, to_text
 from kdns.wire.relayed import Relayed, echoed, message_of, sections, with_message
 
@@ -105,11 +105,11 @@ class Cache:
 
         The stages in between answer what they have. Only the one that denied the name says so again.
         """
-        if found is None or found.item.answer.denial is None:
+        if found is None:
             return query
+        denial = Denial(found.item.tree, query.name)
         answer = with_message(found.item.answer, self._aged(query, found.item))
-        answer = replace(answer, denial=None, fetched=True)
-        return replace(query, denied=(found.item.answer.denial, answer))
+        return replace(query, denied=(denial, replace(answer, fetched=True)))
 
     async def _fetch(self, query: Query, key: Identity) -> Answer:
         version = self.store.changes.count
@@ -134,6 +134,7 @@ class Cache:
             answer,
             **_NO_RECORDS,
             fetched=False,
+            denial=None,
             failure="",
             replayed=None,
             plugin=NAME,

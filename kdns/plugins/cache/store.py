@@ -56,6 +56,8 @@ class Item(Struct, gc=False):
     ends: float
     version: int
     """The number of changes before its question was passed on."""
+    tree: object | None = None
+    """Of a denial of the whole name, who says so (``Denial.tree``)."""
     hits: int = 0
     """Questions since the last long pause."""
     asked: float = 0.0
@@ -192,23 +194,20 @@ class Store:
         return None
 
     def keep(self, key: Identity, answer: Answer, found: Cacheable, version: int) -> Item:
-        """Cache it instead of what was said before. ``version`` was the count of changes.
+        """Cache the records of ``found``, and of ``answer`` all else, instead of what was said before.
 
-        ``answer`` may have records or not; those of ``found`` count.
+        ``version`` was the count of changes.
         """
         now = int(self.clock())
-        if found.of_name and self._has_addresses(key):
-            answer = replace(answer, rcode=Rcode.NOERROR)
-            found = replace(found, of_name=False)
+        tree = found.tree
+        if tree is not None and self._has_addresses(key):
+            answer, tree = replace(answer, rcode=Rcode.NOERROR), None
         ends = now + found.ttl
-        item = Item(found.kind, answer, found.message, _type(key), now, ends, version)
-        try:
-            self._place(key, item, found.of_name)
-        except ValueError:
-            """It alone is larger than all that may be cached."""
+        item = Item(found.kind, answer, found.message, _type(key), now, ends, version, tree)
+        self._place(key, item)
         return item
 
-    def _place(self, key: Identity, item: Item, of_name: bool) -> None:
+    def _place(self, key: Identity, item: Item) -> None:
         if item.kind == "success":
             self.success[key] = item
             if self.denial:
@@ -216,9 +215,9 @@ class Store:
                 self.denial.pop(_whole_name(key), None)
             return
         if item.kind == "denial" and self.success and not self._prefers_positive:
-            for rtype in (item.qtype, *(ADDRESSES if of_name else ())):
+            for rtype in (item.qtype, *(ADDRESSES if item.tree else ())):
                 self.success.pop(_of_type(key, rtype), None)
-        self.denial[_whole_name(key) if of_name else key] = item
+        self.denial[_whole_name(key) if item.tree else key] = item
 
     def _has_addresses(self, key: Identity) -> bool:
         for rtype in ADDRESSES:
