@@ -27,7 +27,7 @@ from kdns.plugins.interface import Observer
 from kdns.wire import cookies
 from kdns.wire.constants import Class, EdnsOption, ErrorCode, Opcode, Rcode, type_name
 from kdns.wire.encode import Encoded, encode, encode_error, question_section, reply
-from kdns.wire.message import FOREVER, Answer, Query, Reply, Transfer, Transport
+from kdns.wire.message import Answer, Query, Reply, Transfer, Transport
 from kdns.wire.names import to_text
 from kdns.wire.question import Rejected, parse
 from kdns.wire.reasons import because
@@ -177,7 +177,7 @@ class Responder(Blocks):
                 answer = replace(answer, options=(*answer.options, *options), keep_until=0.0)
         if served is not None and served.recursion_available and not answer.recursion_available:
             answer = replace(answer, recursion_available=True)
-        parts = windows(answer, randrange(MAX_START), time()) if answer.at_most else []
+        parts = windows(answer, randrange(MAX_START), monotonic()) if answer.at_most else []
         if parts:
             answer = parts[0]
         answer, encoded = self._encode(query, answer)
@@ -224,8 +224,7 @@ class Responder(Blocks):
         encodings = [whole, *[encode(query, part, whole=True) for part in parts[1:]]]
         answer, meter = parts[0], served.meter if served else self.dropped
         entry = Entry(data, encodings, answer.keys, meter, labels_of(query, answer))
-        if answer.keep_until != FOREVER:
-            entry.until = monotonic() + answer.keep_until - time()
+        entry.until = answer.keep_until
         rotates = served is not None and served.rotates and not answer.ordered
         if len(encodings) > 1 or (rotates and whole.run is not None):
             entry.rotates()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -128,7 +129,7 @@ async def _differences(
 
 
 def _lines(
-    name: Name, qtype: int, kind: str, records: tuple[Record, ...], with_ttl: bool
+    name: Name, qtype: int, kind: str, records: Sequence[Record], with_ttl: bool
 ) -> list[str]:
     if kind:
         chain = (

@@ -41,7 +41,7 @@ class Side(Protocol):
     async def questions(self) -> set[Question]:
         """All names with their types; empty where it does not tell."""
 
-    async def ask(self, name: Name, qtype: int) -> tuple[str, tuple[Record, ...]]:
+    async def ask(self, name: Name, qtype: int) -> tuple[str, Sequence[Record]]:
         """What kind of answer there is, such as NXDOMAIN or "" for one with records, and these.
 
         Raises ``ConfigError`` where there is none.
@@ -65,7 +65,7 @@ class Server:
                     continue
         return found
 
-    async def ask(self, name: Name, qtype: int) -> tuple[str, tuple[Record, ...]]:
+    async def ask(self, name: Name, qtype: int) -> tuple[str, Sequence[Record]]:
         for _ in range(ATTEMPTS):
             step = await self._exchange.once(self.address, to_text(name), qtype, PATIENCE)
             if step.response is not None:
@@ -89,7 +89,7 @@ class Configured:
             for record in records
         }
 
-    async def ask(self, name: Name, qtype: int) -> tuple[str, tuple[Record, ...]]:
+    async def ask(self, name: Name, qtype: int) -> tuple[str, Sequence[Record]]:
         query = Query(to_wire(name), name, qtype)
         for responder in self._generation.responders.values():
             if responder.find(query)[0] is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Final
 
 from msgspec import Struct
@@ -119,7 +119,7 @@ def _keeping(query: Query, answer: Answer, served: Served, keys: list[Key], bloc
     if not answer.keep_until:
         return "not kept: it depends on the client, came from elsewhere, or is of this moment"
     limited = answer.keep_until != FOREVER
-    seconds = f"for {max(0.0, answer.keep_until - block.context.now()):.1f} s" if limited else ""
+    seconds = f"for {max(0.0, answer.keep_until - monotonic()):.1f} s" if limited else ""
     if not keys:
         return f"kept {seconds or 'until a reload'}"
     more = f" (and {len(keys) - MAX_KEYS} more)" if len(keys) > MAX_KEYS else ""

@@ -148,10 +148,10 @@ class Stage:
         errors: tuple[ExtendedError, ...] = ()
         now = self.context.now()
         stale = freshness.staleness(query, self.status, now)
-        until = freshness.keep_until(self.status, now, stale=bool(stale))
+        until = freshness.keep_until(self.status, stale=bool(stale))
         if not found.answer:
             authority = (self.external.soa(zone_wire(query.qname, query.name, zone)),)
-            until = min(until, freshness.serial_until(authority[0], now))
+            until = min(until, freshness.serial_until(authority[0]))
         client = self.permission.of(query)
         if query.wants_reason:
             text, more = self._why(zone, found, client)

@@ -7,6 +7,7 @@ a resolv.conf's search list at the first suffix.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -65,7 +66,7 @@ def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler
     return answer
 
 
-def _without_addresses(query: Query, found: Answer, authority: tuple[Record, ...]) -> Answer:
+def _without_addresses(query: Query, found: Answer, authority: Sequence[Record]) -> Answer:
     """NODATA (RFC 2308 section 2.2), behind the aliases if there are any."""
     return replace(
         found,

@@ -23,6 +23,7 @@ from kdns.wire.address_records import AddressRecords
 from kdns.wire.constants import Class, EdnsOption, Flag, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Query, Record
 from kdns.wire.names import end_of
+from kdns.wire.relayed import Run, spliced
 
 MIN_UDP: Final = 512
 """Octets that every client accepts (RFC 1035 section 2.3.4)."""
@@ -56,18 +57,11 @@ _OPTION_OCTETS: Final = 4
 _WHOLE_NAME: Final = frozenset({Type.NS, Type.CNAME, Type.PTR})
 _WITH_NAMES: Final = _WHOLE_NAME | {Type.SOA, Type.MX}
 """Names in the data of these types are compressed."""
+_NEVER_CUT: Final = 128
+"""Octets of sections that fit behind any question, with an OPT record and a cookie, in ``MIN_UDP``."""
 _QNAME: Final = 0xC00C
 """A pointer to the name in the question section."""
 _ROTATING: Final = frozenset({Type.A, Type.AAAA})
-
-
-class Run(Struct, frozen=True, gc=False):
-    """Address records of one size that end the answer section, so that they can be rotated."""
-
-    start: int
-    """Octets of the sections before them."""
-    size: int
-    count: int
 
 
 class Encoded(Struct, frozen=True, gc=False):
@@ -285,7 +279,10 @@ def encode(query: Query, answer: Answer, *, whole: bool = False) -> Encoded:
         room = max(min(size, payload_limit), MIN_UDP)
     room -= 12 + len(query.qname) + _QUESTION.size
     sections, counts, ends, run, is_cut = (
-        _only_addresses(query, answer) or _only_soa(query, answer) or _sections(query, answer, room)
+        _only_addresses(query, answer)
+        or _only_soa(query, answer)
+        or _relayed(query, answer)
+        or _sections(query, answer, room)
     )
     flags = _flags(query, answer)
     if is_cut and counts[:2] != (len(answer.answer), len(answer.authority)):
@@ -341,6 +338,19 @@ def _sections(query: Query, answer: Answer, room: int) -> _Sections:
         del answers[len(answers) - run.count :]
     ends = tuple([end - before for end in (*answers, *authorities, *additionals)])
     return bytes(writer.out[before:]), counts, ends, run, is_cut
+
+
+def _relayed(query: Query, answer: Answer) -> _Sections | None:
+    """Sections with another server's records as they came; None where a stage changed them."""
+    message = spliced(query, answer)
+    if message is None:
+        return None
+    body, run, ends = message.body, message.addresses(), list[int]()
+    if len(body) > _NEVER_CUT:
+        ends = [message.end_of(number) for number in range(sum(message.counts))]
+    if ends and run is not None:
+        del ends[message.counts[0] - run.count : message.counts[0]]
+    return body, message.counts, tuple(ends), run, False
 
 
 def _only_addresses(query: Query, answer: Answer) -> _Sections | None:
@@ -451,7 +461,7 @@ def _extended(error: ExtendedError) -> tuple[int, bytes]:
     )
 
 
-def _run(records: Sequence[Record], start: int, ends: Sequence[int]) -> Run | None:
+def _run(records: Sequence[Record], start: int, ends: list[int]) -> Run | None:
     """The address records at the end of the answer section, if there are several of one size."""
     if len(ends) < 2 or records[len(ends) - 1].rtype not in _ROTATING:
         return None

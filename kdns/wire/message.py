@@ -33,6 +33,14 @@ class Edns(Struct, frozen=True, gc=False):
     options: tuple[tuple[int, bytes], ...] = ()
 
 
+class Denial(Struct, frozen=True):
+    """The absence of a name, and with it of all its types, as one stage knows (RFC 8020 section 2)."""
+
+    tree: object
+    """Stands for what that stage knows; another one may have the name."""
+    name: Name
+
+
 class Query(Struct, frozen=True):
     """One question, with all of its message that may matter to the answer."""
 
@@ -62,6 +70,8 @@ class Query(Struct, frozen=True):
     Answers are made for the lower-case name, so that they are the same for every spelling."""
     trace: list[str] | None = None
     """Where stages write what they did, for who asked how an answer comes about; else None."""
+    denied: tuple[Denial, Answer] | None = None
+    """A denial that ``cache`` has, with its answer: the stage that said so need not ask for this type."""
 
     @property
     def opcode(self) -> int:
@@ -128,7 +138,7 @@ class Answer(Struct, frozen=True):
     keys: frozenset[Key] = frozenset()
     """The packet cache drops the answer when any of these changes."""
     keep_until: float = FOREVER
-    """Unix time until which the same bytes may be sent again; 0 where it depends on the asker."""
+    """Monotonic time until which the same octets may be sent again; 0 where each query counts."""
     payload_limit: int = 0
     """Octets of a reply over UDP at the most (``bufsize``); 0 for ``encode.MAX_UDP``."""
     at_most: int = 0
@@ -137,6 +147,8 @@ class Answer(Struct, frozen=True):
     """Nothing is sent at all (``acl`` with ``drop``)."""
     fetched: bool = False
     """Came from another server, so it holds for as long as its TTLs say: what ``cache`` is for."""
+    denial: Denial | None = None
+    """Set with NXDOMAIN where the name is absent for every type, as far as one stage can say."""
     failure: str = ""
     """What went wrong while the answer was looked for, for the log (``errors``)."""
     replayed: tuple[Callable[[int], None], ...] = ()
@@ -178,21 +190,3 @@ class Transfer(bytes):
         made = super().__new__(cls, first)
         made.following = following
         return made
-
-
-def echoed(query: Query, answer: Answer) -> Answer:
-    """With the question's name in the asker's letter case, whoever had asked for it before.
-
-    RFC 4343 section 4.1: names compare without case, and replies are expected to keep the asker's.
-    """
-    qname = query.qname
-    if all(record.owner == qname for record in answer.answer):
-        return answer
-    folded = qname.lower()
-    records = tuple(
-        replace(record, owner=qname)
-        if record.owner != qname and record.owner.lower() == folded
-        else record
-        for record in answer.answer
-    )
-    return replace(answer, answer=records)

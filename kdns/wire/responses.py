@@ -1,14 +1,14 @@
-"""What another server replied: from its bytes to Records in wire form, names inside RDATA decompressed.
+"""What another server replied: from its bytes to flags, errors and records, names inside RDATA decompressed.
 
-A reply is whatever somebody sent. Anything that is no well-formed DNS message becomes ``Unreadable``,
-and the work is linear in the message's size: each place that a name can begin at is read once, however
-many pointers lead there (RFC 1035 section 4.1.4).
+A reply is whatever somebody sent. Anything that is no well-formed DNS message becomes ``Unreadable``. The
+records of nearly every reply stay as they came until somebody looks at them (``scan``, ``relayed``); what is
+unusual is read record by record here.
 """
 
 from __future__ import annotations
 
 import struct
-from struct import Struct as Layout
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -16,28 +16,12 @@ from msgspec import Struct
 from kdns.wire import rdata_shape
 from kdns.wire.constants import EdnsOption, Flag, Type
 from kdns.wire.message import ExtendedError, Record
-from kdns.wire.names import MAX_LABEL, MAX_NAME
 from kdns.wire.question import edns_options
+from kdns.wire.reader import Reader
+from kdns.wire.relayed import sections
+from kdns.wire.scan import HEADER, QUESTION, Scanned, scan
 
-_HEADER: Final = Layout("!HHHHHH")
-_QUESTION: Final = Layout("!HH")
-_FIXED: Final = Layout("!HHIH")
-
-MAX_LABELS: Final = 127
-"""A name has no more (RFC 1035 section 2.3.4), so there is no use for more pointers."""
-
-_HOP_BY_HOP: Final = frozenset({Type.OPT, Type.TSIG, 24})  # 24: SIG(0), a transaction signature too
-
-# Octets before the first name and how many names follow, in the types that a sender may compress:
-# those of RFC 1035 and the ones that RFC 3597 section 4 says were sent so. What is left is copied.
-_NAMES: Final[dict[int, tuple[int, int]]] = {
-    **dict.fromkeys((Type.NS, Type.CNAME, Type.PTR, Type.DNAME, 3, 4, 7, 8, 9), (0, 1)),
-    **dict.fromkeys((Type.MX, Type.AFSDB, Type.KX, 21), (2, 1)),
-    **dict.fromkeys((Type.SOA, Type.RP, 14), (0, 2)),
-    Type.SRV: (6, 1),
-    26: (2, 2),  # PX
-}
-_STRINGS_IN_NAPTR: Final = 3
+_SIGNATURES: Final = frozenset({Type.TSIG, 24})  # 24: SIG(0); they concern the transport
 
 MAX_REASON: Final = 1024
 """Octets taken of an Extended DNS Error's text, which are words for people."""
@@ -62,9 +46,9 @@ class Response(Struct, frozen=True):
     """Uncompressed wire form, letter case as sent; "" in a reply that repeats no question."""
     qtype: int
     qclass: int
-    answer: tuple[Record, ...] = ()
-    authority: tuple[Record, ...] = ()
-    additional: tuple[Record, ...] = ()
+    answer: Sequence[Record] = ()
+    authority: Sequence[Record] = ()
+    additional: Sequence[Record] = ()
     errors: tuple[ExtendedError, ...] = ()
     upstream: str = ""
     """Who sent it, once that is known."""
@@ -78,123 +62,80 @@ class Response(Struct, frozen=True):
         return (
             self.message_id == message_id
             and (self.qtype, self.qclass) == (qtype, qclass)
-            and self.qname.lower() == qname.lower()
+            and (self.qname == qname or self.qname.lower() == qname.lower())
         )
 
 
 def decode(data: bytes) -> Response | Unreadable:
     """Read a reply. Never raises."""
     try:
-        return _Reader(data).response()
+        scanned = scan(data)
+        return _read(data) if scanned is None else _response(scanned)
     except (ValueError, IndexError, struct.error) as error:
         return Unreadable(str(error))
 
 
-class _Reader:
-    """A message and how far it was read."""
+def _response(scanned: Scanned) -> Response:
+    message_id, flags, message, opt_ttl, options = scanned
+    question = message.question
+    qtype, qclass = QUESTION.unpack_from(question, len(question) - QUESTION.size)
+    answer, authority, additional = sections(message)
+    rcode = flags & 0xF | opt_ttl >> 24 << 4
+    return Response(
+        *(message_id, flags, rcode, question[: -QUESTION.size], qtype, qclass),
+        *(answer, authority, additional),
+        _errors(options) if options else (),
+    )
 
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 12
-        self.names: dict[int, bytes] = {}
-        self.extended_rcode = 0
-        self.errors: tuple[ExtendedError, ...] = ()
 
-    def response(self) -> Response:
-        message_id, flags, questions, *counts = _HEADER.unpack_from(self.data)
-        if not flags & Flag.QR:
-            raise ValueError("it is a question")
-        if questions > 1:
-            raise ValueError(f"it has {questions} questions")
-        qname, qtype, qclass = b"", 0, 0
-        if questions:
-            qname = self.name()
-            qtype, qclass = self.unpack(_QUESTION)
-        answer, authority, additional = (self.records(count) for count in counts)
-        rcode = flags & 0xF | self.extended_rcode << 4
-        sections = (answer, authority, additional)
-        return Response(message_id, flags, rcode, qname, qtype, qclass, *sections, self.errors)
+def _read(data: bytes) -> Response:
+    """A reply of unusual shape."""
+    message_id, flags, questions, *counts = HEADER.unpack_from(data)
+    if not flags & Flag.QR:
+        raise ValueError("it is a question")
+    if questions > 1:
+        raise ValueError(f"it has {questions} questions")
+    reader = Reader(data, HEADER.size)
+    qname, qtype, qclass = b"", 0, 0
+    if questions:
+        qname = reader.name()
+        qtype, qclass = reader.unpack(QUESTION)
+    answer, authority, additional = ([reader.record() for _ in range(count)] for count in counts)
+    opt = _opt(answer + authority, additional)
+    found = (_checked(answer), _checked(authority), _checked(additional))
+    rcode = flags & 0xF | (opt.ttl >> 24 << 4 if opt else 0)
+    errors = _errors(opt.rdata) if opt else ()
+    return Response(message_id, flags, rcode, qname, qtype, qclass, *found, errors)
 
-    def unpack(self, layout: Layout) -> tuple[int, ...]:
-        values = layout.unpack_from(self.data, self.at)
-        self.at += layout.size
-        return values
 
-    def name(self) -> bytes:
-        """The name that stands here, uncompressed."""
-        wire, self.at = self._name(self.at)
-        return wire
+def _opt(others: list[Record], additional: list[Record]) -> Record | None:
+    """RFC 6891 section 6.1.1: one at the most, in the additional section, its owner the root."""
+    found = [record for record in additional if record.rtype == Type.OPT]
+    misplaced = any(record.rtype == Type.OPT for record in others)
+    if misplaced or len(found) > 1 or any(record.owner != b"\0" for record in found):
+        raise ValueError("an OPT record is misplaced, or one of several")
+    return found[0] if found else None
 
-    def _name(self, start: int, hops: int = 0) -> tuple[bytes, int]:
-        """The name at ``start`` and where it ends there. A pointer must lead backwards: no circles."""
-        data, at = self.data, start
-        while 0 < (size := data[at]) <= MAX_LABEL and at - start < MAX_NAME:
-            at += size + 1
-        rest, end = (self._pointed(at, start, hops), at + 2) if size else (b"\0", at + 1)
-        wire = data[start:at] + rest
-        if len(wire) > MAX_NAME:
-            raise ValueError("a name is longer than 255 octets")
-        place = start
-        while place < at:
-            self.names[place] = wire[place - start :]
-            place += data[place] + 1
-        self.names[start] = wire
-        return wire, end
 
-    def _pointed(self, at: int, start: int, hops: int) -> bytes:
-        """The name that the pointer at ``at`` leads to."""
-        pointer = int.from_bytes(self.data[at : at + 2], "big")
-        if pointer < 0xC000 or at + 2 > len(self.data):
-            raise ValueError("a label has an unknown type")
-        place = pointer & 0x3FFF
-        if place >= start or hops == MAX_LABELS:
-            raise ValueError("a compression pointer leads forwards, or too many lead on")
-        return self.names.get(place) or self._name(place, hops + 1)[0]
+def _checked(records: list[Record]) -> tuple[Record, ...]:
+    """Those that are data. Raises ``ValueError`` if one is not of its type's shape."""
+    for record in records:
+        rdata_shape.check(record.rtype, record.rdata, record.rclass)
+    hop_by_hop = {Type.OPT, *_SIGNATURES}
+    return tuple([record for record in records if record.rtype not in hop_by_hop])
 
-    def records(self, count: int) -> tuple[Record, ...]:
-        found = []
-        for _ in range(count):
-            owner = self.name()
-            rtype, rclass, ttl, length = self.unpack(_FIXED)
-            end = self.at + length
-            if end > len(self.data):
-                raise ValueError("a record runs past the end")
-            if rtype == Type.OPT:
-                self._opt(ttl, self.data[self.at : end])
-            elif rtype not in _HOP_BY_HOP:
-                # RFC 2181 section 8: a TTL with the most significant bit set is to be taken as 0
-                ttl = ttl if ttl < 1 << 31 else 0
-                found.append(Record(owner, rtype, ttl, self._rdata(rtype, end), rclass))
-            self.at = end
-        return tuple(found)
 
-    def _opt(self, ttl: int, options: bytes) -> None:
-        self.extended_rcode = ttl >> 24
-        self.errors = tuple(
+def _errors(data: bytes) -> tuple[ExtendedError, ...]:
+    options = edns_options(data)
+    if options is None:
+        raise ValueError("an EDNS option is cut off")
+    return tuple(
+        [
             ExtendedError(int.from_bytes(value[:2], "big"), _words(value[2:]))
-            for code, value in edns_options(options) or ()
+            for code, value in options
             if code == EdnsOption.EXTENDED_ERROR and len(value) >= 2
-        )
-
-    def _rdata(self, rtype: int, end: int) -> bytes:
-        start = self.at
-        if rtype == Type.NAPTR:
-            self.at += 4
-            for _ in range(_STRINGS_IN_NAPTR):
-                self.at += self.data[self.at] + 1
-            count = 1
-        elif rtype in _NAMES:
-            octets, count = _NAMES[rtype]
-            self.at += octets
-        else:
-            rdata = self.data[start:end]
-            rdata_shape.check(rtype, rdata)
-            return rdata
-        rdata = self.data[start : self.at] + b"".join([self.name() for _ in range(count)])
-        if self.at > end:
-            raise ValueError("the data of a record run past its end")
-        rdata += self.data[self.at : end]
-        rdata_shape.check(rtype, rdata)
-        return rdata
+        ]
+    )
 
 
 def _words(text: bytes) -> str:

@@ -28,7 +28,7 @@ _TARGET: Final = 6  # octets of an SRV record before its target
 def windows(answer: Answer, start: int, now: float) -> list[Answer]:
     """Answers of ``at_most`` records, aliases before them not counted; none when all fit in one.
 
-    The first begins at the record number ``start``, which may be any; ``now`` is Unix time.
+    The first begins at the record number ``start``, which may be any; ``now`` is on the monotonic clock.
     """
     size = answer.at_most
     capped, others = _split(answer.answer)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import cast
@@ -16,11 +18,14 @@ from kdns.plugins.blocks import Served
 from kdns.plugins.cache import Settings
 from kdns.plugins.cache.settings import Bounds, Prefetch, Stale
 from kdns.plugins.cache.stage import Cache
+from kdns.plugins.cache.store import MEAN_OCTETS
 from kdns.plugins.interface import Context
 from kdns.wire import rdata
-from kdns.wire.constants import ErrorCode, Flag, Rcode, Type
-from kdns.wire.message import FOREVER, Answer, Edns, Key, Query, Record
-from kdns.wire.names import wire_from_text
+from kdns.wire.constants import ErrorCode, Flag, Rcode, Type, type_name
+from kdns.wire.encode import encode, reply
+from kdns.wire.message import FOREVER, Answer, Denial, Edns, Key, Query, Record
+from kdns.wire.names import from_text, wire_from_text
+from kdns.wire.responses import Response, decode
 from tests.fakes.nameserver import NameServer
 from tests.fakes.replies import Address
 from tests.plugins.chains import question, refusal, settings, told
@@ -70,13 +75,16 @@ class World:
         self.cache = Cache(found, self.upstream, context, lambda: self.now)
 
     async def upstream(self, query: Query) -> Answer:
+        denial = Denial(World, query.name)
+        if query.denied is not None and query.denied[0] == denial:
+            return query.denied[1]
         self.asked.append(query)
         if self.gate is not None:
             await self.gate.wait()
         name = ".".join(query.name) + "."
-        answer = self.answers.get(f"{name} {Type(query.qtype).name}") or self.answers.get(name)
+        answer = self.answers.get(f"{name} {type_name(query.qtype)}") or self.answers.get(name)
         assert answer is not None, name
-        return answer
+        return replace(answer, denial=denial) if answer.rcode == Rcode.NXDOMAIN else answer
 
     def set(self, text: str, answer: Answer) -> None:
         self.answers[text] = answer
@@ -283,6 +291,25 @@ class TestPositive:
             assert (await world.ask()).plugin == "forward"
         assert len(world.asked) == 2
 
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            pytest.param(said(alias("a.test.", "b.test.")), id="lone CNAME"),
+            pytest.param(said(a(), truncated=True), id="truncated"),
+            pytest.param(said(rcode=Rcode.REFUSED, authority=(soa(),)), id="REFUSED"),
+            pytest.param(said(rcode=Rcode.SERVFAIL, authority=(soa(),)), id="SERVFAIL"),
+            pytest.param(said(rcode=Rcode.NXDOMAIN, additional=(a(),)), id="NXDOMAIN without SOA"),
+        ],
+    )
+    @pytest.mark.parametrize("options", ["", "disable success\ndisable denial"])
+    async def test_ttls_are_capped_also_where_nothing_is_kept(
+        self, answer: Answer, options: str
+    ) -> None:
+        world = World(f"success 9984 10\ndenial 9984 10\n{options}", a=answer)
+        found = await world.ask()
+        records = (*found.answer, *found.authority, *found.additional)
+        assert [record.ttl for record in records] == [10]
+
     async def test_transfers_and_other_zones_pass(self) -> None:
         world = World(a=said(a()))
         world.cache.zones = (("other",),)
@@ -334,6 +361,55 @@ class TestPositive:
         assert (len(world.cache.store.success), world.cache.store.success.evictions) == (1024, 76)
 
 
+class TestMemory:
+    @staticmethod
+    def large(name: str) -> Answer:
+        """3 KB in ten records, as another server sends them."""
+        owner = wire_from_text(name)
+        texts = [rdata.strings(f"{at}" + "x" * 248) for at in range(12)]
+        answer = said(*(Record(owner, Type.TXT, 300, text) for text in texts))
+        query = Query(owner, from_text(name), Type.TXT, transport="tcp")
+        response = decode(b"\0\0" + reply(query, encode(query, answer)))
+        assert isinstance(response, Response)
+        return replace(answer, answer=response.answer)
+
+    async def test_bounded_in_octets(self) -> None:
+        """And what counts is what is allocated, whatever was looked at meanwhile."""
+        world = World("success 1024\nkeepttl")
+        names = [f"n{number}.test." for number in range(800)]
+
+        async def ask(number: int) -> None:
+            world.answers = {names[number]: self.large(names[number])}
+            for _ in range(2):
+                (first, *_) = (await world.ask(f"{names[number]} TXT")).answer
+                assert first.owner == wire_from_text(names[number])
+            world.asked.clear()
+
+        await ask(0)
+        tracemalloc.start()
+        try:
+            for number in range(1, len(names)):
+                await ask(number)
+            gc.collect()
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        store = world.cache.store.success
+        assert store.currsize <= 1024 * MEAN_OCTETS
+        assert 0.7 * store.currsize < taken < 1.3 * store.currsize
+        assert 300 < len(store) < 1024
+        assert store.evictions == len(names) - len(store)
+
+    async def test_the_last_ones_asked_for_stay(self) -> None:
+        world = World("success 1024")
+        for number in range(2000):
+            world.answers = {f"n{number}.test.": self.large(f"n{number}.test.")}
+            world.set("a.test.", said(a()))
+            await world.ask(f"n{number}.test. TXT")
+            await world.ask()
+        assert [query.name[0] for query in world.asked].count("a") == 1
+
+
 class TestNegative:
     async def test_the_lesser_of_the_soas_ttl_and_minimum(self) -> None:
         world = World(a=NXDOMAIN)
@@ -344,10 +420,77 @@ class TestNegative:
         await world.ask()
         assert len(world.asked) == 2
 
-    async def test_nxdomain_is_for_every_type(self) -> None:
-        world = World(a=NXDOMAIN)
-        rcodes = [(await world.ask(f"a.test. {rtype}")).rcode for rtype in ("A", "AAAA", "MX")]
-        assert (rcodes, len(world.asked)) == ([Rcode.NXDOMAIN] * 3, 1)
+    @pytest.mark.parametrize(
+        ("qtype", "rcode"),
+        [
+            *((qtype, rcode) for qtype in (0, 255, 65535) for rcode in (0, 2, 4)),
+            *((qtype, Rcode.NXDOMAIN) for qtype in (0, 41, 249, 250)),
+        ],
+    )
+    async def test_no_type_stands_for_the_name(self, qtype: int, rcode: int) -> None:
+        """Whatever is said of a type that no record has, records of other types are still answered."""
+        world = World(a=said(rcode=rcode, authority=(soa(),)))
+        world.set("a.test. A", said(a()))
+        world.set("a.test. MX", said(a()))
+        for text in ("a.test. A", "a.test. TXT", "a.test. A", "a.test. MX"):
+            answer = await world.ask(text, {"qtype": qtype} if text.endswith("TXT") else {})
+            assert bool(answer.answer) != text.endswith("TXT")
+
+    async def test_nxdomain_is_for_every_type_of_the_same_upstream(self) -> None:
+        with NameServer() as server:
+            async with Block(f"cache\nforward . 127.0.0.1:{server.port}") as block:
+                for rtype in ("A", "AAAA", "MX", "AAAA", "A"):
+                    assert (await block.answer(f"a.test. {rtype}")).rcode == Rcode.NXDOMAIN
+        assert len(server.udp) == 1
+
+    @pytest.mark.parametrize(
+        ("directives", "denied", "expected"),
+        [
+            (
+                'template IN A test {\nanswer "{{ .Name }} 60 IN A 192.0.2.7"\nfallthrough\n}',
+                "a.test. AAAA",
+                "a.test. A",
+            ),
+            (
+                'template IN TXT test {\nanswer "{{ .Name }} 60 IN TXT x"\nfallthrough\n}',
+                "a.test. A",
+                "a.test. TXT",
+            ),
+            (
+                "hosts {\n192.0.2.7 x.test\nfallthrough\n}",
+                "7.2.0.192.in-addr.arpa. MX",
+                "7.2.0.192.in-addr.arpa. PTR",
+            ),
+            (
+                "forward . 127.0.0.1:FIRST {\nnext_on_nodata\n}",
+                "both.test. AAAA",
+                "both.test. A",
+            ),
+        ],
+    )
+    async def test_nxdomain_hides_nothing_that_another_directive_has(
+        self, directives: str, denied: str, expected: str
+    ) -> None:
+        """RFC 8020 holds within one server's tree."""
+        zone = denied.partition(" ")[0].partition(".")[2]
+        with NameServer("both.test. 60 IN A 192.0.2.8") as first, NameServer(zone=zone) as last:
+            text = directives.replace("FIRST", str(first.port))
+            async with Block(f"cache 30\n{text}\nforward . 127.0.0.1:{last.port}") as block:
+                for _ in range(2):
+                    await block.answer(denied)
+                    answer = await block.answer(expected)
+                    assert (answer.rcode, len(answer.answer)) == (Rcode.NOERROR, 1)
+        assert 1 <= len(last.udp) <= 2  # data end a denial of the name
+
+    async def test_a_denial_ends_for_all_types_at_once(self) -> None:
+        world = World("denial 9984 60 0", a=NXDOMAIN)
+        await world.ask("a.test. A")
+        world.now += 59
+        assert (await world.ask("a.test. AAAA")).authority[0].ttl == 1
+        world.now += 1
+        for rtype in ("A", "AAAA"):
+            await world.ask(f"a.test. {rtype}")
+        assert len(world.asked) == 2
 
     async def test_no_data_is_for_its_type(self) -> None:
         world = World(a=NODATA)
@@ -403,6 +546,15 @@ class TestNegative:
         for _ in range(2):
             await world.ask()
         assert len(world.asked) == 2
+
+    async def test_an_insertion_costs_the_same_however_much_has_ended(self) -> None:
+        world = World("denial 5000")
+        for number in range(4096):
+            world.set(f"n{number}.test.", NXDOMAIN)
+            await world.ask(f"n{number}.test. A")
+        world.now += 60
+        await world.ask("n0.test. A")
+        assert len(world.cache.store.denial) > 4000
 
 
 KEY: Key = ("svc", "default", "a")
@@ -639,8 +791,8 @@ class TestReplyCache:
                 entries = block.series("coredns_cache_entries")
                 assert entries == {
                     ("dns://:53", "success", "test.", ""): 1,
-                    ("dns://:53", "denial", "test.", ""): 1,
+                    ("dns://:53", "denial", "test.", ""): 2,
                 }
-                assert block.series("coredns_cache_misses_total") == {("dns://:53", "test.", ""): 2}
+                assert block.series("coredns_cache_misses_total") == {("dns://:53", "test.", ""): 3}
         block.reports.clear()  # nobody asks a chain that is no longer in use
         assert set(block.series("coredns_cache_entries").values()) == {0}

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kdns.wire import encode as encoding
 from kdns.wire import requests
 from kdns.wire.constants import Flag, Type
-from kdns.wire import encode as encoding
 from kdns.wire.encode import encode
 from kdns.wire.message import Answer, Edns, ExtendedError, Query
 from kdns.wire.names import from_text, wire_from_text
@@ -114,6 +114,15 @@ HEAD = b"\0\0\x80\0\0\0\0\1\0\0\0\0"
         pytest.param(HEAD, id="record missing"),
         pytest.param(HEAD + b"\xc0\x0c", id="pointer to itself"),
         pytest.param(HEAD + b"\xc0\xff" + bytes(12), id="pointer forwards"),
+        pytest.param(
+            HEAD[:7]
+            + b"\2"
+            + HEAD[8:]
+            + b"\0\0\1\0\1\0\0\0\5\0\4\1\2\3\2"
+            + b"\xc0\x1a"
+            + b"\0\1\0\1\0\0\0\5\0\4abcd",
+            id="pointer to what runs into itself",
+        ),
         pytest.param(HEAD + b"\xc0", id="half a pointer"),
         pytest.param(HEAD + b"\x40" + bytes(80), id="label of unknown type"),
         pytest.param(HEAD + b"\x3f" + bytes(5), id="label past the end"),
@@ -129,6 +138,72 @@ HEAD = b"\0\0\x80\0\0\0\0\1\0\0\0\0"
 )
 def test_what_is_no_reply(data: bytes) -> None:
     assert isinstance(decode(data), Unreadable)
+
+
+SHAPES = (
+    # type, RDATA that is well-formed, and some that is not
+    (Type.TXT, b"\1a\0", (b"", b"\2a", b"\1a\3b")),
+    (Type.SPF, b"\1a", (b"", b"\2a")),
+    (Type.HINFO, b"\1a\1b", (b"\1a", b"\1a\1b\0")),
+    (Type.CAA, b"\0\5issuex", (b"", b"\0", b"\0\0x", b"\0\5iss", b"\0\3is!x")),
+    (
+        Type.NSEC,
+        b"\1a\0\0\1\x40",
+        (b"\1a\0\0", b"\1a\0\0\0", b"\1a\0\0\2\x40\0", b"\1a\0\0\x21" + b"\1" * 33),
+    ),
+    (Type.NSEC, b"\0\0\1\x40\1\1\x40", (b"\0\1\1\x40\0\1\x40", b"\0\1\1\x40\1\1\x40", b"\x40")),
+    (
+        Type.NSEC3,
+        b"\1\0\0\1\1s\1h\0\1\x40",
+        (b"\1\0\0", b"\1\0\0\1\2s", b"\1\0\0\1\1s\3h", b"\1\0\0\1\1s\1h\0"),
+    ),
+    (Type.NSEC3PARAM, b"\1\0\0\1\1s", (b"\1\0\0\1", b"\1\0\0\1\1s\0")),
+    (Type.RRSIG, bytes(18) + b"\1a\0s", (bytes(17), bytes(18) + b"\1a")),
+    (Type.DS, bytes(4) + b"d", (bytes(3),)),
+    (Type.DNSKEY, bytes(4) + b"k", (bytes(3),)),
+    (Type.TLSA, bytes(3) + b"c", (bytes(2),)),
+    (Type.SSHFP, bytes(2) + b"f", (b"\0",)),
+    (Type.URI, bytes(4) + b"u", (bytes(4),)),
+    (Type.LOC, bytes(16), (bytes(15), b"\1" + bytes(15))),
+    (Type.CSYNC, bytes(6) + b"\0\1\x40", (bytes(5), bytes(6) + b"\0")),
+    (Type.ZONEMD, bytes(6) + b"d", (bytes(6),)),
+    (Type.NAPTR, b"\0\1\0\1\1a\0\0\0", (b"\0\1\0\1\1a\0\0", b"\0\1\0\1\1a\0\0\0\0")),
+    (
+        Type.HTTPS,
+        b"\0\1\0\0\1\0\3\2h2\0\3\0\2\1\xbb",
+        (b"\0\1", b"\0\1\0\0\1\0\4\2h2", b"\0\1\0\0\3\0\2\1\xbb\0\1\0\3\2h2"),
+    ),
+    (
+        Type.SVCB,
+        b"\0\1\0\0\4\0\4\1\2\3\4",
+        (b"\0\1\0\0\4\0\3\1\2\3", b"\0\1\0\0\3\0\1\1", b"\0\1\0\0\1\0\1\0", b"\0\1\0\0\2\0\1\0"),
+    ),
+    (
+        Type.SVCB,
+        b"\0\1\0\0\0\0\2\0\1",
+        (b"\0\1\0\0\0\0\0", b"\0\1\0\0\6\0\4\1\2\3\4", b"\0\1\0\0\0"),
+    ),
+    (108, bytes(6), (bytes(5),)),
+)
+
+
+def with_rdata(rtype: int, rdata: bytes, rclass: int = 1) -> bytes:
+    record = b"\0" + b"".join(number.to_bytes(2) for number in (rtype, rclass, 0, 5, len(rdata)))
+    return HEAD[:4] + b"\0\1" + HEAD[6:] + b"\1q\0\0\1\0\1" + record + rdata
+
+
+@pytest.mark.parametrize(("rtype", "good", "bad"), SHAPES)
+def test_rdata_of_each_type_has_its_shape(rtype: int, good: bytes, bad: tuple[bytes, ...]) -> None:
+    """What is malformed is never relayed."""
+    assert read(with_rdata(rtype, good)).answer[0].rdata == good
+    for rdata in bad:
+        assert isinstance(decode(with_rdata(rtype, rdata)), Unreadable), rdata
+
+
+def test_types_of_the_class_in_are_others_elsewhere() -> None:
+    assert read(with_rdata(Type.SRV, b"x", rclass=3)).answer[0].rdata == b"x"
+    assert isinstance(decode(with_rdata(Type.SRV, b"x")), Unreadable)
+    assert isinstance(decode(with_rdata(Type.TXT, b"x", rclass=3)), Unreadable)
 
 
 WIRE = message(*RECORDS).to_wire()

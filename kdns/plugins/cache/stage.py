@@ -18,14 +18,15 @@ from msgspec.structs import replace
 
 from kdns.metrics import families
 from kdns.metrics.family import Family
-from kdns.plugins.cache.kinds import Keepable, aged, capped, classify, with_ttl
+from kdns.plugins.cache.kinds import Cacheable, capped, classify
 from kdns.plugins.cache.settings import Settings
 from kdns.plugins.cache.store import Found, Identity, Item, Store, identity
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match
 from kdns.wire.constants import ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, ExtendedError, Query, echoed
+from kdns.wire.message import Answer, Denial, ExtendedError, Query, Record
 from kdns.wire.names import Name, to_text
+from kdns.wire.relayed import Relayed, echoed, sections, with_message
 
 NAME: Final = "cache"
 
@@ -39,6 +40,12 @@ _SERIES: Final = {
     "denial": (families.ANSWER_HITS, "denial"),
     "stale": (families.ANSWERS_STALE, ""),
     "prefetch": (families.ANSWER_PREFETCHES, ""),
+}
+
+_NO_RECORDS: Final[dict[str, tuple[Record, ...]]] = {
+    "answer": (),
+    "authority": (),
+    "additional": (),
 }
 
 _TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
@@ -81,9 +88,9 @@ class Cache:
         found = self.store.find(key) if kept else None
         if query.trace is not None:
             query.trace.append(f"cache: {self._told(found)}")
-        if found is None:
+        if found is None or found.of_name:
             self.counted["miss"] += 1
-            return await self._fetch(query, key)
+            return await self._fetch(self._knowing(query, found), key)
         self._count_hits(found.item, 1)
         if found.stale:
             return await self._stale(query, key, found.item)
@@ -93,32 +100,56 @@ class Cache:
 
     # ---- from the next stages
 
+    def _knowing(self, query: Query, found: Found | None) -> Query:
+        """The query with the denial of its name, if there is one.
+
+        The stages in between answer what they have. Only the one that denied the name says so again.
+        """
+        if found is None:
+            return query
+        denial = Denial(found.item.tree, query.name)
+        answer = with_message(found.item.answer, self._aged(query, found.item))
+        return replace(query, denied=(denial, replace(answer, fetched=True)))
+
     async def _fetch(self, query: Query, key: Identity) -> Answer:
         version = self.store.changes.count
         answer = await self.next(query)
         if not answer.fetched:
-            answer = capped(answer, self.settings)
-            return replace(answer, replayed=(*answer.replayed, partial(self._repeated, answer)))
+            again = self._success_again if answer.answer else self._denial_again
+            return replace(capped(answer, self.settings), replayed=(*answer.replayed, again))
         found = classify(query, answer, self.settings)
         if found is None:
-            return answer
-        if found.kind == "failure":
-            self._keep(query, key, found, version)
-            return answer
-        item = self._keep(query, key, found, version)
-        return echoed(query, item.answer if item else found.answer)
+            return capped(answer, self.settings)
+        item = self._keep(query, key, answer, found, version)
+        if item is not None and item.answer.rcode != answer.rcode:
+            answer = replace(answer, rcode=item.answer.rcode)
+        return with_message(answer, found.message) if found.changed else answer
 
-    def _keep(self, query: Query, key: Identity, found: Keepable, version: int) -> Item | None:
+    def _keep(
+        self, query: Query, key: Identity, answer: Answer, found: Cacheable, version: int
+    ) -> Item | None:
         off = self.settings.success_off if found.kind == "success" else self.settings.denial_off
-        if found.ttl <= 0 or longest_match(off, query.name) is not None:
+        if found.ttl <= 0 or (off and longest_match(off, query.name) is not None):
             return None
-        return self.store.keep(key, found, version)
+        cached = replace(
+            answer,
+            **_NO_RECORDS,
+            fetched=False,
+            denial=None,
+            failure="",
+            replayed=(),
+            plugin=NAME,
+            metadata=(),
+        )
+        return self.store.keep(key, cached, found, version)
 
     # ---- from what is kept
 
     def _told(self, found: Found | None) -> str:
         if found is None:
             return "nothing is kept; the next directive is asked"
+        if found.of_name:
+            return "the name was denied for another type; the next directives are asked"
         now, item = self.clock(), found.item
         age, left = now - item.stored, item.ends - now
         return f"{item.kind} kept {age:.0f} s ago, " + (
@@ -126,21 +157,23 @@ class Cache:
         )
 
     def _reply(self, query: Query, item: Item) -> Answer:
-        now = self.clock()
-        age = 0 if self.settings.keep_ttl else int(now) - item.stored
-        if item.shown[0] != age:
-            item.shown = (age, self._aged(item, age))
-        until = item.ends if self.settings.keep_ttl else min(int(now) + 1, item.ends)
-        answer = replace(
-            item.shown[1],
-            keep_until=self.context.now() + until - now,
+        until = item.ends if self.settings.keep_ttl else min(int(self.clock()) + 1, item.ends)
+        answer, authority, additional = sections(self._aged(query, item))
+        return replace(
+            item.answer,
+            answer=answer,
+            authority=authority,
+            additional=additional,
+            keep_until=until,
             replayed=(partial(self._replayed, item),),
         )
-        return echoed(query, answer)
 
-    def _aged(self, item: Item, age: int) -> Answer:
-        answer = replace(item.answer, fetched=False, plugin=NAME, metadata=(), replayed=())
-        return aged(answer, age) if age else answer
+    def _aged(self, query: Query, item: Item) -> Relayed:
+        """The records with TTLs counted down and the question's name as this client wrote it."""
+        message = item.message.asked_as(query.qname)
+        if self.settings.keep_ttl:
+            return message
+        return message.aged(int(self.clock()) - item.stored)
 
     async def _stale(self, query: Query, key: Identity, item: Item) -> Answer:
         stale = self.settings.stale
@@ -156,13 +189,11 @@ class Cache:
                     return self._reply(query, found.item)
         self.counted["stale"] += 1
         text = f"ended {ceil(self.clock() - item.ends)}s ago; a newer answer is not to be had"
-        return echoed(
-            query,
-            replace(
-                with_ttl(self._aged(item, 0), stale.ttl),
-                errors=(ExtendedError(ErrorCode.STALE_ANSWER, text),),
-                keep_until=0.0,
-            ),
+        message = item.message.asked_as(query.qname).with_ttl(stale.ttl)
+        return replace(
+            with_message(item.answer, message),
+            errors=(ExtendedError(ErrorCode.STALE_ANSWER, text),),
+            keep_until=0.0,
         )
 
     # ---- fetching anew
@@ -223,10 +254,14 @@ class Cache:
         self.counted["request"] += count
         self._count_hits(item, count)
 
-    def _repeated(self, answer: Answer, count: int) -> None:
-        """The packet cache served again what is not cached here: to CoreDNS a hit, too."""
+    def _success_again(self, count: int) -> None:
+        """The reply cache sent again what is not cached here: to CoreDNS a hit, too."""
         self.counted["request"] += count
-        self.counted["success" if answer.answer else "denial"] += count
+        self.counted["success"] += count
+
+    def _denial_again(self, count: int) -> None:
+        self.counted["request"] += count
+        self.counted["denial"] += count
 
     def report(self) -> None:
         """Hand over what was counted."""

@@ -1,86 +1,127 @@
 """Where answers are kept: bounded, each until its end, the least recently used one making room.
 
-Data are kept per name and type, the name's absence per name: after NXDOMAIN to one type no other is
-asked for (RFC 8020 section 2), and data of any type end that. Where an upstream denies a name of which it
-has just told the addresses, it is the denial that gives in and becomes "no such type".
+Data are kept per name and type, the name's absence per name: after NXDOMAIN to one type the same upstream
+is not asked for another (RFC 8020 section 2), and data of any type end that. Where an upstream denies a name
+of which it has just told the addresses, it is the denial that gives in and becomes "no such type".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from struct import Struct as Layout
 from typing import Final, TypeAlias
 
-from cachetools import TLRUCache
+from cachetools import LRUCache
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.plugins.cache.kinds import Keepable, Kind
+from kdns.plugins.cache.kinds import Cacheable, Kind
 from kdns.plugins.cache.settings import Settings
 from kdns.wire.constants import Flag, Rcode, Type
 from kdns.wire.message import Answer, Key, Query
-from kdns.wire.names import Name
+from kdns.wire.relayed import Relayed
 from kdns.wire.requests import passed_options
 
 ADDRESSES: Final = (Type.A, Type.AAAA)
 
-ANY_TYPE: Final = 0
-"""Stands for the name itself. No question has this type: RFC 6895 section 3.1 reserves it."""
+MEAN_OCTETS: Final = 2048
+"""Octets that the entries of a kind may take for each one of its capacity. Most take less than a half."""
+
+ENTRY_OCTETS: Final = 1100
+"""Of an entry besides its records' octets: the Python objects and the three dictionaries it stands in."""
 
 MAX_CHANGES: Final = 16384
 """Changed keys that are remembered one by one."""
 
-Identity: TypeAlias = tuple[Name, int, int, int, bool, tuple[tuple[int, bytes], ...]]
-"""Name, type, class, RD and CD, DO, EDNS options: what makes two questions the same."""
+Identity: TypeAlias = bytes
+"""Type, class and bits, name, EDNS options: what makes two questions the same."""
+
+_IDENTITY: Final = Layout("!HHH")
+_FLAGS: Final = Flag.RD | Flag.CD
+_DNSSEC_OK, _WHOLE_NAME = 1, 2
+"""Bits beside RD and CD, which are others. The second one no query has: it stands for the name itself."""
 
 
-class Item(Struct):
-    """An answer that is kept. Times are seconds of the clock that the stage goes by."""
+class Item(Struct, gc=False):
+    """A cached answer. Times are seconds of the clock that the stage goes by."""
 
     kind: Kind
     answer: Answer
+    """Without its records."""
+    message: Relayed
+    """The records."""
+    qtype: int
+    """The type that it was received for."""
     stored: int
     ends: float
     version: int
     """The number of changes before its question was passed on."""
+    tree: object | None = None
+    """Of a denial of the whole name, who says so (``Denial.tree``)."""
     hits: int = 0
     """Questions since the last long pause."""
     asked: float = 0.0
     refreshing: bool = False
     retry: float = 0.0
     """No refresh before this."""
-    shown: tuple[int, Answer] = (-1, Answer())
-    """The answer at the age it was last asked for."""
 
 
 class Found(Struct, frozen=True):
-    """What there is to a question."""
+    """The cached answer for a query."""
 
     item: Item
     stale: bool = False
+    of_name: bool = False
+    """A denial of the whole name, received for another type: only what its stage would say."""
 
 
 def identity(query: Query) -> Identity:
-    edns = query.edns
-    return (
-        query.name,
-        query.qtype,
-        query.qclass,
-        query.flags & (Flag.RD | Flag.CD),
-        edns is not None and edns.dnssec_ok,
-        passed_options(query),
-    )
+    edns, bits = query.edns, query.flags & _FLAGS
+    name = query.qname.lower()
+    if edns is None:
+        return _IDENTITY.pack(query.qtype, query.qclass, bits) + name
+    bits |= _DNSSEC_OK if edns.dnssec_ok else 0
+    key = _IDENTITY.pack(query.qtype, query.qclass, bits) + name
+    options = passed_options(query)
+    return key + repr(options).encode() if options else key
 
 
-class _Kept(TLRUCache[Identity, Item]):
-    """Answers of one kind."""
+def _type(key: Identity) -> int:
+    return int.from_bytes(key[:2])
 
-    def __init__(self, capacity: int, grace: float, clock: Callable[[], float]) -> None:
-        super().__init__(capacity, lambda key, item, now: item.ends + grace, clock)
+
+def _of_type(key: Identity, rtype: int) -> Identity:
+    return rtype.to_bytes(2) + key[2:]
+
+
+def _whole_name(key: Identity) -> Identity:
+    bits = int.from_bytes(key[4:6]) | _WHOLE_NAME
+    return b"\0\0" + key[2:4] + bits.to_bytes(2) + key[6:]
+
+
+class _Entries(LRUCache[Identity, Item]):
+    """Cached answers of one kind. What has ended leaves when it is found or when its turn comes.
+
+    So no insertion has to remove all that has ended meanwhile.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity * MEAN_OCTETS, _octets)
+        self.capacity = capacity
         self.evictions = 0
+
+    def __setitem__(self, key: Identity, item: Item) -> None:
+        if len(self) >= self.capacity and key not in self:
+            self.popitem()
+        super().__setitem__(key, item)
 
     def popitem(self) -> tuple[Identity, Item]:
         self.evictions += 1
         return super().popitem()
+
+
+def _octets(item: Item) -> int:
+    return ENTRY_OCTETS + len(item.message.body) + 2 * len(item.message.ttls)
 
 
 class Changes:
@@ -116,66 +157,71 @@ class Store:
         self.changes = Changes()
         self.stale_for = settings.stale.up_to if settings.stale else 0.0
         self._prefers_positive = bool(settings.stale and settings.stale.prefer_positive)
-        self.success = _Kept(settings.success.capacity, self.stale_for, clock)
-        self.denial = _Kept(settings.denial.capacity, 0.0, clock)
+        self.success = _Entries(settings.success.capacity)
+        self.denial = _Entries(settings.denial.capacity)
 
     def find(self, key: Identity) -> Found | None:
-        """What there is to the question: fresh, or else stale where that is allowed."""
-        positive = self._get(self.success, key)
+        """The cached answer for the query: fresh, or else stale where that is allowed."""
+        positive = self._get(self.success, key, self.stale_for)
         if positive is not None and self.clock() < positive.ends:
             return Found(positive)
-        negative = self._get(self.denial, key) or self._get(self.denial, _whole_name(key))
+        negative = self._negative(key)
         stale = Found(positive, stale=True) if positive is not None else None
         if negative is None:
             return stale
-        if stale is not None and (negative.kind == "failure" or self._prefers_positive):
+        if stale is not None and (negative.item.kind == "failure" or self._prefers_positive):
             return stale
-        return Found(negative)
+        return negative
+
+    def _negative(self, key: Identity) -> Found | None:
+        item = self._get(self.denial, key)
+        if item is not None:
+            return Found(item)
+        item = self._get(self.denial, _whole_name(key))
+        return None if item is None else Found(item, of_name=item.qtype != _type(key))
 
     def has_failed(self, key: Identity) -> bool:
         """Whether the last attempt at this question failed, a moment ago."""
-        item = self.denial.get(key)
+        item = self._get(self.denial, key)
         return item is not None and item.kind == "failure"
 
-    def _get(self, kept: _Kept, key: Identity) -> Item | None:
-        item = kept.get(key)
-        if item is None or self.changes.holds(item):
+    def _get(self, entries: _Entries, key: Identity, grace: float = 0.0) -> Item | None:
+        """What is cached under the key, if nothing changed and it ended less than ``grace`` seconds ago."""
+        item = entries.get(key)
+        if item is None or (self.clock() < item.ends + grace and self.changes.holds(item)):
             return item
-        kept.pop(key, None)
+        del entries[key]
         return None
 
-    def keep(self, key: Identity, found: Keepable, version: int) -> Item:
-        """Keep it in the place of what was said before. ``version`` was the count of changes."""
-        now = self.clock()
-        answer = found.answer
-        if found.kind == "denial" and answer.rcode == Rcode.NXDOMAIN and self._has_addresses(key):
-            answer = replace(answer, rcode=Rcode.NOERROR)
-        item = Item(found.kind, answer, int(now), int(now) + found.ttl, version)
-        if found.kind == "success":
-            self.success[key] = item
-            self.denial.pop(key, None)
-            self.denial.pop(_whole_name(key), None)
-        else:
-            self._deny(key, item)
+    def keep(self, key: Identity, answer: Answer, found: Cacheable, version: int) -> Item:
+        """Cache the records of ``found``, and of ``answer`` all else, instead of what was said before.
+
+        ``version`` was the count of changes.
+        """
+        now = int(self.clock())
+        tree = found.tree
+        if tree is not None and self._has_addresses(key):
+            answer, tree = replace(answer, rcode=Rcode.NOERROR), None
+        ends = now + found.ttl
+        item = Item(found.kind, answer, found.message, _type(key), now, ends, version, tree)
+        self._place(key, item)
         return item
 
-    def _deny(self, key: Identity, item: Item) -> None:
-        whole_name = item.answer.rcode == Rcode.NXDOMAIN and not item.answer.answer
-        if item.kind == "denial" and not self._prefers_positive:
-            for rtype in (key[1], *(ADDRESSES if whole_name else ())):
+    def _place(self, key: Identity, item: Item) -> None:
+        if item.kind == "success":
+            self.success[key] = item
+            if self.denial:
+                self.denial.pop(key, None)
+                self.denial.pop(_whole_name(key), None)
+            return
+        if item.kind == "denial" and self.success and not self._prefers_positive:
+            for rtype in (item.qtype, *(ADDRESSES if item.tree else ())):
                 self.success.pop(_of_type(key, rtype), None)
-        self.denial[_whole_name(key) if whole_name else key] = item
+        self.denial[_whole_name(key) if item.tree else key] = item
 
     def _has_addresses(self, key: Identity) -> bool:
-        found = (
-            self._get(self.success, _of_type(key, rtype)) for rtype in ADDRESSES if rtype != key[1]
-        )
-        return any(item is not None and self.clock() < item.ends for item in found)
-
-
-def _of_type(key: Identity, rtype: int) -> Identity:
-    return (key[0], rtype, *key[2:])
-
-
-def _whole_name(key: Identity) -> Identity:
-    return _of_type(key, ANY_TYPE)
+        for rtype in ADDRESSES:
+            item = self._get(self.success, _of_type(key, rtype), self.stale_for)
+            if item is not None and item.qtype != _type(key) and self.clock() < item.ends:
+                return True
+        return False

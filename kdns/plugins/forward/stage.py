@@ -16,8 +16,9 @@ from kdns.upstream.client import UpstreamError
 from kdns.upstream.pool import OverloadError, Pool
 from kdns.whole_file import check_regular
 from kdns.wire.constants import ErrorCode, Flag, Rcode, rcode_name
-from kdns.wire.message import Answer, ExtendedError, Query, echoed
+from kdns.wire.message import Answer, Denial, ExtendedError, Query
 from kdns.wire.reasons import because
+from kdns.wire.relayed import echoed
 from kdns.wire.responses import Response
 
 NAME: Final = "forward"
@@ -33,6 +34,8 @@ class Forward:
     def __init__(self, settings: Settings, next_handler: Handler, context: Context) -> None:
         self.settings, self.next, self.context = settings, next_handler, context
         self.pool = Pool(settings.options, context.metrics)
+        self.tree = object()
+        """Stands for what the upstreams know, in what they deny."""
         self.offers_recursion = () in settings.zones
         context.prepare(self._prepare)
         context.run(self.pool.run)
@@ -62,6 +65,8 @@ class Forward:
     async def __call__(self, query: Query) -> Answer:
         if not self.settings.covers(query.name):
             return await self.next(query)
+        if query.denied is not None and query.denied[0] == Denial(self.tree, query.name):
+            return query.denied[1]
         if query.trace is not None:
             known = ", ".join(upstream.name for upstream in self.pool.upstreams) or "nobody"
             query.trace.append(f"forward: asks one of {known}")
@@ -100,6 +105,7 @@ class Forward:
                 errors=self._reasons(response) if query.wants_reason else (),
                 keep_until=0.0,
                 fetched=True,
+                denial=Denial(self.tree, query.name) if response.rcode == Rcode.NXDOMAIN else None,
                 plugin=NAME,
                 metadata=(("forward/upstream", response.upstream),),
             ),

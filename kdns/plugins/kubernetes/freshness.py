@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Final
 
 from kdns.status import SourceStatus
@@ -31,21 +32,21 @@ def staleness(query: Query, status: SourceStatus, now: float) -> tuple[ExtendedE
     return because(query, ErrorCode.STALE_ANSWER, text)
 
 
-def keep_until(status: SourceStatus, now: float, *, stale: bool) -> float:
+def keep_until(status: SourceStatus, *, stale: bool) -> float:
     """One that is called stale is not kept for ever: the API server's return changes no object."""
     if not status.synced:
         return 0.0
-    return now + STALE_KEPT if stale else FOREVER
+    return monotonic() + STALE_KEPT if stale else FOREVER
 
 
-def serial_until(soa: Record, now: float) -> float:
-    """Unix time until which a negative answer is cached that shows ``soa``.
+def serial_until(soa: Record) -> float:
+    """Monotonic time until which a negative answer is cached that shows ``soa``.
 
     Its serial moves with every change in the cluster, and to drop all negative answers each time would
     cost more than it is worth: a resolver shows the serial for the negative TTL too (RFC 2308 section 5),
     as does CoreDNS's ``cache``. So the serial lags by that at most, or by a second, which is its unit.
     """
-    return now + max(soa.ttl, 1)
+    return monotonic() + max(soa.ttl, 1)
 
 
 def not_synced(query: Query, status: SourceStatus) -> tuple[ExtendedError, ...]:

@@ -147,10 +147,10 @@ class Cluster:
         at_most = 0
         now = self.context.now()
         stale = freshness.staleness(query, self.status, now)
-        until = freshness.keep_until(self.status, now, stale=bool(stale))
+        until = freshness.keep_until(self.status, stale=bool(stale))
         if not outcome.answer:
             negative = soa(self.index, self.view, zone_wire(step.qname, step.name, step.zone))
-            authority, until = (negative,), min(until, freshness.serial_until(negative, now))
+            authority, until = (negative,), min(until, freshness.serial_until(negative))
             errors, more = self._reasons(query, step, client)
             keys += more
         elif self._is_too_long(step):
