@@ -12,7 +12,7 @@ from kdns.config.tree import ConfigError
 from kdns.plugins.forward.settings import Settings
 from kdns.plugins.forward.targets import read_targets
 from kdns.plugins.interface import Context, Handler
-from kdns.upstream.client import UpstreamError
+from kdns.upstream.errors import UpstreamError
 from kdns.upstream.pool import OverloadError, Pool
 from kdns.wire.constants import ErrorCode, Flag, Rcode, rcode_name
 from kdns.wire.message import Answer, ExtendedError, Query, echoed
