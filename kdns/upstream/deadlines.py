@@ -7,8 +7,7 @@ would run all that are due before it polls its sockets again; here it runs a few
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import islice
 from time import monotonic
 from typing import Final, Generic, TypeVar
@@ -68,15 +67,9 @@ class Deadlines(Generic[T]):
                 self._start(first)
 
 
-def in_portions(entries: Iterable[T], action: Callable[[T], None]) -> None:
+def in_portions(entries: list[T], action: Callable[[T], None]) -> None:
     """Call ``action`` with each, a few of them now and a few in each further turn of the event loop."""
-    _some(deque(entries), action)
-
-
-def _some(left: deque[T], action: Callable[[T], None]) -> None:
-    try:
-        for _ in range(min(AT_ONCE, len(left))):
-            action(left.popleft())
-    finally:
-        if left:
-            asyncio.get_running_loop().call_soon(_some, left, action)
+    if len(entries) > AT_ONCE:
+        asyncio.get_running_loop().call_soon(in_portions, entries[AT_ONCE:], action)
+    for entry in entries[:AT_ONCE]:
+        action(entry)

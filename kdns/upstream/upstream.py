@@ -28,7 +28,7 @@ from kdns.upstream.sockets import Socket, Sockets
 from kdns.upstream.streams import Connections, Limits
 from kdns.wire.constants import rcode_name
 from kdns.wire.message import Query
-from kdns.wire.requests import body, passed_options, question
+from kdns.wire.requests import HEADER, body, passed_options
 from kdns.wire.responses import Response, Unreadable
 
 logger: Final = logging.getLogger("kdns.upstream")
@@ -72,8 +72,9 @@ class Request:
     __slots__ = ("body", "has_options", "query", "question")
 
     def __init__(self, query: Query) -> None:
-        self.query, self.body, self.question = query, body(query), question(query)
-        self.has_options = bool(passed_options(query))
+        self.query, self.body = query, body(query)
+        self.question = self.body[HEADER : HEADER + len(query.qname) + 4]
+        self.has_options = bool(query.edns and query.edns.options and passed_options(query))
 
 
 class Attempt:

@@ -19,11 +19,13 @@ PAYLOAD_SIZE: Final = 1232
 """Octets that arrive unfragmented nearly everywhere (DNS flag day 2020); what is longer comes by TCP."""
 
 _HEADER: Final = Layout("!HHHHH")
-"""Without the message ID."""
+HEADER: Final = _HEADER.size
+"""Octets of a header without the message ID."""
 
 _QUESTION: Final = Layout("!HH")
 _OPT: Final = Layout("!BHHIH")
 _OPTION: Final = Layout("!HH")
+_OPT_PLAIN, _OPT_DO = (_OPT.pack(0, Type.OPT, PAYLOAD_SIZE, flags, 0) for flags in (0, 0x8000))
 
 _PASSED_FLAGS: Final = Flag.RD | Flag.CD
 _OWN_OPTIONS: Final = frozenset(
@@ -60,6 +62,8 @@ def body(query: Query) -> bytes:
     head = _HEADER.pack(flags, 1, 0, 0, edns is not None) + question(query)
     if edns is None:
         return head
+    if not edns.options:
+        return head + (_OPT_DO if edns.dnssec_ok else _OPT_PLAIN)
     options = b"".join(
         [_OPTION.pack(code, len(value)) + value for code, value in passed_options(query)]
     )

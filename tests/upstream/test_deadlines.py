@@ -93,7 +93,7 @@ async def test_a_burst_expires_a_few_per_turn_of_the_loop() -> None:
 
 async def test_many_are_notified_in_portions() -> None:
     notified: list[int] = []
-    in_portions(range(3 * AT_ONCE), notified.append)
+    in_portions(list(range(3 * AT_ONCE)), notified.append)
     assert notified == list(range(AT_ONCE))
     await until(lambda: notified == list(range(3 * AT_ONCE)))
 

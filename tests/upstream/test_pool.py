@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
 
 from kdns.config.addresses import Address
 from kdns.metrics import Metrics
-from kdns.upstream import client, health
+from kdns.upstream import client, health, sockets
 from kdns.upstream.client import Target
+from kdns.upstream.deadlines import AT_ONCE
 from kdns.upstream.errors import UpstreamError
 from kdns.upstream.health import ENOUGH_SAMPLES, Health, Latency
-from kdns.upstream.pool import OverloadError, Pool
+from kdns.upstream.pool import MAX_VARIANTS, OverloadError, Pool
 from kdns.upstream.probes import Check
 from kdns.upstream.streams import Limits
 from kdns.upstream.upstream import Options
@@ -314,8 +317,41 @@ class TestChoice:
                 await failure(pool.ask(query()))
             assert len(first.udp) + len(second.udp) == expected
 
+    @pytest.mark.parametrize("attempts", [0, 5])
+    @pytest.mark.parametrize(
+        "fault", ["no such source", "nobody listens", "no more files", "refused rcode"]
+    )
+    async def test_attempts_that_fail_at_once_leave_time_for_others(
+        self, monkeypatch: pytest.MonkeyPatch, attempts: int, fault: str
+    ) -> None:
+        """Any number of attempts (0) end with the query's deadline, not with the process's patience."""
+        monkeypatch.setattr("kdns.upstream.pool.DEADLINE", 0.4)
+        source = "192.0.2.77" if fault == "no such source" else ""
+        if fault == "no more files":
+            monkeypatch.setattr(sockets, "file_limit", lambda: 0)
+        options = replace(OPTIONS, max_connect_attempts=attempts, max_fails=0, source=source)
+        if fault == "refused rcode":
+            options = replace(options, failover=frozenset({Rcode.REFUSED}))
+        with NameServer() as server:
+            server.rcode = Rcode.REFUSED
+            if fault == "nobody listens":
+                server.stop()
+            async with pool_of(server, options=options) as pool:
+                loop, turns = asyncio.get_running_loop(), 0
+                asking = asyncio.ensure_future(pool.ask(query()))
+                started = loop.time()
+                while not asking.done():
+                    await asyncio.sleep(0)
+                    turns += 1
+                assert loop.time() - started < 10
+                assert turns > 2
+                if fault == "refused rcode":
+                    assert (await asking).rcode == Rcode.REFUSED
+                else:
+                    assert await failure(asking)
+
     async def test_those_that_are_down_get_one_attempt(self) -> None:
-        """As with CoreDNS: their askers are not to wait twice as long each time."""
+        """As with CoreDNS: clients are not to wait twice as long each time."""
         with NameServer() as first, NameServer() as second:
             first.fault = second.fault = "drop"
             options = replace(OPTIONS, read_timeout=0.05)
@@ -410,6 +446,95 @@ class TestInFlight:
             async with pool_of(server) as pool:
                 await asyncio.gather(pool.ask(query()), pool.ask(query(**other)))  # type: ignore[arg-type]
             assert len(server.udp) == 2
+
+    async def test_what_only_clients_see_makes_no_other_query(self) -> None:
+        """A cookie, padding, letter case, the size of replies and AD are between a client and us."""
+        with NameServer(RECORD) as server:
+            server.delay = 0.1
+            async with pool_of(server) as pool:
+                asked = [
+                    query(
+                        ("a.test.", "A.tEST.")[number % 2],
+                        flags=0x0100 | (number % 3 and 0x20),
+                        edns=Edns(1000 + number, options=((10, bytes([number] * 8)), (12, b"\0"))),
+                    )
+                    for number in range(200)
+                ]
+                responses = await asyncio.gather(*map(pool.ask, asked))
+            assert {address(response) for response in responses} == {"192.0.2.1"}
+            assert server.names == ["a.test. A"]
+
+    async def test_options_that_differ_open_a_bounded_number_of_exchanges(self) -> None:
+        with NameServer(RECORD) as server:
+            server.delay = 0.2
+            async with pool_of(server) as pool:
+                asked = [
+                    query(
+                        flags=(0, 0x0100, 0x0010, 0x0110)[number % 4],
+                        edns=Edns(options=((65001, bytes([number])),), dnssec_ok=number % 5 == 0),
+                    )
+                    for number in range(200)
+                ]
+                responses = await asyncio.gather(*map(pool.ask, asked))
+            assert {address(response) for response in responses} == {"192.0.2.1"}
+            assert len(server.udp) <= MAX_VARIANTS + 12
+            assert not pool._variants
+
+    async def test_many_clients_of_one_exchange_are_answered_in_portions(self) -> None:
+        with NameServer(RECORD) as server:
+            server.delay = 0.1
+            async with pool_of(server) as pool:
+                asked = [asyncio.ensure_future(pool.ask(query())) for _ in range(10 * AT_ONCE)]
+                each_turn, before = [], 0
+                while before < len(asked):
+                    await asyncio.sleep(0)
+                    answered = sum(task.done() for task in asked)
+                    each_turn.append(answered - before)
+                    before = answered
+            assert max(each_turn) <= AT_ONCE
+
+    async def test_no_client_left_is_no_exchange_left(self) -> None:
+        with NameServer(RECORD) as server:
+            server.fault = "drop"
+            async with pool_of(server) as pool:
+                asked = [asyncio.ensure_future(pool.ask(query())) for _ in range(2)]
+                await until(lambda: server.udp)
+                asked[0].cancel()
+                await asyncio.gather(asked[0], return_exceptions=True)
+                assert pool.in_flight
+                asked[1].cancel()
+                await asyncio.gather(asked[1], return_exceptions=True)
+                assert not pool.in_flight
+                assert not any(each and each.pending for each in pool.upstreams[0].sockets.slots)
+
+    @pytest.mark.parametrize("fault", ["", "truncate", "drop", "stop"])
+    async def test_it_can_be_awaited_outside_of_a_task(self, fault: str) -> None:
+        """As by the responder, which runs a chain's coroutines from callbacks."""
+        loop = asyncio.get_running_loop()
+        results: list[str] = []
+
+        def step(running: Coroutine[object, None, Response], _: object = None) -> None:
+            try:
+                waits_for = cast("asyncio.Future[object]", running.send(None))
+            except StopIteration as done:
+                results.append(address(done.value))
+            except UpstreamError as error:
+                results.append(str(error))
+            else:
+                waits_for._asyncio_future_blocking = False
+                waits_for.add_done_callback(partial(step, running))
+
+        with NameServer(RECORD) as server:
+            if fault == "stop":
+                server.stop()
+            else:
+                server.fault = cast("Fault", fault)
+            options = replace(OPTIONS, read_timeout=2.0 if fault == "truncate" else 0.1)
+            async with pool_of(server, options=options) as pool:
+                loop.call_soon(step, pool.ask(query()))
+                await until(lambda: results)
+        expected = {"drop": "i/o timeout", "stop": "connection refused"}.get(fault, "192.0.2.1")
+        assert results[0].endswith(expected)
 
     async def test_no_more_than_max_concurrent(self) -> None:
         with NameServer(RECORD) as server:

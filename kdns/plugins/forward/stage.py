@@ -1,6 +1,6 @@
-"""The stage that asks the upstreams, and makes an Answer of what they reply.
+"""The stage that queries the upstreams, and makes an Answer of their reply.
 
-Waiting is done in a task that the pool owns, so a question that must wait holds up no other.
+It waits for a plain future, so whoever runs the chain needs no task for it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Forward:
         self.settings, self.next, self.context = settings, next_handler, context
         self.pool = Pool(settings.options, context.metrics)
         self.offers_recursion = () in settings.zones
+        self._covers_all = self.offers_recursion and not settings.excepted
         context.prepare(self._prepare)
         context.run(self.pool.run)
         context.pools.append(self.pool)
@@ -57,7 +58,7 @@ class Forward:
         return context
 
     async def __call__(self, query: Query) -> Answer:
-        if not self.settings.covers(query.name):
+        if not (self._covers_all or self.settings.covers(query.name)):
             return await self.next(query)
         if query.trace is not None:
             known = ", ".join(upstream.name for upstream in self.pool.upstreams) or "nobody"
