@@ -82,7 +82,7 @@ def _zone(text: str) -> Name:
 
 async def transferred(address: Address, zones: Iterable[Name]) -> dict[Name, list[Record]]:
     """What a server hands over of each zone. Raises ``ConfigError``."""
-    from kdns.upstream.client import UpstreamError
+    from kdns.upstream.errors import UpstreamError
     from kdns.upstream.transfer import transfer
 
     try:

@@ -17,7 +17,7 @@ from kdns.config.addresses import Address
 from kdns.config.tree import ConfigError, Location, Option, ServerBlock
 from kdns.stub.exchange import Exchange
 from kdns.stub.resolver_config import ResolverConfig
-from kdns.upstream.client import UpstreamError
+from kdns.upstream.errors import UpstreamError
 from kdns.upstream.transfer import transfer
 from kdns.wire.constants import Rcode, rcode_name
 from kdns.wire.message import Query, Record

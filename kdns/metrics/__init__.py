@@ -94,12 +94,20 @@ class Metrics:
         """Set a gauge: what was said before no longer counts."""
         self._counts[family][labels] = value
 
+    def counts(self, family: Family) -> defaultdict[Labels, float]:
+        """The counters of a family by their labels' values, for hot paths that increment them."""
+        return self._counts[family]
+
     def record(self, family: Family, value: float, *labels: str) -> None:
         """Enter a value into a histogram."""
+        self.histogram(family, *labels).observe(value)
+
+    def histogram(self, family: Family, *labels: str) -> Histogram:
+        """The histogram with these labels, for hot paths that enter values."""
         histograms = self._histograms[family]
         if labels not in histograms:
             histograms[labels] = Histogram(family.buckets)
-        histograms[labels].observe(value)
+        return histograms[labels]
 
     def read(self, family: Family, source: Callable[[], Samples | float]) -> None:
         """Ask ``source`` for a gauge's or counter's value at every scrape; replaces an earlier source.

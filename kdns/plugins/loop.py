@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from kdns.config.tree import Option
 from kdns.plugins.interface import Context, Handler
-from kdns.upstream.client import UpstreamError
+from kdns.upstream.errors import UpstreamError
 from kdns.upstream.pool import Pool
 from kdns.upstream.upstream import Upstream
 from kdns.wire.constants import Flag, Rcode, Type

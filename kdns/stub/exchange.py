@@ -11,7 +11,8 @@ from kdns.config.addresses import Address
 from kdns.stub.flavours import usable
 from kdns.stub.resolver_config import ResolverConfig
 from kdns.stub.steps import Step
-from kdns.upstream.client import Target, UpstreamError, ask
+from kdns.upstream.client import Target, ask
+from kdns.upstream.errors import UpstreamError
 from kdns.wire.constants import Flag, Rcode
 from kdns.wire.message import Edns, Query
 from kdns.wire.names import from_wire, wire_from_text

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from kdns.config.addresses import Address
 from kdns.system.machine import printable
-from kdns.upstream.client import UpstreamError, ask
+from kdns.upstream.client import ask
+from kdns.upstream.errors import UpstreamError
 from kdns.wire import names
 from kdns.wire.constants import Flag, Type, rcode_name
 from kdns.wire.message import Edns, Query

@@ -10,7 +10,8 @@ from typing import Final
 import asyncio_dgram
 
 from kdns.config.addresses import Address
-from kdns.upstream.client import UpstreamError, broken, reply_to
+from kdns.upstream.errors import broken
+from kdns.upstream.replies import NOTIFY, reply_to
 from kdns.wire.constants import Rcode, Type, rcode_name
 from kdns.wire.message import Query
 from kdns.wire.names import Name, to_wire
@@ -34,8 +35,6 @@ async def notify(address: Address, zone: Name, source: str = "") -> str:
             problem = "no reply"
         except (OSError, asyncio_dgram.TransportClosed) as error:
             problem = str(broken(error))
-        except UpstreamError as error:
-            problem = str(error)
         else:
             return "" if response.rcode == Rcode.NOERROR else rcode_name(response.rcode)
     return problem
@@ -51,5 +50,6 @@ async def _exchange(address: Address, query: Query, source: str) -> Response:
         await stream.send(encode_notify(query, message_id), (address.host, address.port))
         while True:
             data, _ = await stream.recv()
-            if (response := reply_to(query, message_id, bytes(data))) is not None:
-                return response
+            reply = reply_to(query, message_id, bytes(data), NOTIFY)
+            if isinstance(reply, Response):
+                return reply

@@ -1,7 +1,7 @@
-"""Several upstreams as one: in which order they are asked, and one exchange per question.
+"""Several upstreams as one: in which order they are tried, and one exchange for equal queries.
 
-The order is the policy's, those that are down not at all and suspects last; ``race`` has when the next
-one is asked. Questions that are the same share one exchange.
+The order is the policy's, without those that are down and with suspects last; ``exchange`` has when the next
+one is tried.
 """
 
 from __future__ import annotations
@@ -9,34 +9,32 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+from collections import Counter
 from collections.abc import Iterable
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Final
 
 from kdns.metrics import Metrics, families
-from kdns.upstream.client import Target, UpstreamError
+from kdns.upstream.client import Target
 from kdns.upstream.deadlines import Deadlines
-from kdns.upstream.race import Race
-from kdns.upstream.upstream import Options, Upstream
-from kdns.wire.constants import Flag
+from kdns.upstream.errors import UpstreamError
+from kdns.upstream.exchange import DEADLINE, Exchange
+from kdns.upstream.sockets import MAX_AGE
+from kdns.upstream.upstream import Options, Request, Upstream
 from kdns.wire.message import Query
-from kdns.wire.requests import passed_options
+from kdns.wire.requests import without_options
 from kdns.wire.responses import Response
 
-DEADLINE: Final = 5.0
-"""Seconds that a question may take over all upstreams; CoreDNS's."""
-
 MAX_IN_FLIGHT: Final = 4096
-"""Exchanges at one time without ``max_concurrent``: memory and sockets must not grow with what is asked."""
+"""Exchanges at one time without ``max_concurrent``: memory and sockets must not grow with what arrives."""
 
-
-Outcome: TypeAlias = Response | str
-"""A reply, or why there is none: an exception of a task would hold the frames that hold the task, garbage
-that only a full collection finds, during which nothing is answered."""
+MAX_VARIANTS: Final = 8
+"""Exchanges at one time for a question with EDNS options that differ. Further ones are sent without the
+options: then at most twelve can differ, by RD, CD, DO and the presence of EDNS."""
 
 
 class OverloadError(UpstreamError):
-    """More questions are under way than may be."""
+    """More exchanges are under way than may be."""
 
 
 class Pool:
@@ -45,51 +43,60 @@ class Pool:
     def __init__(self, options: Options, metrics: Metrics) -> None:
         self.options, self.metrics = options, metrics
         self.upstreams: list[Upstream] = []
-        self.in_flight: dict[object, asyncio.Task[Outcome]] = {}
-        self._deadlines = Deadlines(DEADLINE)
+        self.in_flight: dict[bytes, Exchange] = {}
+        """Exchanges by the request's octets."""
+        self._variants: Counter[bytes] = Counter()
+        """Exchanges with EDNS options, by question."""
+        self._deadlines: Deadlines[Exchange] = Deadlines(Exchange.expire)
+        self._hedges: Deadlines[Exchange] = Deadlines(Exchange.hedge)
         self._turn = 0
 
     async def ask(self, query: Query) -> Response:
-        """The reply of one of the upstreams. Raises ``UpstreamError``, ``OverloadError`` at once.
+        """The reply of one of the upstreams. May be awaited outside of a task.
 
-        May be called outside of a task: the waiting is done in one.
+        Raises ``UpstreamError``, ``OverloadError`` at once.
         """
-        key = _identity(query)
-        running = self.in_flight.get(key)
-        if running is None:
-            running = self._start(key, query)
-        # Others may wait for the same: who gives up leaves it running.
-        outcome = await asyncio.shield(running)
-        if isinstance(outcome, str):
-            raise UpstreamError(outcome)
-        return outcome
+        request = Request(query)
+        exchange = self.in_flight.get(request.body)
+        if exchange is None:
+            exchange = self._open(request)
+        return await exchange.wait()
 
-    def _start(self, key: object, query: Query) -> asyncio.Task[Outcome]:
+    def _open(self, request: Request) -> Exchange:
+        """A new exchange, or one that runs where too many for the same question would differ by options."""
+        if request.has_options and self._variants[request.question] >= MAX_VARIANTS:
+            request = Request(without_options(request.query))
+            if (exchange := self.in_flight.get(request.body)) is not None:
+                return exchange
         most = self.options.max_concurrent or MAX_IN_FLIGHT
         if len(self.in_flight) >= most:
             self.metrics.count(families.FORWARD_REJECTS)
             raise OverloadError(f"concurrent queries exceeded maximum {most}")
-        task = asyncio.ensure_future(self._ask(query))
-        self.in_flight[key] = task
-        task.add_done_callback(lambda done: self._ended(key, done))
-        return task
+        exchange = Exchange(request, self.order(), self.options, self.metrics, self._ended)
+        self.in_flight[request.body] = exchange
+        if request.has_options:
+            self._variants[request.question] += 1
+        now, patience = monotonic(), exchange.patience()
+        self._deadlines.add(exchange, now + DEADLINE)
+        if patience is not None:
+            self._hedges.add(exchange, now + patience)
+        return exchange
 
-    def _ended(self, key: object, task: asyncio.Task[Outcome]) -> None:
-        del self.in_flight[key]
-        if not task.cancelled():
-            task.exception()  # taken note of, also where nobody waits any more
-
-    async def _ask(self, query: Query) -> Outcome:
-        try:
-            race = Race(query, self.order(), self.options, self.metrics)
-            return await self._deadlines.within(race.run())
-        except TimeoutError:
-            return f"no upstream replied in {DEADLINE:g}s: i/o timeout"
-        except UpstreamError as error:
-            return str(error)
+    def _ended(self, exchange: Exchange) -> None:
+        self._deadlines.discard(exchange)
+        self._hedges.discard(exchange)
+        request = exchange.request
+        del self.in_flight[request.body]
+        if request.has_options:
+            self._variants[request.question] -= 1
+            if not self._variants[request.question]:
+                del self._variants[request.question]
 
     def order(self) -> list[Upstream]:
-        """Who is to be asked, first to last. Raises ``UpstreamError`` when nobody is."""
+        """The upstreams to try, first to last. Raises ``UpstreamError`` when there is none."""
+        upstreams = self.upstreams
+        if len(upstreams) == 1 and not upstreams[0].health.is_down(self.options.max_fails):
+            return upstreams
         now, upstreams = monotonic(), self._by_policy()
         if not upstreams:
             raise UpstreamError("every upstream leads back here")
@@ -112,33 +119,28 @@ class Pool:
         return upstreams[self._turn :] + upstreams[: self._turn]
 
     def add(self, targets: Iterable[Target], tls: ssl.SSLContext | None = None) -> None:
-        """Ask these as well; ``tls`` is for those that want it."""
-        self.upstreams += [Upstream(each, self.options, tls, self.metrics) for each in targets]
+        """Add upstreams; ``tls`` is for those that want it."""
+        self.upstreams = self.upstreams + [
+            Upstream(each, self.options, tls, self.metrics) for each in targets
+        ]
 
     def remove(self, upstream: Upstream) -> None:
-        """Never ask this one again."""
+        """Do not use this one any more."""
         self.upstreams = [other for other in self.upstreams if other is not upstream]
         upstream.close()
 
     async def run(self) -> None:
-        """Close connections that are no longer used, until cancelled; then all of them."""
+        """Close connections and sockets that are not used any more, until cancelled; then all of them."""
         try:
             while True:
-                await asyncio.sleep(max(self.options.limits.expire, 1.0))
+                await asyncio.sleep(max(min(self.options.limits.expire, MAX_AGE), 1.0))
                 for upstream in self.upstreams:
-                    upstream.streams.sweep()
+                    upstream.sweep()
         except asyncio.CancelledError:  # after any other end it is run again
             self.close()
             raise
 
     def close(self) -> None:
-        """End everything that runs by itself. Questions under way are answered still."""
+        """End everything that runs by itself. Exchanges under way go on."""
         for upstream in self.upstreams:
             upstream.close()
-
-
-def _identity(query: Query) -> object:
-    """What makes two questions the same to an upstream."""
-    flags = query.flags & (Flag.RD | Flag.CD)
-    dnssec_ok = query.edns.dnssec_ok if query.edns else None
-    return (query.name, query.qtype, query.qclass, flags, dnssec_ok, passed_options(query))

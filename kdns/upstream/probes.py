@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from kdns.supervisor import Service, supervise
-from kdns.upstream.client import LocalError, UpstreamError
+from kdns.upstream.errors import LocalError, UpstreamError
 from kdns.upstream.health import Health
 from kdns.wire.constants import Flag, Type
 from kdns.wire.message import Query

@@ -10,7 +10,8 @@ from typing import Final
 from kdns import whole_file
 from kdns.config import resolv_conf
 from kdns.config.addresses import Address
-from kdns.upstream.client import UpstreamError, ask
+from kdns.upstream.client import ask
+from kdns.upstream.errors import UpstreamError
 from kdns.wire import names
 from kdns.wire.constants import Flag, Type
 from kdns.wire.message import Query

@@ -11,7 +11,8 @@ from typing import Final
 
 from kdns.config.addresses import Address
 from kdns.records.zone import Zone, ZoneError
-from kdns.upstream.client import UpstreamError, ask
+from kdns.upstream.client import ask
+from kdns.upstream.errors import UpstreamError
 from kdns.upstream.transfer import transfer
 from kdns.wire.constants import Type, rcode_name
 from kdns.wire.message import Query, Record

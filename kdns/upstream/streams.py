@@ -15,10 +15,12 @@ from time import monotonic
 
 from msgspec import Struct
 
-from kdns.upstream.client import Target, UpstreamError, broken, reply_to
+from kdns.upstream.client import Target
+from kdns.upstream.errors import UpstreamError, broken
+from kdns.upstream.replies import reply_to
 from kdns.wire.message import Query
 from kdns.wire.requests import encode
-from kdns.wire.responses import Response
+from kdns.wire.responses import Response, Unreadable
 
 
 class Limits(Struct, frozen=True):
@@ -43,10 +45,12 @@ class _Connection:
         self.writer.write(len(request).to_bytes(2, "big") + request)
         await self.writer.drain()
         size = int.from_bytes(await self.reader.readexactly(2), "big")
-        response = reply_to(query, message_id, await self.reader.readexactly(size))
-        if response is None:
+        reply = reply_to(query, message_id, await self.reader.readexactly(size))
+        if reply is None:
             raise UpstreamError("the reply is to another question")
-        return response
+        if isinstance(reply, Unreadable):
+            raise UpstreamError(f"unreadable reply: {reply.reason}")
+        return reply
 
     def close(self) -> None:
         """Say that this is the end, and do not wait for the upstream to say so too (RFC 8446 section 6.1).

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from kdns.config.addresses import Address
-from kdns.upstream.client import UpstreamError, broken
+from kdns.upstream.errors import UpstreamError, broken
 from kdns.wire.constants import Rcode, Type, rcode_name
 from kdns.wire.message import Query, Record
 from kdns.wire.names import from_wire

@@ -9,16 +9,23 @@ from __future__ import annotations
 from struct import Struct as Layout
 from typing import Final
 
+from msgspec.structs import replace
+
 from kdns.wire.constants import EdnsOption, Flag, Opcode, Type
 from kdns.wire.message import Query
+from kdns.wire.responses import Response
 
 PAYLOAD_SIZE: Final = 1232
 """Octets that arrive unfragmented nearly everywhere (DNS flag day 2020); what is longer comes by TCP."""
 
-_HEADER: Final = Layout("!HHHHHH")
+_HEADER: Final = Layout("!HHHHH")
+HEADER: Final = _HEADER.size
+"""Octets of a header without the message ID."""
+
 _QUESTION: Final = Layout("!HH")
 _OPT: Final = Layout("!BHHIH")
 _OPTION: Final = Layout("!HH")
+_OPT_PLAIN, _OPT_DO = (_OPT.pack(0, Type.OPT, PAYLOAD_SIZE, flags, 0) for flags in (0, 0x8000))
 
 _PASSED_FLAGS: Final = Flag.RD | Flag.CD
 _OWN_OPTIONS: Final = frozenset(
@@ -33,24 +40,42 @@ def passed_options(query: Query) -> tuple[tuple[int, bytes], ...]:
     return tuple((code, value) for code, value in query.edns.options if code not in _OWN_OPTIONS)
 
 
-def encode(query: Query, message_id: int) -> bytes:
-    """The request. It has an OPT record where the asker's had one: some old servers know none."""
+def without_options(query: Query) -> Query:
+    """The query with an OPT record that is empty."""
+    return replace(query, edns=query.edns and replace(query.edns, options=()))
+
+
+def question(asked: Query | Response) -> bytes:
+    """The question section, its name in lower case."""
+    return asked.qname.lower() + _QUESTION.pack(asked.qtype, asked.qclass)
+
+
+def body(query: Query) -> bytes:
+    """The request without its message ID: equal for queries that an upstream cannot tell apart.
+
+    The name is in lower case, since the reply may be for several clients. There is an OPT record where the
+    client's query has one: some old servers know none.
+    """
     # AD asks to be told whether the answer was validated (RFC 6840 section 5.7); who is told on is
-    # decided for each asker.
-    flags = query.flags & _PASSED_FLAGS | Flag.AD
-    header = _HEADER.pack(message_id, flags, 1, 0, 0, query.edns is not None)
-    question = query.qname + _QUESTION.pack(query.qtype, query.qclass)
-    if query.edns is None:
-        return header + question
+    # decided for each client.
+    flags, edns = query.flags & _PASSED_FLAGS | Flag.AD, query.edns
+    head = _HEADER.pack(flags, 1, 0, 0, edns is not None) + question(query)
+    if edns is None:
+        return head
+    if not edns.options:
+        return head + (_OPT_DO if edns.dnssec_ok else _OPT_PLAIN)
     options = b"".join(
         [_OPTION.pack(code, len(value)) + value for code, value in passed_options(query)]
     )
-    dnssec_ok = 0x8000 if query.edns.dnssec_ok else 0
-    opt = _OPT.pack(0, Type.OPT, PAYLOAD_SIZE, dnssec_ok, len(options))
-    return header + question + opt + options
+    return head + _OPT.pack(0, Type.OPT, PAYLOAD_SIZE, edns.dnssec_ok << 15, len(options)) + options
+
+
+def encode(query: Query, message_id: int) -> bytes:
+    """The request."""
+    return message_id.to_bytes(2, "big") + body(query)
 
 
 def encode_notify(query: Query, message_id: int) -> bytes:
     """A NOTIFY of the zone that is asked for (RFC 1996 section 3.7)."""
-    header = _HEADER.pack(message_id, Opcode.NOTIFY << 11 | Flag.AA, 1, 0, 0, 0)
-    return header + query.qname + _QUESTION.pack(query.qtype, query.qclass)
+    header = _HEADER.pack(Opcode.NOTIFY << 11 | Flag.AA, 1, 0, 0, 0)
+    return message_id.to_bytes(2, "big") + header + question(query)

@@ -19,6 +19,7 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.name
+import dns.opcode
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
@@ -35,6 +36,8 @@ Fault: TypeAlias = Literal[
     "garbled",
     "formerr without question",
     "forged first",
+    "garbled first",
+    "wrong opcode first",
 ]
 
 
@@ -212,11 +215,12 @@ class NameServer:
             forged.set_rcode(dns.rcode.REFUSED)
             yield forged.to_wire()
         data = reply.to_wire(max_size=65535)
-        if self.fault == "garbage":
-            data = b"\xff" * 40
-        elif self.fault == "garbled":
-            data = data[:2] + b"\x81\x80\0\1\0\7\0\0\0\0" + b"\xff" * 9
-        yield data
+        garbled = data[:2] + b"\x81\x80\0\1\0\7\0\0\0\0" + b"\xff" * 9
+        if self.fault == "garbled first":
+            yield garbled
+        elif self.fault == "wrong opcode first":
+            yield data[:2] + bytes([data[2] | dns.opcode.UPDATE << 3]) + data[3:]
+        yield {"garbage": b"\xff" * 40, "garbled": garbled}.get(self.fault, data)
 
     def _spoiled(self, reply: dns.message.Message, transport: str) -> dns.message.Message:
         if transport == "udp" and self.fault == "truncate":

@@ -41,12 +41,6 @@ class Block(Chain):
         for task in self.running:
             task.cancel()
         await asyncio.gather(*self.running, return_exceptions=True)
-        # Whoever was asked too late, or again in vain, need not be waited for.
-        for pool in self.pools:
-            exchanges = list(pool.in_flight.values())
-            for exchange in exchanges:
-                exchange.cancel()
-            await asyncio.gather(*exchanges, return_exceptions=True)
 
     async def answer(self, text: str) -> Answer:
         return await self.handler(question(text))

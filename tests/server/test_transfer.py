@@ -22,7 +22,7 @@ import pytest
 
 from kdns.config.addresses import Address
 from kdns.upstream import transfer
-from kdns.upstream.client import UpstreamError
+from kdns.upstream.errors import UpstreamError
 from kdns.wire.names import to_wire
 from tests.cluster import programs
 from tests.cluster.processes import Process, free_dns_port

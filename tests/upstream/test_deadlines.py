@@ -1,4 +1,4 @@
-"""Time-outs of one length: when they come, how many at once, and that nothing is left of them."""
+"""Deadlines of many queries: when they expire, how many at once, and that nothing is left of them."""
 
 from __future__ import annotations
 
@@ -6,76 +6,96 @@ import asyncio
 import gc
 import socket
 from collections.abc import Iterator
+from time import monotonic
 
 import pytest
 
 from kdns.config.addresses import Address
 from kdns.metrics import Metrics
-from kdns.upstream.client import Target, UpstreamError
-from kdns.upstream.deadlines import AT_ONCE, Deadlines
+from kdns.upstream.client import Target
+from kdns.upstream.deadlines import AT_ONCE, Deadlines, in_portions
+from kdns.upstream.errors import UpstreamError
 from kdns.upstream.pool import Pool
 from kdns.upstream.upstream import Options
 from kdns.wire.constants import Type
 from kdns.wire.message import Query
 from kdns.wire.names import from_text, wire_from_text
+from tests.waiting import until
 
 QUESTIONS = 40
 
 
-async def test_what_ends_in_time_is_given() -> None:
-    assert await Deadlines(5).within(asyncio.sleep(0, "done")) == "done"
+class Expiring:
+    """Notes what has expired, and after how many seconds."""
+
+    def __init__(self) -> None:
+        self.deadlines: Deadlines[str] = Deadlines(self.expire)
+        self.expired: dict[str, float] = {}
+        self.started = monotonic()
+
+    def add(self, name: str, seconds: float) -> None:
+        self.deadlines.add(name, monotonic() + seconds)
+
+    def expire(self, name: str) -> None:
+        self.expired[name] = monotonic() - self.started
+        if name == "broken":
+            raise LookupError
 
 
-async def test_an_error_is_raised_as_it_is() -> None:
-    async def fail() -> None:
-        raise LookupError
-
-    with pytest.raises(LookupError):
-        await Deadlines(5).within(fail())
-
-
-async def test_what_takes_too_long_is_cancelled_not_before() -> None:
-    loop, forever = asyncio.get_running_loop(), asyncio.Event()
-    started = loop.time()
-    with pytest.raises(TimeoutError):
-        await Deadlines(0.05).within(forever.wait())
-    assert loop.time() - started >= 0.05
+async def test_entries_expire_in_order_and_not_before_their_time() -> None:
+    expiring = Expiring()
+    for number in range(3):
+        expiring.add(f"{number}", 0.02 * (number + 1))
+    await until(lambda: len(expiring.expired) == 3)
+    assert list(expiring.expired) == ["0", "1", "2"]
+    assert all(
+        seconds >= 0.02 * (number + 1) for number, seconds in enumerate(expiring.expired.values())
+    )
 
 
-async def test_one_that_ended_does_not_keep_others_from_their_time() -> None:
-    deadlines, forever = Deadlines(0.05), asyncio.Event()
-    await deadlines.within(asyncio.sleep(0))
-    for _ in range(2):
-        with pytest.raises(TimeoutError):
-            await deadlines.within(forever.wait())
+async def test_one_that_was_discarded_does_not_expire_and_keeps_no_other_from_it() -> None:
+    expiring = Expiring()
+    for name in ("first", "second"):
+        expiring.add(name, 0.02)
+    expiring.deadlines.discard("first")
+    expiring.deadlines.discard("unknown")
+    await until(lambda: "second" in expiring.expired)
+    assert "first" not in expiring.expired
 
 
-async def test_a_cancellation_from_outside_stays_one() -> None:
-    task = asyncio.ensure_future(Deadlines(5).within(asyncio.Event().wait()))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+async def test_one_that_is_due_already() -> None:
+    expiring = Expiring()
+    expiring.add("past", -1)
+    await until(lambda: "past" in expiring.expired)
 
 
-async def test_a_burst_is_ended_a_few_per_turn_of_the_loop() -> None:
-    deadlines, forever = Deadlines(0.05), asyncio.Event()
-    ended = 0
-    each_turn = []
+async def test_a_mistake_costs_no_other_its_deadline() -> None:
+    raised: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: raised.append(context["exception"]))
+    expiring = Expiring()
+    for name in ("broken", "later"):
+        expiring.add(name, 0.01)
+    await until(lambda: "later" in expiring.expired)
+    assert [type(error) for error in raised] == [LookupError]
 
-    async def wait() -> None:
-        nonlocal ended
-        with pytest.raises(TimeoutError):
-            await deadlines.within(forever.wait())
-        ended += 1
 
-    tasks = [asyncio.ensure_future(wait()) for _ in range(10 * AT_ONCE)]
-    while ended < len(tasks):
-        before = ended
+async def test_a_burst_expires_a_few_per_turn_of_the_loop() -> None:
+    expiring, each_turn = Expiring(), []
+    for number in range(10 * AT_ONCE):
+        expiring.add(f"{number}", 0.01)
+    while len(expiring.expired) < 10 * AT_ONCE:
+        before = len(expiring.expired)
         await asyncio.sleep(0)
-        each_turn.append(ended - before)
-    assert max(each_turn) <= AT_ONCE
-    await asyncio.gather(*tasks)
+        each_turn.append(len(expiring.expired) - before)
+    assert max(each_turn) == AT_ONCE
+
+
+async def test_many_are_notified_in_portions() -> None:
+    notified: list[int] = []
+    in_portions(list(range(3 * AT_ONCE)), notified.append)
+    assert notified == list(range(AT_ONCE))
+    await until(lambda: notified == list(range(3 * AT_ONCE)))
 
 
 @pytest.fixture

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
 
 from kdns.config.addresses import Address
 from kdns.metrics import Metrics
-from kdns.upstream import client, health
-from kdns.upstream.client import Target, UpstreamError
+from kdns.upstream import client, health, sockets
+from kdns.upstream.client import Target
+from kdns.upstream.deadlines import AT_ONCE
+from kdns.upstream.errors import UpstreamError
 from kdns.upstream.health import ENOUGH_SAMPLES, Health, Latency
-from kdns.upstream.pool import OverloadError, Pool
+from kdns.upstream.pool import MAX_VARIANTS, OverloadError, Pool
 from kdns.upstream.probes import Check
 from kdns.upstream.streams import Limits
 from kdns.upstream.upstream import Options
@@ -51,10 +55,6 @@ async def pool_of(
         yield pool
     finally:
         pool.close()
-        running = list(pool.in_flight.values())
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
 
 def address(response: Response) -> str:
@@ -96,10 +96,29 @@ class TestExchange:
             async with pool_of(server) as pool:
                 assert address(await pool.ask(query())) == "192.0.2.1"
 
-    async def test_an_unreadable_reply_is_an_error_at_once(self) -> None:
+    @pytest.mark.parametrize("fault", ["garbled first", "wrong opcode first"])
+    async def test_a_message_that_is_no_reply_does_no_harm(self, fault: Fault) -> None:
+        with NameServer(RECORD) as server:
+            server.fault = fault
+            async with pool_of(server) as pool:
+                assert address(await pool.ask(query())) == "192.0.2.1"
+            assert len(server.udp) == 1
+
+    async def test_an_unreadable_reply_is_named_when_no_other_comes(self) -> None:
         with NameServer(RECORD) as server:
             server.fault = "garbled"
-            async with pool_of(server, options=replace(OPTIONS, max_connect_attempts=1)) as pool:
+            options = replace(OPTIONS, read_timeout=0.2, max_connect_attempts=1)
+            async with pool_of(server, options=options) as pool:
+                reported = await failure(pool.ask(query()))
+            start = f"read udp 127.0.0.1:{server.port}: unreadable reply: "
+            assert reported.startswith(start)
+            assert reported.endswith("; no reply in 0.2s: i/o timeout")
+
+    async def test_an_unreadable_reply_ends_a_connection_at_once(self) -> None:
+        with NameServer(RECORD) as server:
+            server.fault = "garbled"
+            options = replace(OPTIONS, force_tcp=True, max_connect_attempts=1)
+            async with pool_of(server, options=options) as pool:
                 assert "unreadable reply" in await failure(pool.ask(query()))
 
     async def test_an_error_without_question_is_a_reply(self) -> None:
@@ -156,20 +175,6 @@ class TestExchange:
             assert address(response) == "192.0.2.1"
             with pytest.raises(UpstreamError):
                 await client.ask(Address("127.0.0.1", server.port), query(), "192.0.2.77")
-
-    async def test_sockets_are_left_for_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A silent upstream and many questions: what is ours to lack is not the upstream's fault."""
-        monkeypatch.setattr(client, "_file_limit", lambda: 8)
-        with NameServer(RECORD) as server:
-            server.fault = "drop"
-            async with pool_of(server, options=replace(OPTIONS, read_timeout=0.5)) as pool:
-                asked = [pool.ask(query(f"n{number}.test.")) for number in range(6)]
-                results = await asyncio.gather(*asked, return_exceptions=True)
-                assert [str(result) for result in results[4:]] == [
-                    "4 sockets to upstreams are open; more are not to be had"
-                ] * 2
-                server.fault = ""
-                assert address(await pool.ask(query())) == "192.0.2.1"  # and they are given back
 
 
 class TestConnections:
@@ -304,17 +309,53 @@ class TestChoice:
     @pytest.mark.parametrize(("attempts", "expected"), [(1, 1), (3, 3), (None, 4)])
     async def test_attempts(self, attempts: int | None, expected: int) -> None:
         with NameServer() as first, NameServer() as second:
-            first.fault = second.fault = "garbled"
-            options = replace(OPTIONS, max_connect_attempts=attempts, max_fails=0)
+            first.fault = second.fault = "drop"
+            options = replace(
+                OPTIONS, max_connect_attempts=attempts, max_fails=0, read_timeout=0.05
+            )
             async with pool_of(first, second, options=options) as pool:
                 await failure(pool.ask(query()))
             assert len(first.udp) + len(second.udp) == expected
 
+    @pytest.mark.parametrize("attempts", [0, 5])
+    @pytest.mark.parametrize(
+        "fault", ["no such source", "nobody listens", "no more files", "refused rcode"]
+    )
+    async def test_attempts_that_fail_at_once_leave_time_for_others(
+        self, monkeypatch: pytest.MonkeyPatch, attempts: int, fault: str
+    ) -> None:
+        """Any number of attempts (0) end with the query's deadline, not with the process's patience."""
+        monkeypatch.setattr("kdns.upstream.pool.DEADLINE", 0.4)
+        source = "192.0.2.77" if fault == "no such source" else ""
+        if fault == "no more files":
+            monkeypatch.setattr(sockets, "file_limit", lambda: 0)
+        options = replace(OPTIONS, max_connect_attempts=attempts, max_fails=0, source=source)
+        if fault == "refused rcode":
+            options = replace(options, failover=frozenset({Rcode.REFUSED}))
+        with NameServer() as server:
+            server.rcode = Rcode.REFUSED
+            if fault == "nobody listens":
+                server.stop()
+            async with pool_of(server, options=options) as pool:
+                loop, turns = asyncio.get_running_loop(), 0
+                asking = asyncio.ensure_future(pool.ask(query()))
+                started = loop.time()
+                while not asking.done():
+                    await asyncio.sleep(0)
+                    turns += 1
+                assert loop.time() - started < 10
+                assert turns > 2
+                if fault == "refused rcode":
+                    assert (await asking).rcode == Rcode.REFUSED
+                else:
+                    assert await failure(asking)
+
     async def test_those_that_are_down_get_one_attempt(self) -> None:
-        """As with CoreDNS: their askers are not to wait twice as long each time."""
+        """As with CoreDNS: clients are not to wait twice as long each time."""
         with NameServer() as first, NameServer() as second:
-            first.fault = second.fault = "garbled"
-            async with pool_of(first, second) as pool:
+            first.fault = second.fault = "drop"
+            options = replace(OPTIONS, read_timeout=0.05)
+            async with pool_of(first, second, options=options) as pool:
                 for upstream in pool.upstreams:
                     upstream.health.failed_checks = 3
                 await failure(pool.ask(query()))
@@ -405,6 +446,95 @@ class TestInFlight:
             async with pool_of(server) as pool:
                 await asyncio.gather(pool.ask(query()), pool.ask(query(**other)))  # type: ignore[arg-type]
             assert len(server.udp) == 2
+
+    async def test_what_only_clients_see_makes_no_other_query(self) -> None:
+        """A cookie, padding, letter case, the size of replies and AD are between a client and us."""
+        with NameServer(RECORD) as server:
+            server.delay = 0.1
+            async with pool_of(server) as pool:
+                asked = [
+                    query(
+                        ("a.test.", "A.tEST.")[number % 2],
+                        flags=0x0100 | (number % 3 and 0x20),
+                        edns=Edns(1000 + number, options=((10, bytes([number] * 8)), (12, b"\0"))),
+                    )
+                    for number in range(200)
+                ]
+                responses = await asyncio.gather(*map(pool.ask, asked))
+            assert {address(response) for response in responses} == {"192.0.2.1"}
+            assert server.names == ["a.test. A"]
+
+    async def test_options_that_differ_open_a_bounded_number_of_exchanges(self) -> None:
+        with NameServer(RECORD) as server:
+            server.delay = 0.2
+            async with pool_of(server) as pool:
+                asked = [
+                    query(
+                        flags=(0, 0x0100, 0x0010, 0x0110)[number % 4],
+                        edns=Edns(options=((65001, bytes([number])),), dnssec_ok=number % 5 == 0),
+                    )
+                    for number in range(200)
+                ]
+                responses = await asyncio.gather(*map(pool.ask, asked))
+            assert {address(response) for response in responses} == {"192.0.2.1"}
+            assert len(server.udp) <= MAX_VARIANTS + 12
+            assert not pool._variants
+
+    async def test_many_clients_of_one_exchange_are_answered_in_portions(self) -> None:
+        with NameServer(RECORD) as server:
+            server.delay = 0.1
+            async with pool_of(server) as pool:
+                asked = [asyncio.ensure_future(pool.ask(query())) for _ in range(10 * AT_ONCE)]
+                each_turn, before = [], 0
+                while before < len(asked):
+                    await asyncio.sleep(0)
+                    answered = sum(task.done() for task in asked)
+                    each_turn.append(answered - before)
+                    before = answered
+            assert max(each_turn) <= AT_ONCE
+
+    async def test_no_client_left_is_no_exchange_left(self) -> None:
+        with NameServer(RECORD) as server:
+            server.fault = "drop"
+            async with pool_of(server) as pool:
+                asked = [asyncio.ensure_future(pool.ask(query())) for _ in range(2)]
+                await until(lambda: server.udp)
+                asked[0].cancel()
+                await asyncio.gather(asked[0], return_exceptions=True)
+                assert pool.in_flight
+                asked[1].cancel()
+                await asyncio.gather(asked[1], return_exceptions=True)
+                assert not pool.in_flight
+                assert not any(each and each.pending for each in pool.upstreams[0].sockets.slots)
+
+    @pytest.mark.parametrize("fault", ["", "truncate", "drop", "stop"])
+    async def test_it_can_be_awaited_outside_of_a_task(self, fault: str) -> None:
+        """As by the responder, which runs a chain's coroutines from callbacks."""
+        loop = asyncio.get_running_loop()
+        results: list[str] = []
+
+        def step(running: Coroutine[object, None, Response], _: object = None) -> None:
+            try:
+                waits_for = cast("asyncio.Future[object]", running.send(None))
+            except StopIteration as done:
+                results.append(address(done.value))
+            except UpstreamError as error:
+                results.append(str(error))
+            else:
+                waits_for._asyncio_future_blocking = False
+                waits_for.add_done_callback(partial(step, running))
+
+        with NameServer(RECORD) as server:
+            if fault == "stop":
+                server.stop()
+            else:
+                server.fault = cast("Fault", fault)
+            options = replace(OPTIONS, read_timeout=2.0 if fault == "truncate" else 0.1)
+            async with pool_of(server, options=options) as pool:
+                loop.call_soon(step, pool.ask(query()))
+                await until(lambda: results)
+        expected = {"drop": "i/o timeout", "stop": "connection refused"}.get(fault, "192.0.2.1")
+        assert results[0].endswith(expected)
 
     async def test_no_more_than_max_concurrent(self) -> None:
         with NameServer(RECORD) as server:

@@ -1,6 +1,6 @@
-"""The stage that asks the upstreams, and makes an Answer of what they reply.
+"""The stage that queries the upstreams, and makes an Answer of their reply.
 
-Waiting is done in a task that the pool owns, so a question that must wait holds up no other.
+It waits for a plain future, so whoever runs the chain needs no task for it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from kdns.config.tree import ConfigError
 from kdns.plugins.forward.settings import Settings
 from kdns.plugins.forward.targets import read_targets
 from kdns.plugins.interface import Context, Handler
-from kdns.upstream.client import UpstreamError
+from kdns.upstream.errors import UpstreamError
 from kdns.upstream.pool import OverloadError, Pool
 from kdns.whole_file import check_regular
 from kdns.wire.constants import ErrorCode, Flag, Rcode, rcode_name
@@ -37,6 +37,7 @@ class Forward:
         self.tree = object()
         """Stands for what the upstreams know, in what they deny."""
         self.offers_recursion = () in settings.zones
+        self._covers_all = self.offers_recursion and not settings.excepted
         context.prepare(self._prepare)
         context.run(self.pool.run)
         context.pools.append(self.pool)
@@ -63,7 +64,7 @@ class Forward:
         return context
 
     async def __call__(self, query: Query) -> Answer:
-        if not self.settings.covers(query.name):
+        if not (self._covers_all or self.settings.covers(query.name)):
             return await self.next(query)
         if query.denied is not None and query.denied[0] == Denial(self.tree, query.name):
             return query.denied[1]
