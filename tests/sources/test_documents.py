@@ -204,14 +204,14 @@ def test_says_where_and_what(tmp_path: Path, name: str, text: str | bytes, messa
 def test_says_why_a_file_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"a\.yaml: No such file or directory$"):
         documents.read(tmp_path / "a.yaml")
-    with pytest.raises(ManifestError, match=r"not a regular file$"):
+    with pytest.raises(ManifestError, match=r"Is a directory$"):
         documents.read(tmp_path)
 
 
 def test_limits_the_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "MAX_BYTES", 1024 * 1024)
     (tmp_path / "a.yaml").write_bytes(b"#" * (1024 * 1024 + 1))
-    with pytest.raises(ManifestError, match=r"a\.yaml: more than 1 MiB$"):
+    with pytest.raises(ManifestError, match=r"a\.yaml: is larger than 1048576 bytes$"):
         documents.read(tmp_path / "a.yaml")
 
 

@@ -48,7 +48,7 @@ def test_absolute_pattern(folder: Path) -> None:
         ("none.conf", "cannot read '{}': No such file or directory"),
         ("sub", "cannot read '{}': Is a directory"),
         ("su*", "cannot read '{}b': Is a directory"),
-        ("large", "'{}' is larger than 4194304 bytes"),
+        ("large", "cannot read '{}': is larger than 4194304 bytes"),
         ("latin.conf.txt", "{}:2: expected UTF-8, found the byte 0xe4"),
         ("a\0b", "cannot read '{}': embedded null byte"),
     ],
