@@ -11,7 +11,7 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes import freshness
 from kdns.plugins.kubernetes.settings import Settings
 from kdns.plugins.kubernetes.zones import ClusterZones
-from kdns.plugins.permission import Client, Permission
+from kdns.plugins.permission import Permission
 from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
 from kdns.records.explain import explain, remark
@@ -21,7 +21,7 @@ from kdns.records.lookup import lookup, nodata, shown, zone_wire
 from kdns.records.outcome import Asked, Outcome, Reason
 from kdns.wire import rdata
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
-from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
+from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import Name, from_wire, to_text, wire_to_text
 from kdns.wire.reasons import because
 
@@ -140,13 +140,12 @@ class Cluster:
         for step in steps[-2::-1]:  # mostly there is none
             keys, records = step.outcome.keys + keys, step.outcome.answer + records
         errors: tuple[ExtendedError, ...] = ()
-        client = self.permission.of(query)
         authority: tuple[Record, ...] = ()
-        at_most = 0
+        at_most, kept = 0, FOREVER
         if not last.outcome.answer:
             zone = zone_wire(last.qname, last.name, last.zone)
             authority = (soa(self.index, self.view, zone),)
-            errors, more = self._reasons(query, steps, client)
+            errors, more, kept = self._reasons(query, steps)
             keys += more
         elif self._is_too_long(last):
             at_most, errors = self.settings.max_answers, self._shortened(query, last.outcome)
@@ -154,29 +153,30 @@ class Cluster:
             errors = because(query, ErrorCode.OTHER, text)
         now = self.context.now()
         stale = freshness.staleness(query, self.status, now)
-        answer = Answer(
+        return Answer(
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
             answer=records,
             authority=authority,
             additional=last.outcome.additional,
             errors=(*errors, *stale),
             keys=frozenset(keys),
-            keep_until=freshness.keep_until(self.status, now, stale=bool(stale)),
+            keep_until=min(kept, freshness.keep_until(self.status, now, stale=bool(stale))),
             at_most=at_most,
             plugin=NAME,
         )
-        return client.only(answer)
 
     def _reasons(
-        self, query: Query, steps: list[Step], client: Client
-    ) -> tuple[tuple[ExtendedError, ...], tuple[Key, ...]]:
+        self, query: Query, steps: list[Step]
+    ) -> tuple[tuple[ExtendedError, ...], tuple[Key, ...], float]:
+        """The reasons, their keys, and until when they hold (``Answer.keep_until``)."""
         if not query.wants_reason:
-            return (), ()
-        last = steps[-1]
+            return (), (), FOREVER
+        last, client = steps[-1], self.permission.of(query)
         text, keys = explain(self._index(last), self.view, last.outcome, last.zone, client)
         if text and len(steps) > 1 and last.outcome.reason is not Reason.EXTERNAL_NAME_LOOP:
             text = f"externalName leads to {wire_to_text(last.qname)}: {text}"
-        return (because(query, ErrorCode.OTHER, text) if text else ()), tuple(keys)
+        errors = because(query, ErrorCode.OTHER, text) if text else ()
+        return errors, tuple(keys), client.keep_until
 
     def _is_too_long(self, step: Step) -> bool:
         """``max_answers``: endpoints stand in for one another, ports of a ClusterIP do not."""
