@@ -16,7 +16,7 @@ from kdns.plugins.aliases import AliasChaser, depending
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes import freshness
 from kdns.plugins.options import read_number
-from kdns.plugins.permission import Client, Permission
+from kdns.plugins.permission import Permission
 from kdns.plugins.zones import (
     Fallthrough,
     longest_match,
@@ -29,10 +29,16 @@ from kdns.records.explain import missing_outside
 from kdns.records.external import External, Found
 from kdns.records.lookup import zone_wire
 from kdns.records.reachable import Shown
+<<<<<<< HEAD
 from kdns.wire.aliases import chain_end
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import BadNameError, Name, from_text, from_wire, to_text
+=======
+from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
+from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
+from kdns.wire.names import BadNameError, Name, from_text, to_text, wire_to_text
+>>>>>>> misc
 from kdns.wire.reasons import because
 
 NAME: Final = "k8s_external"
@@ -151,29 +157,39 @@ class Stage:
         until = freshness.keep_until(self.status, stale=bool(stale))
         if not found.answer:
             authority = (self.external.soa(zone_wire(query.qname, query.name, zone)),)
+<<<<<<< HEAD
             until = min(until, freshness.serial_until(authority[0]))
         client = self.permission.of(query)
+=======
+            keys |= {("serial",)}
+        kept = FOREVER
+>>>>>>> misc
         if query.wants_reason:
-            text, more = self._why(zone, found, client)
+            text, more, kept = self._why(query, zone, found)
             errors, keys = because(query, ErrorCode.OTHER, text) if text else (), keys | more
-        answer = Answer(
+        return Answer(
             rcode=Rcode.NOERROR if found.exists else Rcode.NXDOMAIN,
             answer=found.answer,
             authority=authority,
             additional=found.additional,
             errors=(*errors, *stale),
             keys=keys,
+<<<<<<< HEAD
             keep_until=until,
+=======
+            keep_until=min(kept, freshness.keep_until(self.status, now, stale=bool(stale))),
+>>>>>>> misc
             plugin=NAME,
         )
-        return client.only(answer)
 
-    def _why(self, zone: Name, found: Found, client: Client) -> tuple[str, frozenset[Key]]:
+    def _why(self, query: Query, zone: Name, found: Found) -> tuple[str, frozenset[Key], float]:
+        """The reason, its keys, and until when it holds (``Answer.keep_until``)."""
         if found.missing:
+            client = self.permission.of(query)
             shown = ClientView(self.index, self.external.view, zone, client)
             text, keys = missing_outside(shown, found.missing)
-            return text, frozenset(keys)
-        return found.note if found.answer else found.why, frozenset()
+            return text, frozenset(keys), client.keep_until
+        return found.note if found.answer else found.why, frozenset(), FOREVER
 
     def _failed(self, query: Query) -> Answer:
         errors = freshness.not_synced(query, self.status)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from kdns.plugins.interface import Context
-from kdns.wire.message import Answer, Query
+from kdns.wire.message import FOREVER, Query
 from kdns.wire.names import Name, plain_address
 
 if TYPE_CHECKING:
@@ -50,6 +48,7 @@ class Client:
         self.differs |= by_address
         return action == "allow"
 
-    def only(self, answer: Answer) -> Answer:
-        """``answer``, not cached where what it names depends on the client."""
-        return replace(answer, keep_until=0.0) if self.differs else answer
+    @property
+    def keep_until(self) -> float:
+        """Of an answer that names what the client may query; 0 where another may query other names."""
+        return 0.0 if self.differs else FOREVER

@@ -76,13 +76,20 @@ class Plugin(Struct, frozen=True):
 
         async def named(query: Query) -> Answer:
             try:
-                return await handler(query)
+                return _answer(await handler(query))
             except _BelowError as passed:
                 raise passed.error from None
             except Exception as error:
                 raise PluginError(f"{self}: {error!r}") from error
 
         return named
+
+
+def _answer(found: object) -> Answer:
+    """What is no answer shows itself here, and not where nothing catches what is raised."""
+    if not isinstance(found, Answer):
+        raise TypeError(f"the handler returned {found!r}, not an Answer")
+    return found
 
 
 @cache

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from kdns.plugins import log
-from kdns.plugins.log_format import Exchange, parse_format
+from kdns.plugins.log_format import PLACEHOLDERS, Exchange, parse_format
 from kdns.wire.constants import Flag, Rcode, Type
 from kdns.wire.message import Answer, Edns, Query, Record
-from kdns.wire.names import from_text, wire_from_text
+from kdns.wire.names import from_text, from_wire, wire_from_text
 from tests.cluster import programs
 from tests.cluster.conftest import provide
 from tests.cluster.processes import Process, free_dns_port, wait_until
@@ -66,6 +66,27 @@ def test_the_address_of_the_server_takes_a_descriptor(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("socket.socket", exhausted)
     assert line("{local}", replace(QUERY, server=("::", 53))) == "-"
+
+
+@given(
+    name=st.lists(st.binary(min_size=1, max_size=20), max_size=6),
+    qtype=st.integers(0, 65535),
+    qclass=st.integers(0, 65535),
+    flags=st.integers(0, 65535),
+    client=st.sampled_from(("192.0.2.1", "::1", "fe80::1%eth0", "::ffff:10.0.0.1", "")),
+    rcode=st.integers(0, 4095),
+)
+def test_no_query_makes_the_observer_raise(
+    name: list[bytes], qtype: int, qclass: int, flags: int, client: str, rcode: int
+) -> None:
+    """It is called where nothing catches what it raises."""
+    wire = b"".join(bytes((len(label),)) + label for label in name) + b"\0"
+    query = Query(wire, from_wire(wire), qtype, qclass, flags=flags, client=client)
+    placeholders = " ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+    rules = log.Settings((log.Rule((), f"{placeholders} {{/view/name}} {{/log/type}}"),))
+    observer = log.observe(CONTEXT, rules)
+    assert observer.wants(query, Answer(rcode))
+    observer(query, Answer(rcode), 512, 0.001)
 
 
 COMBINED_LINE = (

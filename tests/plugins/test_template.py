@@ -430,5 +430,69 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
     running.stop()
 
 
+OF_THE_CLIENT: Final = {
+    "field": "{{ .Remote }}",
+    "index": "{{ index . `Remote` }}",
+    "index, built name": "{{ index . (printf `Rem%s` `ote`) }}",
+    "index of the root": "{{ index $ `Remote` }}",
+    "piped index": "{{ `Remote` | index . }}",
+    "with": "{{ with .Remote }}{{ . }}{{ end }}",
+    "with the dot": "{{ with . }}{{ .Remote }}{{ end }}",
+    "with a variable": "{{ with $x := . }}{{ index $x `Remote` }}{{ end }}",
+    "variable": "{{ $x := . }}{{ $x.Remote }}",
+    "assigned variable": "{{ $x := 1 }}{{ if true }}{{ $x = . }}{{ end }}{{ $x.Remote }}",
+    "parentheses": "{{ (.).Remote }}",
+    "range": "{{ range $name, $value := . }}{{ if eq $name `Remote` }}{{ $value }}{{ end }}{{ end }}",
+    "range in a list": "{{ range .Match }}{{ $.Remote }}{{ end }}",
+    "condition": "{{ if eq .Remote `10.0.0.9` }}near{{ else }}far{{ end }}",
+    "logic": "{{ and true .Remote }}",
+    "length": "{{ len .Remote }}",
+    "message ID": "{{ .Message.Id }}",
+    "message ID, index": "{{ index .Message `Id` }}",
+    "message ID, variable": "{{ $m := .Message }}{{ with $m }}{{ .Id }}{{ end }}",
+    "message, whole": "{{ len (printf `%v` .Message) }}",
+    "AD bit": "{{ .Message.AuthenticatedData }}",
+    "letter case": "{{ .Question.Name }}",
+    "letter case, message": "{{ (index .Message.Question 0).Name }}",
+    "metadata": "{{ .Meta `kubernetes/client-namespace` }}x",
+    "metadata, index": "{{ with index . `Meta` }}x{{ end }}",
+    "metadata, variable": "{{ $x := .Meta }}x",
+}  # fmt: skip
+"""What may come out differently for another client, or for another query of the same one."""
+
+OF_THE_QUESTION: Final = {
+    "name": "{{ .Name }}",
+    "index": "{{ index . `Zone` }}",
+    "type": "{{ .Question.Qtype }} {{ .Message.Question | len }} {{ .Message.RecursionDesired }}",
+    "match": "{{ index .Match 0 }} {{ .Group.x }}",
+    "with": "{{ with .Question }}{{ .Qclass }}{{ end }}",
+    "not taken": "{{ if false }}{{ .Remote }}{{ end }}x",
+    "logic": "{{ eq .Zone `.` }} {{ len . }}",
+}
+
+
+def cached_until(text: str) -> float:
+    record = f'{{{{ .Zone }}}} 1 TXT \\"{text}\\"'
+    found = Chain(f'. {{\nmetadata\ntemplate ANY ANY {{\nanswer "{record}"\n}}\n}}').ask("a. TXT")
+    assert found.rcode == Rcode.NOERROR, found.errors
+    return found.keep_until
+
+
+@pytest.mark.parametrize("text", OF_THE_CLIENT.values(), ids=OF_THE_CLIENT)
+def test_what_depends_on_the_client_is_not_cached(text: str) -> None:
+    assert cached_until(text) == 0.0
+
+
+@pytest.mark.parametrize("text", OF_THE_QUESTION.values(), ids=OF_THE_QUESTION)
+def test_what_depends_on_the_question_alone_is_cached(text: str) -> None:
+    assert cached_until(text) == FOREVER
+
+
+@pytest.mark.parametrize("text", ["{{ eq .Message .Message }}", "{{ eq .Match .Match }}"])
+def test_structs_and_lists_do_not_compare(text: str) -> None:
+    with pytest.raises(TemplateError, match="cannot compare"):
+        compile_template(text).execute(DATA)
+
+
 def test_same_as_coredns(peers: Peers) -> None:
     check(peers, QUESTIONS, {})

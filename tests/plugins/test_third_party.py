@@ -121,6 +121,15 @@ def test_an_exception_is_told_with_its_package(folder: Path) -> None:
         Chain(".:53 {\nhello\nwhoami\n}").ask("a.test. A")
 
 
+@pytest.mark.parametrize("value", ["None", "'text'", "(1, 2)"])
+def test_what_is_no_answer_is_told_with_its_package(folder: Path, value: str) -> None:
+    """Before it comes to the responder, where it would end the whole batch of datagrams."""
+    stage = f"AFTER = 'errors'\ndef parse(d): ...\nasync def _give(query): return {value}\n"
+    install(folder, stage + "def wrap(*a): return _give\n")
+    with pytest.raises(third_party.PluginError, match=r"the handler returned .*, not an Answer"):
+        Chain(".:53 {\nhello\nwhoami\n}").ask("a.test. A")
+
+
 def test_an_exception_of_a_later_stage_is_not_its_own(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

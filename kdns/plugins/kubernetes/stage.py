@@ -12,7 +12,7 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes import freshness
 from kdns.plugins.kubernetes.settings import Settings
 from kdns.plugins.kubernetes.zones import ClusterZones
-from kdns.plugins.permission import Client, Permission
+from kdns.plugins.permission import Permission
 from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
 from kdns.records.explain import explain, remark
@@ -21,9 +21,15 @@ from kdns.records.locations import address_record
 from kdns.records.lookup import lookup, nodata, shown, zone_wire
 from kdns.records.outcome import Asked, Outcome
 from kdns.wire import rdata
+<<<<<<< HEAD
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import Name, to_text, wire_to_text
+=======
+from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
+from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
+from kdns.wire.names import Name, from_wire, to_text, wire_to_text
+>>>>>>> misc
 from kdns.wire.reasons import because
 
 NAME: Final = "kubernetes"
@@ -142,8 +148,8 @@ class Cluster:
         outcome = step.outcome
         keys = outcome.keys
         errors: tuple[ExtendedError, ...] = ()
-        client = self.permission.of(query)
         authority: tuple[Record, ...] = ()
+<<<<<<< HEAD
         at_most = 0
         now = self.context.now()
         stale = freshness.staleness(query, self.status, now)
@@ -159,25 +165,57 @@ class Cluster:
             errors = because(query, ErrorCode.OTHER, text)
         missing = not outcome.exists and self._is_certain(step)
         answer = Answer(
+=======
+        at_most, kept = 0, FOREVER
+        if not last.outcome.answer:
+            zone = zone_wire(last.qname, last.name, last.zone)
+            authority = (soa(self.index, self.view, zone),)
+            errors, more, kept = self._reasons(query, steps)
+            keys += more
+        elif self._is_too_long(last):
+            at_most, errors = self.settings.max_answers, self._shortened(query, last.outcome)
+        elif query.wants_reason and (text := remark(self._index(last), self.view, last.outcome)):
+            errors = because(query, ErrorCode.OTHER, text)
+        now = self.context.now()
+        stale = freshness.staleness(query, self.status, now)
+        return Answer(
+>>>>>>> misc
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
             answer=outcome.answer,
             authority=authority,
             additional=outcome.additional,
             errors=(*errors, *stale),
             keys=frozenset(keys),
+<<<<<<< HEAD
             keep_until=until,
+=======
+            keep_until=min(kept, freshness.keep_until(self.status, now, stale=bool(stale))),
+>>>>>>> misc
             at_most=at_most,
             plugin=NAME,
         )
-        return client.only(answer)
 
     def _reasons(
+<<<<<<< HEAD
         self, query: Query, step: Step, client: Client
     ) -> tuple[tuple[ExtendedError, ...], tuple[Key, ...]]:
         if not query.wants_reason:
             return (), ()
         text, keys = explain(self._index(step), self.view, step.outcome, step.zone, client)
         return (because(query, ErrorCode.OTHER, text) if text else ()), tuple(keys)
+=======
+        self, query: Query, steps: list[Step]
+    ) -> tuple[tuple[ExtendedError, ...], tuple[Key, ...], float]:
+        """The reasons, their keys, and until when they hold (``Answer.keep_until``)."""
+        if not query.wants_reason:
+            return (), (), FOREVER
+        last, client = steps[-1], self.permission.of(query)
+        text, keys = explain(self._index(last), self.view, last.outcome, last.zone, client)
+        if text and len(steps) > 1 and last.outcome.reason is not Reason.EXTERNAL_NAME_LOOP:
+            text = f"externalName leads to {wire_to_text(last.qname)}: {text}"
+        errors = because(query, ErrorCode.OTHER, text) if text else ()
+        return errors, tuple(keys), client.keep_until
+>>>>>>> misc
 
     def _is_too_long(self, step: Step) -> bool:
         """``max_answers``: endpoints stand in for one another, ports of a ClusterIP do not."""

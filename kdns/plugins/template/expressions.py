@@ -33,10 +33,10 @@ Operand: TypeAlias = tuple[Expression, bool]
 
 
 class Pipeline:
-    """What stands in an action, by recursive descent; names of fields are added to ``fields``."""
+    """What stands in an action, by recursive descent."""
 
-    def __init__(self, tokens: tuple[Token, ...], fields: set[str]) -> None:
-        self.tokens, self.at, self.fields = tokens, 0, fields
+    def __init__(self, tokens: tuple[Token, ...]) -> None:
+        self.tokens, self.at = tokens, 0
 
     def whole(self) -> Expression:
         expression = self._pipe()
@@ -96,7 +96,6 @@ class Pipeline:
         while (following := self._peek(space=True)) and following.kind == "field":
             self.at += 1
             names.append(following.text[1:])
-        self.fields.update(names)
         return (
             _chain(expression, tuple(names)) if names else expression
         ), is_function and not names

@@ -24,8 +24,6 @@ class Template(Struct, frozen=True):
     """A compiled template."""
 
     step: Step
-    fields: frozenset[str]
-    """The fields that stand anywhere in it, such as ``Name``."""
 
     def execute(self, data: Mapping[str, object]) -> str:
         """The text that comes out. Raises ``TemplateError``."""
@@ -41,7 +39,7 @@ def compile_template(text: str) -> Template:
     step, end = parser.body(())
     if end:
         raise TemplateError(f"unexpected {{{{ {end[0].text} }}}}")
-    return Template(step, frozenset(parser.fields))
+    return Template(step)
 
 
 _ENDS: Final = ("else", "end")
@@ -51,7 +49,6 @@ _NOT_HERE: Final = ("define", "block", "template", "break", "continue")
 class _Parser:
     def __init__(self, found: Iterator[Piece]) -> None:
         self.pieces = found
-        self.fields: set[str] = set()
 
     def body(self, ends: tuple[str, ...]) -> tuple[Step, tuple[Token, ...]]:
         """Everything up to an action that begins with one of ``ends``, and that action."""
@@ -146,7 +143,7 @@ class _Parser:
                     raise TemplateError(f"variables expected before {sign}")
                 tokens, assign = tokens[at + 1 :], sign == "="
                 break
-        expression = Pipeline(tokens, self.fields).whole()
+        expression = Pipeline(tokens).whole()
         return (
             (assigning(expression, names, assign) if assigns and names else expression),
             names,

@@ -16,7 +16,7 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.template.go_template import Template, TemplateError, compile_template
 from kdns.plugins.template.records import record
 from kdns.plugins.template.settings import SECTIONS, Settings, compiled, definitions
-from kdns.plugins.template.values import Fields
+from kdns.plugins.template.values import ClientFields, Fields
 from kdns.plugins.zones import longest_match, served_zones
 from kdns.wire.constants import Class, ErrorCode, Flag, Rcode, Type, class_name, type_name
 from kdns.wire.message import FOREVER, Answer, Query, Record
@@ -26,8 +26,10 @@ from kdns.wire.reasons import because
 NAME: Final = "template"
 MAX_REASON: Final = 200  # characters
 
-_PER_ASKER: Final = frozenset({"Remote", "Message", "Meta"})
-"""Fields that may differ between askers, or between two questions of the same one."""
+_BY_CLIENT: Final = frozenset({"Remote", "Meta"})
+_OF_MESSAGE: Final = frozenset({"Id", "AuthenticatedData"})
+_OF_QUESTION: Final = frozenset({"Name"})  # for its letter case
+"""Fields that may differ between clients, or between two queries of the same one."""
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
@@ -47,11 +49,9 @@ class Stage:
             for section in SECTIONS
         }
         """By section, each text and what was made of it."""
-        fields = {f for group in self.sections.values() for _, each in group for f in each.fields}
         self.definitions = definitions(settings)
         self.defines = bool(settings.variables or settings.conditions)
-        by_asker = not fields.isdisjoint(_PER_ASKER) or self.definitions.by_asker
-        self.keep_until = 0.0 if by_asker else FOREVER
+        self.keep_until = 0.0 if self.definitions.by_asker else FOREVER
 
     async def answer(self, query: Query) -> Answer:
         zone = longest_match(self.zones, query.name)
@@ -68,7 +68,7 @@ class Stage:
                     return replace(_failure(query, text), failure=text, keep_until=0.0)
         return await self._pass_on(query)
 
-    async def _matched(self, query: Query, data: Fields) -> Answer:
+    async def _matched(self, query: Query, data: ClientFields) -> Answer:
         """Raises ``ExpressionError`` and ``TemplateError``."""
         if not self._holds(query, data):
             return self._kept(await self._pass_on(query))
@@ -108,7 +108,7 @@ class Stage:
             env.variables[name] = expression(env)
         return all(expression(env) is True for expression in self.definitions.conditions)
 
-    async def _say(self, query: Query, data: Fields, matches: Answer) -> Answer:
+    async def _say(self, query: Query, data: ClientFields, matches: Answer) -> Answer:
         if self.settings.rcode == Rcode.SERVFAIL:
             answer = _failure(query, "the configuration says so (template)")
             return replace(answer, replayed=matches.replayed)
@@ -124,8 +124,14 @@ class Stage:
         records = self._records("answer", data)
         for one in records:
             answer = replace(answer, answer=(*answer.answer, one))
+<<<<<<< HEAD
             if one.rtype == Type.CNAME and follows(query.qtype) and not _has_target(records, one):
                 answer = await self.aliases.follow(query, answer, (one,))
+=======
+            answer = await self._follow(query, answer, one)
+        if data.read:
+            answer = replace(answer, keep_until=0.0)
+>>>>>>> misc
         return answer if _fits(query, answer) else _other_class(query, answer)
 
     def _records(self, section: str, data: Fields) -> tuple[Record, ...]:
@@ -142,12 +148,33 @@ class Stage:
                 raise
         return tuple(found)
 
+<<<<<<< HEAD
     def _data(self, query: Query, zone: Name, pattern: Pattern, groups: list[str]) -> Fields:
+=======
+    async def _follow(self, query: Query, answer: Answer, one: Record) -> Answer:
+        """Where an alias leads, through the whole server."""
+        wanted = query.qtype in {Type.A, Type.AAAA} and one.rtype == Type.CNAME
+        if not wanted or query.hops >= MAX_HOPS:
+            return answer
+        found = await self.context.resolve(query.follow(one.rdata))
+        return replace(
+            answer,
+            answer=(*answer.answer, *found.answer),
+            truncated=found.truncated,
+            replayed=(*answer.replayed, *found.replayed),
+            keys=answer.keys | found.keys,
+            keep_until=min(answer.keep_until, found.keep_until),
+        )
+
+    def _data(self, query: Query, zone: Name, pattern: Pattern, groups: list[str]) -> ClientFields:
+>>>>>>> misc
         qclass = query.qclass if query.qclass != Class.ANY else self.settings.qclass
         qtype = query.qtype if query.qtype != Type.ANY else self.settings.qtype
         asked = wire_to_text(query.qname)  # in its letter case
-        question = Fields(Name=asked, Qtype=query.qtype, Qclass=query.qclass)
-        return Fields(
+        read: set[str] = set()
+        of_question = Fields(Name=asked, Qtype=query.qtype, Qclass=query.qclass)
+        question = ClientFields(of_question, _OF_QUESTION, read)
+        fields = Fields(
             Zone=to_text(zone),
             Name=to_text(query.name),
             Regex=pattern.text,
@@ -155,12 +182,13 @@ class Stage:
             Group=pattern.named(groups),
             Class=class_name(qclass),
             Type=type_name(qtype),
-            Message=_message(query, question),
+            Message=ClientFields(_message(query, question), _OF_MESSAGE, read),
             Question=question,
             Remote=query.client,
             Var={},
             Meta=lambda label: self.context.metadata(query, str(label)),
         )
+        return ClientFields(fields, _BY_CLIENT, read)
 
 
 def _message(query: Query, question: Fields) -> Fields:

@@ -13,6 +13,30 @@ class Fields(dict[str, object]):
     """A struct: to ask for a field that it does not have is an error, unlike with a map."""
 
 
+class ClientFields(Fields):
+    """A struct of which some fields may be different for another client.
+
+    It notes in ``read`` which of these are read: whatever way a template takes to a field, what comes of it
+    is known to depend on the client.
+    """
+
+    def __init__(
+        self, fields: Mapping[str, object], by_client: frozenset[str], read: set[str]
+    ) -> None:
+        super().__init__(fields)
+        self.by_client, self.read = by_client, read
+
+    def __getitem__(self, name: str) -> object:
+        if name in self.by_client:
+            self.read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: object = None) -> object:
+        if name in self.by_client:
+            self.read.add(name)
+        return super().get(name, default)
+
+
 class NoValue:
     """What a map has under a missing key."""
 
@@ -143,6 +167,9 @@ def _print(*values: object) -> str:
 
 
 def _equal(first: object, *others: object) -> bool:
+    for value in (first, *others):
+        if isinstance(value, (Mapping, list, tuple)):
+            raise TemplateError(f"cannot compare {show(value)!r}")
     return any(type(first) is type(other) and first == other for other in others)
 
 
