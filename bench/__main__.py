@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from bench import report
+from bench import report, servers
+from bench.dnsperf import LoadError
 from bench.lab import Lab
-from bench.load import LoadError
 from bench.report import Line
 from bench.rounds import NotRunError
 from bench.rows import Row
@@ -18,7 +19,10 @@ from bench.rows.table import ROWS
 from tests.cluster.processes import DiedError
 from tests.cluster.programs import MissingProgramError
 
-_CANNOT: Final = (NotRunError, LoadError, DiedError, MissingProgramError, TimeoutError, OSError)
+_CANNOT: Final = (
+    *(NotRunError, LoadError, DiedError, MissingProgramError, TimeoutError, OSError),
+    subprocess.SubprocessError,
+)
 
 
 def main() -> int:
@@ -30,7 +34,7 @@ def main() -> int:
     chosen = [row for row in ROWS if not options.rows or row.name in options.rows]
     lines: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="kdns-bench-") as folder:
-        lab = Lab(Path(folder), options.rounds, options.seconds)
+        lab = Lab(Path(folder), options.rounds, options.seconds, options.kdns)
         try:
             lines += [_run(row, lab) for row in chosen]
         finally:
@@ -58,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="name the rows")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each side (5)")
     parser.add_argument("--seconds", type=float, default=2.5, help="of each measurement (2.5)")
+    parser.add_argument(
+        "--kdns", type=Path, default=servers.kdns(), metavar="PROGRAM", help="another kdns"
+    )
     parser.add_argument("--write", action="store_true", help="write the results of some rows too")
     parser.epilog = f"rows: {' '.join(names)}"
     return parser

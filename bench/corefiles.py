@@ -64,6 +64,11 @@ def kubernetes_alone(ports: Ports, kubeconfig: Path) -> str:
     return _block(_KUBEADM["ready"] + _KUBERNETES, ports, kubeconfig)
 
 
+def with_shortnames(ports: Ports, kubeconfig: Path, namespace: str) -> str:
+    """kubeadm's, with names completed in a namespace. For kdns alone: the directive is its own."""
+    return _block(f"    shortnames {namespace}\n" + "".join(_KUBEADM.values()), ports, kubeconfig)
+
+
 def _block(body: str, ports: Ports, kubeconfig: Path) -> str:
     text = f".:{{dns}} {{{{\n    bind 127.0.0.1\n{body}}}}}\n"
     return text.format(

@@ -11,10 +11,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from bench import cluster, load
+from bench import cluster, dnsperf
 from bench.cluster import DOMAIN, NAMESPACE, SMALL
+from bench.dnsperf import Load
 from bench.lab import Lab
-from bench.load import Load
 from bench.rounds import Bar, Measured, NotRunError, compared, take_turns
 from bench.rows import Row
 from bench.rows.queries import hot_names
@@ -85,7 +85,7 @@ def _disturbed(lab: Lab, bar: Bar) -> Measured:
     """
     lab.grow(SMALL)
     server = lab.server("kdns", "kubeadm")
-    asked = Load(load.write(lab.path("hot"), hot_names()), (), lab.seconds)
+    asked = Load(dnsperf.write(lab.path("hot"), hot_names()), (), lab.seconds)
     change = cluster.toggle_slices(lab.plane.api)
     phases: list[tuple[Phase, Phase]] = []
     for _ in range(lab.rounds):
@@ -105,8 +105,8 @@ def _disturbed(lab: Lab, bar: Bar) -> Measured:
 
 def _phase(asked: Load, server: Server, churn: Churn | None = None) -> Phase:
     before, changed = server.cpu_seconds(), churn.count if churn else 0
-    result = load.run(asked, server.port)
-    cost = (server.cpu_seconds() - before) / result.completed * 1e6
+    result = dnsperf.run(asked, server.port)
+    cost = (server.cpu_seconds() - before) / result.answered * 1e6
     changes = (churn.count - changed) / result.seconds if churn else 0.0
     return Phase(cost, result.rate, changes)
 

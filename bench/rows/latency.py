@@ -11,10 +11,11 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from bench import cluster, load
+from bench import cluster, dnsperf
 from bench.cluster import NAMESPACE, SMALL
+from bench.dnsperf import Load
 from bench.lab import Lab
-from bench.load import Background, Load
+from bench.load import Background
 from bench.rounds import Bar, Measured, NotRunError, compared
 from bench.rows import Row
 from bench.rows.queries import hot_names
@@ -89,11 +90,13 @@ def _latencies(lab: Lab) -> dict[Change, Latencies]:
     if not _done:
         lab.grow(SMALL)
         both = (lab.server("kdns", "kubeadm"), lab.server("coredns", "kubeadm"))
-        hot = load.write(lab.path("hot"), hot_names())
+        hot = dnsperf.write(lab.path("hot"), hot_names())
         with ExitStack() as ended:
             for server in both:
                 beside = Load(hot, (), _AT_MOST, RATE)
-                ended.enter_context(Background(beside, server.port, lab.path("load.log")))
+                ended.enter_context(
+                    Background(dnsperf.command(beside, server.port), lab.path("load.log"))
+                )
             _done.update(_change_all(lab.plane.api, (_Poll(both[0]), _Poll(both[1]))))
     return _done
 
@@ -136,7 +139,7 @@ def _row(change: Change, percent: int) -> Row:
         f"{change}-p{percent}",
         f"{title}, during {RATE:,} questions/s",
         "CoreDNS",
-        Bar(1.5, True),
+        Bar(1.3, True),
         partial(_quantile, change, percent),
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench.rows import Row, churn, flood, latency, queries, scale, workers
+from bench.rows import Row, churn, flood, latency, queries, scale, varied, workers
 
 ROWS: Final[tuple[Row, ...]] = (
     *scale.EMPTY_ROWS,
     *queries.ROWS,
+    *varied.ROWS,
     *flood.ROWS,
     *workers.ROWS,
     *latency.ROWS,

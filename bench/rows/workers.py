@@ -6,10 +6,10 @@ import os
 from functools import partial
 from typing import Final
 
-from bench import load
+from bench import dnsperf
 from bench.cluster import SMALL
+from bench.dnsperf import Load
 from bench.lab import Lab
-from bench.load import Load
 from bench.rounds import Bar, Measured, compared, take_turns
 from bench.rows import Row
 from bench.rows.queries import hot_names
@@ -21,7 +21,7 @@ _CLIENTS: Final = ("-c", "20", "-T", "2", "-q", "200")
 
 def _throughput(lab: Lab, bar: Bar) -> Measured:
     lab.grow(SMALL)
-    asked = Load(load.write(lab.path("hot"), hot_names()), _CLIENTS, lab.seconds)
+    asked = Load(dnsperf.write(lab.path("hot"), hot_names()), _CLIENTS, lab.seconds)
     cores = os.cpu_count() or 1
     # Not shared with other rows: the workers would take part in what those measure.
     ours, _ = lab.start("kdns", "kubernetes", ("-workers", str(cores)))
@@ -37,7 +37,7 @@ def _throughput(lab: Lab, bar: Bar) -> Measured:
 
 
 def _rate(asked: Load, server: Server) -> float:
-    return load.run(asked, server.port).rate
+    return dnsperf.run(asked, server.port).rate
 
 
 ROWS: Final = (

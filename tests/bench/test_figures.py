@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from bench import load, usage
+from bench import dnsperf, usage
 from bench.report import Line, table
 from bench.rounds import Bar, Measured, compared, take_turns
 from bench.rows.flood import read_hits
@@ -28,15 +28,15 @@ SUMMARY = """\
 
 
 def test_what_dnsperf_says() -> None:
-    found = load.parse(SUMMARY)
-    assert (found.completed, found.lost, found.rate) == (990, 10, 396.0)
+    found = dnsperf.parse(SUMMARY)
+    assert (found.answered, found.lost, found.rate) == (990, 10, 396.0)
     assert found.rcodes == {"NOERROR": 900, "NXDOMAIN": 90}
 
 
 @pytest.mark.parametrize("text", ["", SUMMARY.replace("990", "0")], ids=["nothing", "no answers"])
 def test_no_answers_are_no_result(text: str) -> None:
-    with pytest.raises(load.LoadError):
-        load.parse(text)
+    with pytest.raises(dnsperf.LoadError):
+        dnsperf.parse(text)
 
 
 @pytest.mark.parametrize(
