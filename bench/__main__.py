@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,10 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{row.name:<16}{row.title}" for row in ROWS))
         return 0
-    chosen = [row for row in ROWS if not options.rows or row.name in options.rows]
+    chosen = [row for row in ROWS if any(fnmatch(row.name, each) for each in options.rows or "*")]
+    if not chosen:
+        print(f"no row is named {' or '.join(options.rows)}; --list names them", file=sys.stderr)
+        return 2
     lines: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="kdns-bench-") as folder:
         lab = Lab(Path(folder), options.rounds, options.seconds, options.kdns)
@@ -57,8 +61,9 @@ def _run(row: Row, lab: Lab) -> Line:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    names = [row.name for row in ROWS]
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="default: all")
+    parser.add_argument(
+        "rows", nargs="*", metavar="ROW", help="a name or a pattern such as first-*"
+    )
     parser.add_argument("--list", action="store_true", help="name the rows")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each side (5)")
     parser.add_argument("--seconds", type=float, default=2.5, help="of each measurement (2.5)")
@@ -66,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         "--kdns", type=Path, default=servers.kdns(), metavar="PROGRAM", help="another kdns"
     )
     parser.add_argument("--write", action="store_true", help="write the results of some rows too")
-    parser.epilog = f"rows: {' '.join(names)}"
+    parser.epilog = (
+        "Without ROW all are measured, which takes half an hour, and the results are written."
+    )
     return parser
 
 

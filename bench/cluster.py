@@ -104,6 +104,8 @@ LARGE_NAMESPACE: Final = "large"
 LARGE_DOMAIN: Final = f"{LARGE_NAMESPACE}.svc.cluster.local"
 _SLICE_SIZE: Final = 100
 """Endpoints in a slice, as kube-controller-manager makes them."""
+_STORED: Final = 32
+"""Such slices in a request to etcd, which takes 1.5 MB at most."""
 
 
 def large_name(endpoints: int, number: int) -> str:
@@ -111,20 +113,20 @@ def large_name(endpoints: int, number: int) -> str:
     return f"large-{endpoints}-{number}"
 
 
-def large_address(endpoints: int, number: int) -> str:
-    """The address of such a Service's first endpoint. Different for up to 32 Services of up to 32,768."""
-    first = (endpoints.bit_length() << 20 | number << 15) & 0xFFFFFF
-    return f"11.{first >> 16}.{first >> 8 & 255}.{first & 255}"
+def large_address(endpoints: int, number: int, at: int = 0) -> str:
+    """The address of an endpoint of such a Service. Different for up to 32 Services of up to 32,768."""
+    return str(ip_address(11 << 24 | endpoints.bit_length() << 20 | number << 15 | at))
 
 
 def add_large(plane: ControlPlane, endpoints: int, numbers: Iterable[int]) -> None:
     """Add headless Services of so many endpoints, in slices of 100."""
     plane.api.ensure_namespace(LARGE_NAMESPACE)
     for number in numbers:
-        first = ip_address(large_address(endpoints, number))
-        each = [str(first + at) for at in range(endpoints)]
+        each = [large_address(endpoints, number, at) for at in range(endpoints)]
         slices = [each[at : at + _SLICE_SIZE] for at in range(0, endpoints, _SLICE_SIZE)]
-        plane.store(dict(_headless(large_name(endpoints, number), LARGE_NAMESPACE, slices)))
+        made = [*_headless(large_name(endpoints, number), LARGE_NAMESPACE, slices)]
+        for at in range(0, len(made), _STORED):
+            plane.store(dict(made[at : at + _STORED]))
 
 
 def remove_large(plane: ControlPlane) -> None:

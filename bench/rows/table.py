@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench.rows import Row, churn, flood, latency, queries, scale, varied, workers
+from bench.rows import (
+    Row,
+    churn,
+    first,
+    flood,
+    growth,
+    latency,
+    limits,
+    queries,
+    scale,
+    silent,
+    varied,
+    workers,
+)
 
 ROWS: Final[tuple[Row, ...]] = (
     *scale.EMPTY_ROWS,
@@ -14,5 +27,9 @@ ROWS: Final[tuple[Row, ...]] = (
     *workers.ROWS,
     *latency.ROWS,
     *churn.ROWS,
+    *silent.ROWS,
+    *growth.ROWS,
+    *limits.ROWS,
+    *first.ROWS,
     *scale.ROWS,
 )
