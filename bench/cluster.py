@@ -104,8 +104,6 @@ LARGE_NAMESPACE: Final = "large"
 LARGE_DOMAIN: Final = f"{LARGE_NAMESPACE}.svc.cluster.local"
 _SLICE_SIZE: Final = 100
 """Endpoints in a slice, as kube-controller-manager makes them."""
-_STORED: Final = 32
-"""Such slices in a request to etcd, which takes 1.5 MB at most."""
 
 
 def large_name(endpoints: int, number: int) -> str:
@@ -124,9 +122,9 @@ def add_large(plane: ControlPlane, endpoints: int, numbers: Iterable[int]) -> No
     for number in numbers:
         each = [large_address(endpoints, number, at) for at in range(endpoints)]
         slices = [each[at : at + _SLICE_SIZE] for at in range(0, endpoints, _SLICE_SIZE)]
-        made = [*_headless(large_name(endpoints, number), LARGE_NAMESPACE, slices)]
-        for at in range(0, len(made), _STORED):
-            plane.store(dict(made[at : at + _STORED]))
+        for key, manifest in _headless(large_name(endpoints, number), LARGE_NAMESPACE, slices):
+            # Each has a revision of its own: a watch that breaks off is resumed behind a revision.
+            plane.store({key: manifest})
 
 
 def remove_large(plane: ControlPlane) -> None:

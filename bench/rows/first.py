@@ -55,28 +55,35 @@ class Firsts(Struct, frozen=True):
     """Milliseconds."""
 
 
-_done: Final[dict[int, tuple[Firsts, Firsts]]] = {}
+_done: Final[dict[int, tuple[Firsts, Firsts] | None]] = {}
+
+
+def _measured(endpoints: int, lab: Lab) -> tuple[Firsts, Firsts]:
+    """Of kdns and CoreDNS, once for all rows of a size."""
+    if endpoints not in _done:
+        _done[endpoints] = None
+        _done[endpoints] = _measure(endpoints, lab)
+    if (done := _done[endpoints]) is None:
+        raise NotRunError("as the row before it")
+    return done
 
 
 def _measure(endpoints: int, lab: Lab) -> tuple[Firsts, Firsts]:
-    """Of kdns and CoreDNS, once for all rows of a size."""
-    if endpoints not in _done:
-        lab.grow(SMALL)
-        both = (lab.server("kdns", "kubeadm"), lab.server("coredns", "kubeadm"))
-        lab.add_large(endpoints, range(_WARM + 1))
-        firsts = tuple(Firsts({each: [] for each in _TYPES}, []) for _ in both)
-        for server in both:
-            _wait_known(server, endpoints)
-            for message in _messages(endpoints, _WARM).values():
-                _query(server, message)
-        for number in range(_ROUNDS):
-            for server, found in zip(both, firsts, strict=True):
-                _take_cpu(server, _messages(endpoints, number, start=number), found)
-        for number in range(_ROUNDS, 2 * _ROUNDS):
-            for server, found in zip(both, firsts, strict=True):
-                found.longest.append(_longest(lab, server, _messages(endpoints, number)))
-        _done[endpoints] = firsts[0], firsts[1]
-    return _done[endpoints]
+    lab.grow(SMALL)
+    both = (lab.server("kdns", "kubeadm"), lab.server("coredns", "kubeadm"))
+    lab.add_large(endpoints, range(_WARM + 1))
+    firsts = tuple(Firsts({each: [] for each in _TYPES}, []) for _ in both)
+    for server in both:
+        _wait_known(server, endpoints)
+        for message in _messages(endpoints, _WARM).values():
+            _query(server, message)
+    for number in range(_ROUNDS):
+        for server, found in zip(both, firsts, strict=True):
+            _take_cpu(server, _messages(endpoints, number, start=number), found)
+    for number in range(_ROUNDS, 2 * _ROUNDS):
+        for server, found in zip(both, firsts, strict=True):
+            found.longest.append(_longest(lab, server, _messages(endpoints, number)))
+    return firsts[0], firsts[1]
 
 
 def _wait_known(server: Server, endpoints: int) -> None:
@@ -148,16 +155,17 @@ def _query(server: Server, message: bytes) -> None:
         client.send(message)
         reply = client.recv(65535)
     if reply[3] & 0xF:
-        raise NotRunError(f"{server.process.name} answered RCODE {reply[3] & 0xF}")
+        text = f"RCODE {reply[3] & 0xF} for {message[12:].hex(' ')}"
+        raise NotRunError(f"{server.process.name} answered {text}")
 
 
 def _cpu(endpoints: int, each: str, lab: Lab, bar: Bar) -> Measured:
-    kdns, coredns = _measure(endpoints, lab)
+    kdns, coredns = _measured(endpoints, lab)
     return compared("µs of CPU", kdns.cpu[each], coredns.cpu[each], bar)
 
 
 def _wait(endpoints: int, lab: Lab, bar: Bar) -> Measured:
-    kdns, coredns = _measure(endpoints, lab)
+    kdns, coredns = _measured(endpoints, lab)
     return absolute("ms, the longest", kdns.longest, coredns.longest)
 
 
