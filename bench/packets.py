@@ -22,7 +22,6 @@ _OPT: Final = 41
 _COOKIE: Final = 10
 _PAYLOAD: Final = 1232
 _CLASS_IN: Final = b"\0\x01"
-_NDOTS: Final = 5
 
 
 def opt(payload: int = _PAYLOAD, cookie: bytes = b"") -> bytes:
@@ -142,52 +141,73 @@ MUSL: Final = Library("musl", _RD | _AD)
 GO: Final = Library("Go", edns=True)
 C_ARES: Final = Library("c-ares", edns=True, cookies=True)
 _LIBRARIES: Final = (GLIBC, MUSL, GO, C_ARES)
-_LIBRARY_WEIGHTS: Final = (35, 25, 30, 10)
+_LIBRARY_WEIGHTS: Final = (30, 25, 25, 20)
 
 _SHORT, _WITH_NAMESPACE, _FULL, _OUTSIDE, _NEW_OUTSIDE, _PORT, _ADDRESS = range(7)
 _LOOKUP_WEIGHTS: Final = (35, 25, 10, 15, 2, 6, 7)
 """Of the lookups that Pods make: Services in their own namespace, in another one, by the full name; external
 names that are cached, and new ones; SRV; PTR."""
+_PODS_IN_NAMESPACE: Final = 10
+_LOOKUPS_OF_POD: Final = 8
+
+
+class Lookup(Struct, frozen=True):
+    """A name that a Pod resolves again and again."""
+
+    library: Library
+    namespace: str
+    kind: int
+    service: int
+    """By number; also chooses the external name."""
+
+
+def _population() -> list[Lookup]:
+    """The lookups of the Pods in all namespaces, the same in every run, so that caches become warm."""
+    chosen = random.Random(1)
+    found = []
+    for namespace in range(cluster.NAMESPACES):
+        for _ in range(_PODS_IN_NAMESPACE):
+            library = chosen.choices(_LIBRARIES, _LIBRARY_WEIGHTS)[0]
+            for kind in chosen.choices(range(7), _LOOKUP_WEIGHTS, k=_LOOKUPS_OF_POD):
+                service = chosen.randrange(_SERVICES)
+                if kind == _SHORT:
+                    service += namespace - service % cluster.NAMESPACES
+                found.append(Lookup(library, cluster.namespace(namespace), kind, service))
+    return found
 
 
 def mix(count: int, zone: str, outside_names: Sequence[str]) -> Iterator[bytes]:
     """At least ``count`` queries of Pods in all namespaces."""
-    made = 0
+    population, made = _population(), 0
     while made < count:
-        for query in _lookup(zone, outside_names):
+        for query in _queries(random.choice(population), zone, outside_names):
             yield query
             made += 1
 
 
-def _lookup(zone: str, outside_names: Sequence[str]) -> Iterator[bytes]:
-    library = random.choices(_LIBRARIES, _LIBRARY_WEIGHTS)[0]
-    kind = random.choices(range(7), _LOOKUP_WEIGHTS)[0]
-    at = random.randrange(_SERVICES)
-    service, namespace = f"svc-{at}", cluster.namespace(at)
-    full = f"{service}.{namespace}.svc.cluster.local"
-    elsewhere = cluster.namespace(random.randrange(_SERVICES))
-    if kind == _PORT:
-        yield message(wire(f"_http._tcp.{full}"), SRV, opt() if library.edns else b"")
-    elif kind == _ADDRESS:
-        reverse = ".".join(reversed(cluster.cluster_ip(at).split(".")))
-        yield message(wire(f"{reverse}.in-addr.arpa"), PTR, opt() if library.edns else b"")
-    elif kind == _SHORT:
-        yield from library.queries(full)  # the first of the search list
-    elif kind == _WITH_NAMESPACE:
-        yield from _search(library, f"{service}.{namespace}", elsewhere, full)
-    elif kind == _FULL:
-        yield from _search(library, full, elsewhere, full)
-    elif kind == _OUTSIDE:
-        name = random.choice(outside_names)
-        yield from _search(library, name, elsewhere, name)
-    elif kind == _NEW_OUTSIDE:
-        name = f"{random_label()}.{zone}"
-        yield from _search(library, name, elsewhere, name)
+def _queries(lookup: Lookup, zone: str, outside_names: Sequence[str]) -> Iterator[bytes]:
+    name = f"svc-{lookup.service}.{cluster.namespace(lookup.service)}"
+    full = f"{name}.svc.cluster.local"
+    additional = opt() if lookup.library.edns else b""
+    if lookup.kind == _PORT:
+        yield message(wire(f"_http._tcp.{full}"), SRV, additional)
+    elif lookup.kind == _ADDRESS:
+        reverse = ".".join(reversed(cluster.cluster_ip(lookup.service).split(".")))
+        yield message(wire(f"{reverse}.in-addr.arpa"), PTR, additional)
+    elif lookup.kind in {_SHORT, _WITH_NAMESPACE}:
+        yield from _search(lookup, name.partition(".")[0] if lookup.kind == _SHORT else name, full)
+    elif lookup.kind == _FULL:
+        yield from _search(lookup, full, full)
+    else:
+        new, known = f"{random_label()}.{zone}", outside_names[lookup.service % len(outside_names)]
+        external = new if lookup.kind == _NEW_OUTSIDE else known
+        yield from _search(lookup, external, external)
 
 
-def _search(library: Library, name: str, namespace: str, existing: str) -> Iterator[bytes]:
+def _search(lookup: Lookup, name: str, existing: str) -> Iterator[bytes]:
     """What a stub resolver with ``ndots:5`` sends until it comes to the name that exists."""
-    for suffix in (f".{namespace}.svc.cluster.local", ".svc.cluster.local", ".cluster.local", ""):
-        yield from library.queries(name + suffix)
+    own = f".{lookup.namespace}.svc.cluster.local"
+    for suffix in (own, ".svc.cluster.local", ".cluster.local", ""):
+        yield from lookup.library.queries(name + suffix)
         if name + suffix == existing:
             return

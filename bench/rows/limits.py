@@ -29,7 +29,7 @@ _LENGTH: Final = 4
 _ROUNDS: Final = 3
 _AHEAD: Final = 1.0
 """Seconds by which the flood begins before the calm client."""
-_LARGE: Final = 10_000
+_LARGE: Final = 2_000
 
 
 class Flood(Struct, frozen=True):
