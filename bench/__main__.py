@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
@@ -32,21 +33,26 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{row.name:<16}{row.title}" for row in ROWS))
         return 0
-    chosen = [row for row in ROWS if any(fnmatch(row.name, each) for each in options.rows or "*")]
-    if not chosen:
+    rows = chosen(options.rows)
+    if not rows:
         print(f"no row is named {' or '.join(options.rows)}; --list names them", file=sys.stderr)
         return 2
     lines: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="kdns-bench-") as folder:
         lab = Lab(Path(folder), options.rounds, options.seconds, options.kdns)
         try:
-            lines += [_run(row, lab) for row in chosen]
+            lines += [_run(row, lab) for row in rows]
         finally:
             lab.close()
     print(report.table(lines))
     if not options.rows or options.write:
         report.write(lines)
     return int(any(line.missed for line in lines))
+
+
+def chosen(patterns: Sequence[str]) -> list[Row]:
+    """The rows with such names; all without patterns."""
+    return [row for row in ROWS if any(fnmatch(row.name, each) for each in patterns or "*")]
 
 
 def _run(row: Row, lab: Lab) -> Line:

@@ -62,7 +62,9 @@ def instructions_problem() -> str:
     """Why instructions cannot be counted on this machine, or ""."""
     if shutil.which("perf") is None:
         return "perf is not installed"
-    return "" if _instructions(_perf("true")) is not None else "perf stat cannot count them here"
+    return (
+        "" if read_instructions(_perf("true")) is not None else "perf stat cannot count them here"
+    )
 
 
 class Instructions:
@@ -89,7 +91,7 @@ class Instructions:
     def __exit__(self, *_: object) -> None:
         if self._counter is not None:
             self._counter.send_signal(signal.SIGINT)
-            self.count = _instructions(self._counter.communicate(timeout=10)[1])
+            self.count = read_instructions(self._counter.communicate(timeout=10)[1])
 
 
 _PERF: Final = ("perf", "stat", "-x", ",", "-e", "instructions")
@@ -101,7 +103,7 @@ def _perf(*command: str) -> str:
     return subprocess.run([*_PERF, *command], capture_output=True, text=True, check=False).stderr
 
 
-def _instructions(text: str) -> int | None:
+def read_instructions(text: str) -> int | None:
     """The count in the output of ``perf stat -x,``; None for ``<not supported>`` and the like."""
     for line in text.splitlines():
         count, _, rest = line.partition(",")
