@@ -1,7 +1,7 @@
 """The configurations that are measured, the same for kdns and CoreDNS but for ports.
 
 kubeadm's default is as kubeadm writes it, with loopback addresses for what else would be ports of the
-machine, and our own upstream for ``/etc/resolv.conf``: nothing asked here leaves the machine.
+machine, and our own upstream for ``/etc/resolv.conf``: no query leaves the machine.
 """
 
 from __future__ import annotations

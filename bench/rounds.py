@@ -54,7 +54,7 @@ WARM_UP: Final = 1
 def take_turns(
     first: Callable[[], Figure], second: Callable[[], Figure], rounds: int
 ) -> tuple[list[Figure], list[Figure]]:
-    """Measure A B A B …, the order turned round every time, so that a drift favours nobody."""
+    """Measure A B A B …, in reverse order every other time, so that a drift favours neither."""
     firsts, seconds = list[Figure](), list[Figure]()
     for at in range(rounds + WARM_UP):
         if at % 2:

@@ -123,12 +123,12 @@ def answers(port: int, rcode_of: str = "") -> bool:
     """Whether there is a reply; with a name, whether it is NOERROR."""
     labels = rcode_of.split(".") if rcode_of else []
     name = b"".join(bytes([len(label)]) + label.encode() for label in labels)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-        asker.settimeout(0.2)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.2)
         try:
-            asker.connect((SELF, port))  # so that a closed port is told at once
-            asker.send(_PROBE[:12] + name + _PROBE[12:])
-            reply = asker.recv(4096)
+            client.connect((SELF, port))  # so that a closed port is reported at once
+            client.send(_PROBE[:12] + name + _PROBE[12:])
+            reply = client.recv(4096)
         except OSError:
             return False
     return not rcode_of or reply[3] & 0xF == 0

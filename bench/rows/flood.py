@@ -1,4 +1,4 @@
-"""Whether what is in use stays in the packet cache while names that nobody asked before rush in."""
+"""Whether what is in use stays in the packet cache while names that no one has queried before rush in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLOOD_RATE: Final = 8000
 
 
 def _hit_share(lab: Lab, bar: Bar) -> Measured:
-    """Hits per hot question, with the flood and without: what it takes away."""
+    """Hits per hot query, with the flood and without: what it takes away."""
     lab.grow(SMALL)
     server = lab.server("kdns", "kubeadm")
     hot = dnsperf.write(lab.path("hot"), hot_names())
@@ -43,7 +43,7 @@ def _hit_share(lab: Lab, bar: Bar) -> Measured:
             return (read_hits(http_text(metrics)) - before) / result.answered * 100
 
     flooded, quiet = take_turns(lambda: share(True), lambda: share(False), lab.rounds)
-    return compared("% of hot questions that hit", flooded, quiet, bar, more_is_better=True)
+    return compared("% of hot queries that hit", flooded, quiet, bar, more_is_better=True)
 
 
 def read_hits(text: str) -> float:

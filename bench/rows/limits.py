@@ -26,7 +26,7 @@ _CALM_RATE: Final = 20
 _CALM_NAMES: Final = 20
 _LENGTH: Final = 4
 """Times the usual length of a measurement: the calm client sends few queries."""
-_ROUNDS: Final = 3
+_ROUNDS: Final = 2
 _AHEAD: Final = 1.0
 """Seconds by which the flood begins before the calm client."""
 _LARGE: Final = 2_000
@@ -63,7 +63,7 @@ _FLOODS: Final = (
     Flood("random", "1,600 random names/s", 1_600, packets.missing),
     Flood("external", "400 external names/s", 400, _external),
     Flood("hot", "5,000 hot queries/s", 5_000, _hot),
-    Flood("srv", f"10 SRV queries/s for a Service of {_LARGE:,} endpoints", 10, _large_srv),
+    Flood("srv", f"10 SRV queries/s for {_LARGE:,} endpoints", 10, _large_srv),
 )
 
 
@@ -83,11 +83,8 @@ def _measure(millicores: int, flood: Flood, lab: Lab, bar: Bar) -> Measured:
     ours, theirs = ([each.lost_share for each in results] for results in (kdns, coredns))
     more = tuple(our - their for our, their in zip(ours, theirs, strict=True))
     p99 = (median(each.p99 for each in results) / 1e3 for results in (kdns, coredns))
-    notes = (
-        "the ratio is the difference in percentage points",
-        "p99 of what was answered: kdns {:.3g} ms, CoreDNS {:.3g} ms".format(*p99),
-    )
-    return Measured("% of the calm client's queries lost", tuple(ours), tuple(theirs), more, notes)
+    note = "the ratio is the difference in points; p99 of the others: kdns {:,.0f} ms, CoreDNS {:,.0f} ms"
+    return Measured("% lost", tuple(ours), tuple(theirs), more, (note.format(*p99),))
 
 
 def _calm_client(lab: Lab, server: Server, flood: Flood) -> LoadResult:
@@ -106,7 +103,7 @@ def _calm_client(lab: Lab, server: Server, flood: Flood) -> LoadResult:
 ROWS: Final = tuple(
     Row(
         f"limit-{millicores}m-{flood.name}",
-        f"20 queries/s at a CPU limit of {millicores}m beside {flood.title}",
+        f"{_CALM_RATE} queries/s at a limit of {millicores}m beside {flood.title}",
         "CoreDNS",
         Bar(0, True),
         partial(_measure, millicores, flood),
