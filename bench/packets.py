@@ -141,7 +141,7 @@ MUSL: Final = Library("musl", _RD | _AD)
 GO: Final = Library("Go", edns=True)
 C_ARES: Final = Library("c-ares", edns=True, cookies=True)
 _LIBRARIES: Final = (GLIBC, MUSL, GO, C_ARES)
-_LIBRARY_WEIGHTS: Final = (30, 25, 25, 20)
+_LIBRARY_WEIGHTS: Final = (35, 25, 30, 10)
 
 _SHORT, _WITH_NAMESPACE, _FULL, _OUTSIDE, _NEW_OUTSIDE, _PORT, _ADDRESS = range(7)
 _LOOKUP_WEIGHTS: Final = (35, 25, 10, 15, 2, 6, 7)
