@@ -4,7 +4,8 @@
 servers take turns on the same machine (A B A B …), each under a load that ends by itself, so that what
 else happens there touches both. Nothing leaves loopback.
 
-    table ── rows/* ── lab (control plane, servers) ── servers, cluster, corefiles
-                   └── load (dnsperf), usage (/proc), rounds (medians, spread)
+    table ── rows/* ── lab (control plane, servers) ── servers, cluster, corefiles, cpu_limit
+                   ├── load (load.c) with packets, dnsperf
+                   └── cost with usage (/proc, perf), rounds (medians, spread)
     report ── bench/RESULTS.md and its chart
 """

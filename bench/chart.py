@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 _OURS: Final = "#2f6f4f"
 _THEIRS: Final = "#b9bec4"
-_UNIT: Final = "µs of CPU per question"
+_UNIT: Final = "µs of CPU per query"
 
 
 def draw(lines: Sequence[Line], path: Path) -> str:
-    """CPU time per question of kdns and its peers; returns why there is no picture, or ""."""
+    """CPU time per query of kdns and its peers; returns why there is no picture, or ""."""
     try:
         import matplotlib as mpl  # noqa: PLC0415 - an extra
     except ImportError:

@@ -1,15 +1,17 @@
-"""What is in the measured cluster, by number, so that every run asks the same questions.
+"""The contents of the measured cluster, by number, so that every run sends the same queries.
 
-Services ``svc-0 …`` have a ClusterIP and two ports, and the first ones a slice made by hand (there are
-no selectors, so that no controller takes part). ``set-0 …`` are headless with 20 endpoints each.
-Clusters only grow: the small one first, then the large one. They are written into etcd as the API
-server would, because thousands of requests would take it many minutes on two cores.
+Services ``svc-0 …`` are spread over 50 namespaces and have a ClusterIP and two ports, and the first ones a
+slice made by hand (there are no selectors, so that no controller takes part). ``set-0 …`` are headless with
+20 endpoints each, in one namespace. Clusters only grow: the small one first, then the large one; only the
+Services with very many endpoints come and go. All are written into etcd as the API server would, because
+thousands of requests would take it many minutes on two cores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from ipaddress import ip_address
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
@@ -23,6 +25,8 @@ Manifest: TypeAlias = dict[str, Any]
 
 NAMESPACE: Final = "bench"
 DOMAIN: Final = f"{NAMESPACE}.svc.cluster.local"
+NAMESPACES: Final = 50
+"""Over which the Services with a ClusterIP are spread."""
 ENDPOINTS: Final = 20
 SLICED: Final = 200
 """Services that have a slice: the objects of the churn."""
@@ -50,35 +54,90 @@ LARGE: Final = Size(10_000, 5_000)
 
 def grow(plane: ControlPlane, before: Size, after: Size) -> None:
     """Make what ``after`` has more than ``before``; returns when the API shows it."""
-    plane.api.ensure_namespace(NAMESPACE)
+    for name in (NAMESPACE, *map(namespace, range(NAMESPACES))):
+        plane.api.ensure_namespace(name)
     plane.store(dict(_missing(before, after)))
-    for kind, number in (("svc", after.services), ("set", after.headless)):
+    last = after.services - 1
+    for number, place, name in (
+        (after.services, namespace(last), f"svc-{last}"),
+        (after.headless, NAMESPACE, f"set-{after.headless - 1}"),
+    ):
         if number:
-            last = f"{kind}-{number - 1}"
-            wait_until(partial(_is_there, plane.api, last), 60, f"Service {last} in the API")
+            wait_until(partial(_is_there, plane.api, place, name), 60, f"Service {name} in the API")
 
 
-def _is_there(api: Api, name: str) -> bool:
-    return api.get("Service", NAMESPACE, name) is not None
+def _is_there(api: Api, place: str, name: str) -> bool:
+    return api.get("Service", place, name) is not None
+
+
+def namespace(at: int) -> str:
+    """The namespace of ``svc-AT``."""
+    return f"{NAMESPACE}-{at % NAMESPACES}"
 
 
 def _missing(before: Size, after: Size) -> Iterator[tuple[str, Manifest]]:
     """Objects by their keys in etcd."""
     for at in range(before.services, after.services):
-        name, address = f"svc-{at}", cluster_ip(at)
-        yield f"services/specs/{NAMESPACE}/{name}", _stored(_service(name, address))
-        yield f"ipaddresses/{address}", _stored(_allocation(name, address))
+        name, place, address = f"svc-{at}", namespace(at), cluster_ip(at)
+        yield f"services/specs/{place}/{name}", _stored(_service(name, place, address))
+        yield f"ipaddresses/{address}", _stored(_allocation(name, place, address))
     for at in range(before.headless, after.headless):
         name = f"set-{at}"
-        yield f"services/specs/{NAMESPACE}/{name}", _stored(_service(name, "None"))
-        yield _slice_key(name), _stored(slice_of(name, _addresses(at, ENDPOINTS)))
+        yield from _headless(name, NAMESPACE, [addresses(at)])
     for at in range(before.services, min(after.services, SLICED)):
-        name = f"svc-{at}"
-        yield _slice_key(name), _stored(slice_of(name, _addresses(at, 3, second=128)))
+        made = slice_of(f"svc-{at}", addresses(at, 3, second=128), namespace(at))
+        yield _slice_key(made), _stored(made)
 
 
-def _slice_key(name: str) -> str:
-    return f"endpointslices/{NAMESPACE}/{name}-1"
+def _headless(
+    name: str, place: str, slices: Iterable[Iterable[str]]
+) -> Iterator[tuple[str, Manifest]]:
+    yield f"services/specs/{place}/{name}", _stored(_service(name, place, "None"))
+    for number, addresses in enumerate(slices, 1):
+        made = slice_of(name, addresses, place, number)
+        yield _slice_key(made), _stored(made)
+
+
+# ---- Services with very many endpoints
+
+LARGE_NAMESPACE: Final = "large"
+LARGE_DOMAIN: Final = f"{LARGE_NAMESPACE}.svc.cluster.local"
+_SLICE_SIZE: Final = 100
+"""Endpoints in a slice, as kube-controller-manager makes them."""
+
+
+def large_name(endpoints: int, number: int) -> str:
+    """The ``number``-th headless Service of so many endpoints."""
+    return f"large-{endpoints}-{number}"
+
+
+def large_address(endpoints: int, number: int, at: int = 0) -> str:
+    """The address of an endpoint of such a Service. Different for up to 32 Services of up to 32,768."""
+    return str(ip_address(11 << 24 | endpoints.bit_length() << 20 | number << 15 | at))
+
+
+def add_large(plane: ControlPlane, endpoints: int, numbers: Iterable[int]) -> None:
+    """Add headless Services of so many endpoints, in slices of 100."""
+    plane.api.ensure_namespace(LARGE_NAMESPACE)
+    for number in numbers:
+        each = [large_address(endpoints, number, at) for at in range(endpoints)]
+        slices = [each[at : at + _SLICE_SIZE] for at in range(0, endpoints, _SLICE_SIZE)]
+        for key, manifest in _headless(large_name(endpoints, number), LARGE_NAMESPACE, slices):
+            # Each has a revision of its own: a watch that breaks off is resumed behind a revision.
+            plane.store({key: manifest})
+
+
+def remove_large(plane: ControlPlane) -> None:
+    """Delete these Services again; returns when they are gone."""
+    plane.api.delete("Namespace", "", LARGE_NAMESPACE)
+    wait_until(
+        lambda: plane.api.get("Namespace", "", LARGE_NAMESPACE) is None, 60, "their namespace gone"
+    )
+
+
+def _slice_key(manifest: Manifest) -> str:
+    metadata = manifest["metadata"]
+    return f"endpointslices/{metadata['namespace']}/{metadata['name']}"
 
 
 def _stored(manifest: Manifest) -> Manifest:
@@ -92,7 +151,7 @@ def cluster_ip(at: int) -> str:
     return f"10.{100 + (at >> 16)}.{at >> 8 & 255}.{at & 255}"
 
 
-def _service(name: str, address: str) -> Manifest:
+def _service(name: str, place: str, address: str) -> Manifest:
     ports = [
         {"name": port, "port": number, "protocol": "TCP", "targetPort": number}
         for port, number in _PORTS
@@ -100,7 +159,7 @@ def _service(name: str, address: str) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": place},
         "spec": {
             "type": "ClusterIP",
             "clusterIP": address,
@@ -114,13 +173,13 @@ def _service(name: str, address: str) -> Manifest:
     }
 
 
-def _allocation(name: str, address: str) -> Manifest:
+def _allocation(name: str, place: str, address: str) -> Manifest:
     """What the API server notes about a ClusterIP; without it, it would repair them one by one."""
     labels = {
         "ipaddress.kubernetes.io/ip-family": "IPv4",
         "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
     }
-    parent = {"group": "", "resource": "services", "namespace": NAMESPACE, "name": name}
+    parent = {"group": "", "resource": "services", "namespace": place, "name": name}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "IPAddress",
@@ -136,27 +195,27 @@ def service(name: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": ports}}
 
 
-def slice_of(name: str, addresses: Iterable[str], ready: bool = True) -> Manifest:
-    """The one EndpointSlice of a Service."""
+def slice_of(name: str, addresses: Iterable[str], place: str, number: int = 1) -> Manifest:
+    """An EndpointSlice of a Service, all endpoints ready."""
     ports = [{"name": port, "port": number, "protocol": "TCP"} for port, number in _PORTS]
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
-            "name": f"{name}-1",
-            "namespace": NAMESPACE,
+            "name": f"{name}-{number}",
+            "namespace": place,
             "labels": {_SERVICE_LABEL: name},
         },
         "addressType": "IPv4",
         "endpoints": [
             {
                 "addresses": [address],
-                "conditions": {"ready": ready},
+                "conditions": {"ready": True},
                 "nodeName": "node",
                 "targetRef": {
                     "kind": "Pod",
-                    "namespace": NAMESPACE,
-                    "name": f"{name}-5d4f8c7b9-{at:05x}",
+                    "namespace": place,
+                    "name": f"{name}-5d4f8c7b9-{number:03x}{at:02x}",
                 },
             }
             for at, address in enumerate(addresses)
@@ -165,14 +224,16 @@ def slice_of(name: str, addresses: Iterable[str], ready: bool = True) -> Manifes
     }
 
 
-def _addresses(at: int, count: int, second: int = 0) -> list[str]:
-    """Pod addresses that no other Service has."""
+def addresses(at: int, count: int = ENDPOINTS, second: int = 0) -> list[str]:
+    """The endpoints of ``set-AT``: addresses that no other Service has."""
     numbers = range(at * count, at * count + count)
     return [f"10.{second + (n >> 16)}.{n >> 8 & 255}.{n & 255}" for n in numbers]
 
 
 def names(kind: str, count: int) -> list[str]:
-    """The names of the first Services of a kind (``svc`` or ``set``)."""
+    """The full names of the first Services of a kind (``svc`` or ``set``)."""
+    if kind == "svc":
+        return [f"svc-{at}.{namespace(at)}.svc.cluster.local." for at in range(count)]
     return [f"{kind}-{at}.{DOMAIN}." for at in range(count)]
 
 
@@ -185,8 +246,8 @@ def toggle_slices(api: Api) -> Toggle:
     def toggle(turn: int) -> None:
         at = turn % SLICED
         name = f"svc-{at}"
-        addresses = _addresses(at, 3, second=128 + turn // SLICED % 2 * 64)
-        change = {"endpoints": slice_of(name, addresses)["endpoints"]}
-        api.patch("EndpointSlice", NAMESPACE, f"{name}-1", change)
+        moved = addresses(at, 3, second=128 + turn // SLICED % 2 * 64)
+        change = {"endpoints": slice_of(name, moved, namespace(at))["endpoints"]}
+        api.patch("EndpointSlice", namespace(at), f"{name}-1", change)
 
     return toggle

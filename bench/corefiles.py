@@ -1,7 +1,7 @@
 """The configurations that are measured, the same for kdns and CoreDNS but for ports.
 
 kubeadm's default is as kubeadm writes it, with loopback addresses for what else would be ports of the
-machine, and our own upstream for ``/etc/resolv.conf``: nothing asked here leaves the machine.
+machine, and our own upstream for ``/etc/resolv.conf``: no query leaves the machine.
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ def kubeadm(ports: Ports, kubeconfig: Path, without: Collection[str] = ()) -> st
 def kubernetes_alone(ports: Ports, kubeconfig: Path) -> str:
     """Nothing but ``kubernetes`` (and ``ready``, so that we know when it is)."""
     return _block(_KUBEADM["ready"] + _KUBERNETES, ports, kubeconfig)
+
+
+def with_shortnames(ports: Ports, kubeconfig: Path, namespace: str) -> str:
+    """kubeadm's, with names completed in a namespace. For kdns alone: the directive is its own."""
+    return _block(f"    shortnames {namespace}\n" + "".join(_KUBEADM.values()), ports, kubeconfig)
 
 
 def _block(body: str, ports: Ports, kubeconfig: Path) -> str:

@@ -1,5 +1,5 @@
 /* The least that any UDP server does: take a datagram, send it back. Ends with its parent.
- * Usage: echo PORT (on 127.0.0.1). Sets QR, so that a load generator takes the question for a reply. */
+ * Usage: echo PORT (on 127.0.0.1). Sets QR, so that a load generator takes the query for a reply. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -23,12 +23,12 @@ int main(int argc, char **argv)
     }
     for (;;) {
         unsigned char data[65536];
-        struct sockaddr_in asker;
-        socklen_t size = sizeof asker;
-        ssize_t length = recvfrom(fd, data, sizeof data, 0, (struct sockaddr *)&asker, &size);
+        struct sockaddr_in client;
+        socklen_t size = sizeof client;
+        ssize_t length = recvfrom(fd, data, sizeof data, 0, (struct sockaddr *)&client, &size);
         if (length < 12)
             continue;
         data[2] |= 0x80;
-        sendto(fd, data, (size_t)length, 0, (struct sockaddr *)&asker, size);
+        sendto(fd, data, (size_t)length, 0, (struct sockaddr *)&client, size);
     }
 }

@@ -1,35 +1,37 @@
-"""What the rows of a run share: the control plane, its contents, the servers. Made when first asked for."""
+"""What the rows of a run share: the control plane, its contents, the servers. Made when first used."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from bench import cluster, corefiles, servers
+from bench import cluster, corefiles, load, servers
 from bench.cluster import EMPTY, Size
 from bench.corefiles import NOT_YET, Ports
+from bench.load import Background, Load, LoadResult
 from bench.servers import Server
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.processes import free_dns_port
 
 Program: TypeAlias = Literal["kdns", "coredns"]
-Corefile: TypeAlias = Literal["kubeadm", "kubernetes"]
+Corefile: TypeAlias = Literal["kubeadm", "kubernetes", "shortnames"]
 
 OUTSIDE: Final = "outside.test"
-"""The zone of the upstream, which stands for the rest of the world."""
-OUTSIDE_NAMES: Final = 100
+"""A zone of the upstream, which stands for the rest of the world."""
+OUTSIDE_NAMES: Final = tuple(f"host-{at}.{OUTSIDE}" for at in range(100))
 
 
 class Lab:
     """Everything in one folder. ``close`` ends all processes."""
 
-    def __init__(self, folder: Path, rounds: int, seconds: float) -> None:
-        self.folder, self.rounds, self.seconds = folder, rounds, seconds
+    def __init__(self, folder: Path, rounds: int, seconds: float, kdns: Path) -> None:
+        self.folder, self.rounds, self.seconds, self.kdns = folder, rounds, seconds, kdns
         self._size: Size | None = None
         self._servers: dict[tuple[str, ...], Server] = {}
+        self._large: set[tuple[int, int]] = set()
         self._made = 0
 
     @cached_property
@@ -49,6 +51,20 @@ class Lab:
             cluster.grow(self.plane, now, more)
             self._size = more
 
+    def add_large(self, endpoints: int, numbers: Iterable[int]) -> None:
+        """See to it that headless Services of so many endpoints are in the cluster."""
+        missing = [at for at in numbers if (endpoints, at) not in self._large]
+        if missing:
+            self.say(f"adding {len(missing)} Services of {endpoints:,} endpoints")
+            cluster.add_large(self.plane, endpoints, missing)
+            self._large.update((endpoints, at) for at in missing)
+
+    def remove_large(self) -> None:
+        """Take them out again."""
+        if self._large:
+            cluster.remove_large(self.plane)
+            self._large.clear()
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing was put into the cluster yet."""
@@ -64,32 +80,45 @@ class Lab:
         return self._servers[key]
 
     def start(
-        self, program: Program, corefile: Corefile, options: Sequence[str] = ()
+        self,
+        program: Program,
+        corefile: Corefile,
+        options: Sequence[str] = (),
+        upstream: Server | None = None,
+        wrapper: Sequence[str] = (),
     ) -> tuple[Server, float]:
-        """A fresh server, once it is ready, and the seconds that took. The caller stops it."""
+        """A fresh server, once it is ready, and the seconds that took. The caller stops it.
+
+        ``upstream`` is another one than the usual, ``wrapper`` a command that executes the server.
+        """
         health, ready, metrics = servers.free_ports(3)
-        ports = Ports(free_dns_port(), health, ready, metrics, self.upstream.port)
+        forward_to = (upstream or self.upstream).port
+        ports = Ports(free_dns_port(), health, ready, metrics, forward_to)
         path = self.path(f"{program}-{corefile}.Corefile")
         path.write_text(self._corefile(program, corefile, ports))
-        make = servers.kdns if program == "kdns" else servers.coredns
-        server = make(path, ports.dns, path.with_suffix(".log"), options)
+        binary = servers.coredns() if program == "coredns" else self.kdns
+        command: list[str | Path] = [*wrapper, binary, "-conf", path, *options]
+        server = Server(command, ports.dns, path.with_suffix(".log"))
         seconds = server.wait_ready(ready)
-        server.metrics_port = metrics if corefile == "kubeadm" else 0
+        server.metrics_port = 0 if corefile == "kubernetes" else metrics
         return server, seconds
 
     def _corefile(self, program: Program, corefile: Corefile, ports: Ports) -> str:
         kubeconfig = self.plane.kubeconfig.reader
         if corefile == "kubernetes":
             return corefiles.kubernetes_alone(ports, kubeconfig)
+        if corefile == "shortnames":
+            return corefiles.with_shortnames(ports, kubeconfig, cluster.NAMESPACE)
         return corefiles.kubeadm(ports, kubeconfig, NOT_YET if program == "kdns" else ())
 
     @cached_property
     def upstream(self) -> Server:
-        """The name server that ``forward`` asks."""
-        folder = self.folder / "upstream"
-        folder.mkdir()
-        records = [f"host-{at} 3600 A 192.0.2.{at}" for at in range(OUTSIDE_NAMES)]
-        return self._add("upstream", servers.knot(folder, OUTSIDE, records))
+        """The name server that ``forward`` queries."""
+        return self._add("upstream", servers.upstream(self.folder))
+
+    @cached_property
+    def silent_upstream(self) -> Server:
+        return self._add("silent", servers.upstream(self.folder, silent=True))
 
     @cached_property
     def echo(self) -> Server:
@@ -99,8 +128,12 @@ class Lab:
     def knot(self) -> Server:
         """Knot with the Services' names in a zone file."""
         services = self._size.services if self._size else 0
-        records = [f"svc-{at} 30 A {cluster.cluster_ip(at)}" for at in range(services)]
-        return self._add("knot", servers.knot(self.folder, cluster.DOMAIN, records))
+        zone = "svc.cluster.local"
+        records = [
+            f"svc-{at}.{cluster.namespace(at)} 30 A {cluster.cluster_ip(at)}"
+            for at in range(services)
+        ]
+        return self._add("knot", servers.knot(self.folder, zone, records))
 
     def _add(self, name: str, server: Server) -> Server:
         self._servers[name,] = server
@@ -108,14 +141,23 @@ class Lab:
 
     # ---- loads
 
+    def send(self, messages: Load, server: Server) -> LoadResult:
+        """Load the server by ``load.c``."""
+        return load.run(messages, server.port, self.folder)
+
+    def sending(self, messages: Load, server: Server) -> Background:
+        """The same beside what else is measured."""
+        command = load.command(messages, server.port, self.folder)
+        return Background(command, self.path("load.log"))
+
     def path(self, name: str) -> Path:
-        """A file of this run that nobody else has."""
+        """A new path in the folder of this run."""
         self._made += 1
         return self.folder / f"{self._made}-{name}"
 
     @staticmethod
     def say(text: str) -> None:
-        """Tell who waits what is going on."""
+        """Show the progress."""
         print(f"  {text}", file=sys.stderr, flush=True)
 
     def close(self) -> None:

@@ -1,104 +1,85 @@
-"""Load by dnsperf: a fixed file of questions, answered as fast as the server can or at a given rate.
+"""Load by our own program ``load.c``: prepared messages over UDP, which dnsperf could not make.
 
-Every run is bounded in time, by dnsperf itself and once more from outside.
+Every run is bounded in time, by the program itself and once more from outside.
 """
 
 from __future__ import annotations
 
-import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
+import msgspec
 from msgspec import Struct
 
+from bench import compiled
 from tests.cluster.processes import Process
-
-_FIELDS: Final = {
-    "completed": re.compile(r"Queries completed:\s+(\d+)"),
-    "lost": re.compile(r"Queries lost:\s+(\d+)"),
-    "seconds": re.compile(r"Run time \(s\):\s+([\d.]+)"),
-}
-_RCODES: Final = re.compile(r"([A-Z]+) (\d+) \([\d.]+%\)")
-_TIMEOUT: Final = 2
-"""Seconds until dnsperf calls a question lost: on loopback that is a server that stands still."""
 
 
 class Load(Struct, frozen=True):
-    """How to ask."""
+    """Messages and how they are sent."""
 
-    questions: Path
-    """Lines of NAME TYPE."""
-    options: tuple[str, ...] = ()
-    """Of dnsperf, such as ``-e`` for EDNS."""
-    seconds: float = 0
-    """Run so long; 0: once through the file."""
+    messages: Path
+    """As ``packets.write`` writes them."""
+    seconds: float
+    """Sending ends after this time, at most 300."""
     rate: int = 0
-    """Questions a second; 0: as many as are answered."""
+    """Queries per second, sent whether or not replies arrive; 0: as many as are answered."""
+    once: bool = False
+    """Each message is sent once at most, else the file is repeated."""
+    sockets: int = 4
+    window: int = 25
+    """Queries that wait for a reply at a time, per socket; without a rate."""
+    timeout: float = 2
+    """Seconds without a reply after which a query is lost."""
 
 
 class LoadResult(Struct, frozen=True):
-    """What dnsperf saw."""
+    """The queries that were sent and what became of them. Times in microseconds."""
 
-    completed: int
+    sent: int
+    answered: int
     lost: int
     seconds: float
+    p50: float
+    p99: float
+    longest: float
     rcodes: dict[str, int]
 
     @property
-    def rate(self) -> float:
-        """Answers per second."""
-        return self.completed / self.seconds
+    def lost_share(self) -> float:
+        """Per cent of the queries."""
+        return 100 * self.lost / self.sent
 
 
-class LoadError(Exception):
-    """The load did not come to a result; the message has dnsperf's words."""
+def command(load: Load, port: int, folder: Path) -> list[str]:
+    """The call of the program, which is compiled into ``folder``."""
+    numbers = {
+        "-s": load.seconds,
+        "-c": load.sockets,
+        "-w": load.window,
+        "-r": load.rate,
+        "-t": load.timeout,
+    }
+    options = [f"{letter}{number:g}" for letter, number in numbers.items()]
+    binary = compiled.program("load", folder)
+    once = ["-1"] if load.once else []
+    return [str(binary), *options, *once, str(port), str(load.messages)]
 
 
-def write(path: Path, questions: Iterable[tuple[str, str]]) -> Path:
-    """A file of questions, each a name and a type."""
-    path.write_text("".join(f"{name} {rtype}\n" for name, rtype in questions))
-    return path
-
-
-def command(load: Load, port: int) -> list[str]:
-    """The dnsperf call."""
-    bound = ["-l", f"{load.seconds:g}"] if load.seconds else ["-n", "1", "-l", "60"]
-    rate = ["-Q", str(load.rate)] if load.rate else []
-    fixed = ["-s", "127.0.0.1", "-p", str(port), "-d", str(load.questions), "-t", str(_TIMEOUT)]
-    return ["dnsperf", *fixed, *bound, *rate, *load.options]
-
-
-def run(load: Load, port: int) -> LoadResult:
-    """Ask until the load's end. Raises ``LoadError``."""
-    limit = (load.seconds or 60) + _TIMEOUT + 10
-    done = subprocess.run(
-        command(load, port), capture_output=True, text=True, timeout=limit, check=False
-    )
-    try:
-        return parse(done.stdout)
-    except LoadError as error:
-        raise LoadError(f"dnsperf: {error}: {done.stderr.strip()[-300:]}") from error
-
-
-def parse(text: str) -> LoadResult:
-    """Read dnsperf's summary. Raises ``LoadError``."""
-    found = {name: pattern.search(text) for name, pattern in _FIELDS.items()}
-    values = {name: match[1] for name, match in found.items() if match}
-    if len(values) < len(_FIELDS) or values["completed"] == "0":
-        raise LoadError("no answers")
-    rcodes = {name: int(count) for name, count in _RCODES.findall(text)}
-    return LoadResult(
-        int(values["completed"]), int(values["lost"]), float(values["seconds"]), rcodes
-    )
+def run(load: Load, port: int, folder: Path) -> LoadResult:
+    """Send until the load's end. Raises ``OSError`` or ``CalledProcessError`` when it cannot."""
+    limit = load.seconds + load.timeout + 10
+    called = command(load, port, folder)
+    done = subprocess.run(called, capture_output=True, timeout=limit, check=True)
+    return msgspec.json.decode(done.stdout, type=LoadResult)
 
 
 class Background:
-    """A load beside what is measured, from ``with`` to its end, at most as long as it says."""
+    """A load program beside what is measured, from ``with`` to its end; it ends by itself at the latest."""
 
-    def __init__(self, load: Load, port: int, log: Path) -> None:
-        self._command, self._log = command(load, port), log
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self._command, self._log = command, log
         self._process: Process | None = None
 
     def __enter__(self) -> Background:

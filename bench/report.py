@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from bench import chart
+from bench import chart, usage
 from bench.rounds import Bar, Measured
 
 HERE: Final = Path(__file__).parent
@@ -89,7 +89,7 @@ def _remarks(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def write(lines: Sequence[Line]) -> None:
-    """The results as they are kept beside the code."""
+    """Write the results beside the code."""
     text = f"# Measured side by side\n\n{_circumstances()}\n\n{table(lines)}\n"
     RESULTS.write_text(text)
     problem = chart.draw(lines, CHART)
@@ -104,8 +104,13 @@ def _circumstances() -> str:
         f"{versions}.\n\n"
         "Ratios are medians of interleaved rounds within one run, the spread is the lowest and the "
         "highest round.\nWhere the bar is ≥ the ratio is peer ÷ kdns, where it is ≤ it is "
-        "kdns ÷ peer. `make bench` measures again."
+        f"kdns ÷ peer. {_instructions()}`make bench` measures again."
     )
+
+
+def _instructions() -> str:
+    problem = usage.instructions_problem()
+    return f"Instructions per query are not reported: {problem}. " if problem else ""
 
 
 def _versions() -> Iterator[tuple[str, str]]:

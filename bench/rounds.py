@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -45,16 +45,17 @@ class Measured(Struct, frozen=True):
         return min(self.ratios), max(self.ratios)
 
 
-Side = Callable[[], float]
-"""Measures once and returns the figure."""
+Figure = TypeVar("Figure")
 
 WARM_UP: Final = 1
 """Rounds that do not count: caches fill, memory is faulted in."""
 
 
-def take_turns(first: Side, second: Side, rounds: int) -> tuple[list[float], list[float]]:
-    """Measure A B A B …, the order turned round every time, so that a drift favours nobody."""
-    firsts, seconds = list[float](), list[float]()
+def take_turns(
+    first: Callable[[], Figure], second: Callable[[], Figure], rounds: int
+) -> tuple[list[Figure], list[Figure]]:
+    """Measure A B A B …, in reverse order every other time, so that a drift favours neither."""
+    firsts, seconds = list[Figure](), list[Figure]()
     for at in range(rounds + WARM_UP):
         if at % 2:
             b, a = second(), first()
@@ -79,3 +80,11 @@ def compared(
     pairs = zip(kdns, peer, strict=True)
     ratios = [theirs / ours if upside_down else ours / theirs for ours, theirs in pairs]
     return Measured(unit, tuple(kdns), tuple(peer), tuple(ratios), tuple(notes))
+
+
+def absolute(
+    unit: str, kdns: Sequence[float], peer: Sequence[float], notes: Sequence[str] = ()
+) -> Measured:
+    """For a bar that is a fixed figure: the ratio is kdns's own figure."""
+    note = f"the bar is for kdns's own figure, {unit}, which stands as the ratio too"
+    return Measured(unit, tuple(kdns), tuple(peer), tuple(kdns), (note, *notes))

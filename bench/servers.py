@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -13,13 +12,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import usage
+from bench import compiled, usage
 from bench.rounds import NotRunError
 from tests.cluster import programs
 from tests.cluster.processes import Process, free_dns_port, free_port, wait_until
 
 READY_SECONDS: Final = 60
-_ECHO: Final = Path(__file__).with_name("echo.c")
 _ENVIRONMENT: Final = {"PYTHONDONTWRITEBYTECODE": ""}  # compiled once, as what is installed is
 _PROBE: Final = bytes.fromhex("0001 0100 0001 0000 0000 0000 00 0001 0001")  # . A
 
@@ -36,6 +34,12 @@ class Server:
 
     def cpu_seconds(self) -> float:
         return usage.cpu_seconds(self.process.pid)
+
+    def cpu_nanoseconds(self) -> int:
+        return usage.cpu_nanoseconds(self.process.pid)
+
+    def pss_bytes(self) -> int:
+        return usage.pss_bytes(self.process.pid)
 
     def resident_bytes(self) -> int:
         return usage.resident_bytes(self.process.pid)
@@ -60,25 +64,33 @@ class Server:
         self.process.kill()
 
 
-def coredns(corefile: Path, port: int, log: Path, options: Sequence[str] = ()) -> Server:
-    return Server([programs.require("coredns"), "-conf", corefile, *options], port, log)
+def coredns() -> Path:
+    """The program CoreDNS. Raises ``MissingProgramError``."""
+    return programs.require("coredns")
 
 
-def kdns(corefile: Path, port: int, log: Path, options: Sequence[str] = ()) -> Server:
-    program = Path(sys.executable).with_name("kdns")
-    return Server([program, "-conf", corefile, *options], port, log)
+def kdns() -> Path:
+    """The program kdns, of the environment that this runs in."""
+    return Path(sys.executable).with_name("kdns")
 
 
 def echo(folder: Path) -> Server:
-    """The bare echo, compiled here."""
-    binary = folder / "echo"
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise NotRunError("no C compiler (cc)")
-    subprocess.run([compiler, "-O2", "-o", binary, _ECHO], check=True)
+    """The bare echo."""
+    return _of_ours("echo", folder)
+
+
+def upstream(folder: Path, silent: bool = False) -> Server:
+    """The name server that ``forward`` queries; a silent one never replies."""
+    return _of_ours("upstream", folder, "silent") if silent else _of_ours("upstream", folder)
+
+
+def _of_ours(name: str, folder: Path, *options: str) -> Server:
+    """One of the C programs of this folder, answering unless it is to be silent."""
     port = free_dns_port()
-    server = Server([binary, str(port)], port, folder / "echo.log")
-    server.wait_answering()
+    log = folder / f"{name}-{port}.log"
+    server = Server([compiled.program(name, folder), str(port), *options], port, log)
+    if not options:
+        server.wait_answering()
     return server
 
 
@@ -111,12 +123,12 @@ def answers(port: int, rcode_of: str = "") -> bool:
     """Whether there is a reply; with a name, whether it is NOERROR."""
     labels = rcode_of.split(".") if rcode_of else []
     name = b"".join(bytes([len(label)]) + label.encode() for label in labels)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-        asker.settimeout(0.2)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.2)
         try:
-            asker.connect((SELF, port))  # so that a closed port is told at once
-            asker.send(_PROBE[:12] + name + _PROBE[12:])
-            reply = asker.recv(4096)
+            client.connect((SELF, port))  # so that a closed port is reported at once
+            client.send(_PROBE[:12] + name + _PROBE[12:])
+            reply = client.recv(4096)
         except OSError:
             return False
     return not rcode_of or reply[3] & 0xF == 0

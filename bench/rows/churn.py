@@ -1,4 +1,4 @@
-"""What changes cost: beside the hot questions, and alone, as the cluster grows."""
+"""What changes cost: beside the hot queries, and alone, as the cluster grows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from bench import cluster, load
+from bench import cluster, dnsperf
 from bench.cluster import DOMAIN, NAMESPACE, SMALL
+from bench.dnsperf import Load
 from bench.lab import Lab
-from bench.load import Load
 from bench.rounds import Bar, Measured, NotRunError, compared, take_turns
 from bench.rows import Row
 from bench.rows.queries import hot_names
@@ -70,43 +70,43 @@ class Phase(Struct, frozen=True):
     """A load with changes beside it, or without."""
 
     cost: float
-    """Microseconds of the server's CPU per question, its changes included."""
-    questions: float
+    """Microseconds of the server's CPU per query, its changes included."""
+    queries: float
     """Per second."""
     changes: float
     """Per second; 0 without."""
 
 
 def _disturbed(lab: Lab, bar: Bar) -> Measured:
-    """What is left of a core for questions when changes take their part.
+    """What is left of a core for queries when changes take their part.
 
     Reckoned from CPU time: by the clock it cannot be seen here, since the API server that the changes
     go through, and who makes them, have the same two cores.
     """
     lab.grow(SMALL)
     server = lab.server("kdns", "kubeadm")
-    asked = Load(load.write(lab.path("hot"), hot_names()), (), lab.seconds)
+    sent = Load(dnsperf.write(lab.path("hot"), hot_names()), (), lab.seconds)
     change = cluster.toggle_slices(lab.plane.api)
     phases: list[tuple[Phase, Phase]] = []
     for _ in range(lab.rounds):
-        quiet = _phase(asked, server)
+        quiet = _phase(sent, server)
         with Churn(change, RATE) as churn:
-            phases.append((quiet, _phase(asked, server, churn)))
+            phases.append((quiet, _phase(sent, server, churn)))
     reached = median(disturbed.changes for _, disturbed in phases)
     if reached < _ENOUGH * RATE:
         raise NotRunError(f"only {reached:.0f} changes/s were reached, not {RATE}")
-    each = [(d.cost - q.cost) * d.questions / d.changes for q, d in phases]
-    kept = tuple(1 - cost * RATE / 1e6 for cost in each)
+    each = [(d.cost - q.cost) * d.queries / d.changes for q, d in phases]
+    left_share = tuple(1 - cost * RATE / 1e6 for cost in each)
     note = f"{reached:.0f} slices/s were changed, at {median(each):.0f} µs of CPU"
     rates = [1e6 / quiet.cost for quiet, _ in phases]
-    left = tuple(rate * share for rate, share in zip(rates, kept, strict=True))
-    return Measured("questions per second of CPU", left, tuple(rates), kept, (note,))
+    left = tuple(rate * share for rate, share in zip(rates, left_share, strict=True))
+    return Measured("queries per second of CPU", left, tuple(rates), left_share, (note,))
 
 
-def _phase(asked: Load, server: Server, churn: Churn | None = None) -> Phase:
+def _phase(sent: Load, server: Server, churn: Churn | None = None) -> Phase:
     before, changed = server.cpu_seconds(), churn.count if churn else 0
-    result = load.run(asked, server.port)
-    cost = (server.cpu_seconds() - before) / result.completed * 1e6
+    result = dnsperf.run(sent, server.port)
+    cost = (server.cpu_seconds() - before) / result.answered * 1e6
     changes = (churn.count - changed) / result.seconds if churn else 0.0
     return Phase(cost, result.rate, changes)
 
@@ -124,7 +124,7 @@ class _Nobody:
 
 
 class _Filled:
-    """An index of so many Services, each with a slice and a kept reply."""
+    """An index of so many Services, each with a slice and a cached reply."""
 
     def __init__(self, services: int) -> None:
         self.services, self.turn = services, 0
@@ -175,7 +175,7 @@ def _growth(lab: Lab, bar: Bar) -> Measured:
 ROWS: Final = (
     Row(
         "churn",
-        f"a core's share left for questions during {RATE} changes/s",
+        f"a core's share left for queries during {RATE} changes/s",
         "undisturbed",
         Bar(0.85),
         _disturbed,

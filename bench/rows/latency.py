@@ -1,4 +1,4 @@
-"""How soon a change is answered, while questions go on: kdns and CoreDNS in turn, both watching all."""
+"""How soon a change is answered, while queries go on: kdns and CoreDNS in turn, both watching all."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from bench import cluster, load
+from bench import cluster, dnsperf
 from bench.cluster import NAMESPACE, SMALL
+from bench.dnsperf import Load
 from bench.lab import Lab
-from bench.load import Background, Load
+from bench.load import Background
 from bench.rounds import Bar, Measured, NotRunError, compared
 from bench.rows import Row
 from bench.rows.queries import hot_names
@@ -30,14 +31,14 @@ RATE: Final = 2000
 """Questions per second at each server meanwhile."""
 _PATIENCE: Final = 5.0
 _PAUSE: Final = 0.0001
-"""Seconds between two questions, the resolution of the figures."""
+"""Seconds between two queries, the resolution of the figures."""
 _NXDOMAIN: Final = 3
 _AT_MOST: Final = 300.0
 """Seconds that the loads beside may last: more than the changes take."""
 
 
 class _Poll:
-    """One asker, who asks the same question until the answer is as expected."""
+    """One client, which sends the same query until the answer is as expected."""
 
     def __init__(self, server: Server) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -45,19 +46,19 @@ class _Poll:
         self._socket.settimeout(_PATIENCE)
         self._number = 0
 
-    def wait(self, question: bytes, expected: bytes) -> float:
+    def wait(self, query: bytes, expected: bytes) -> float:
         """Seconds from now until the answer ends in ``expected``, or is NXDOMAIN if that is empty."""
         start = time.perf_counter()
-        while not self._says(question, expected):
+        while not self._says(query, expected):
             if time.perf_counter() - start > _PATIENCE:
                 raise NotRunError(f"a change was not answered within {_PATIENCE:g} s")
             time.sleep(_PAUSE)
         return time.perf_counter() - start
 
-    def _says(self, question: bytes, expected: bytes) -> bool:
+    def _says(self, query: bytes, expected: bytes) -> bool:
         self._number = (self._number + 1) & 0xFFFF
         message_id = self._number.to_bytes(2, "big")
-        self._socket.send(message_id + question)
+        self._socket.send(message_id + query)
         while (reply := self._socket.recv(4096))[:2] != message_id:
             pass  # a late one
         if not expected:
@@ -65,7 +66,7 @@ class _Poll:
         return reply[3] & 0xF == 0 and reply.endswith(expected)
 
 
-def _question(name: str) -> bytes:
+def _query(name: str) -> bytes:
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
     return bytes.fromhex("0100 0001 0000 0000 0000") + labels + bytes.fromhex("00 0001 0001")
 
@@ -89,28 +90,30 @@ def _latencies(lab: Lab) -> dict[Change, Latencies]:
     if not _done:
         lab.grow(SMALL)
         both = (lab.server("kdns", "kubeadm"), lab.server("coredns", "kubeadm"))
-        hot = load.write(lab.path("hot"), hot_names())
+        hot = dnsperf.write(lab.path("hot"), hot_names())
         with ExitStack() as ended:
             for server in both:
                 beside = Load(hot, (), _AT_MOST, RATE)
-                ended.enter_context(Background(beside, server.port, lab.path("load.log")))
+                ended.enter_context(
+                    Background(dnsperf.command(beside, server.port), lab.path("load.log"))
+                )
             _done.update(_change_all(lab.plane.api, (_Poll(both[0]), _Poll(both[1]))))
     return _done
 
 
 def _change_all(api: Api, polls: tuple[_Poll, _Poll]) -> dict[Change, Latencies]:
-    """In turn for the one server and the other, so that the askers do not disturb each other."""
+    """In turn for the one server and the other, so that the clients do not disturb each other."""
     made: dict[Change, Latencies] = {"created": Latencies([], []), "deleted": Latencies([], [])}
     for at in range(CHANGES * ROUNDS * 2):
         poll = polls[at % 2]
         manifest = cluster.service(f"new-{at}")
         name = manifest["metadata"]["name"]
-        question = _question(f"{name}.{cluster.DOMAIN}")
-        poll.wait(question, b"")  # asked before it exists, as it happens in life
+        query = _query(f"{name}.{cluster.DOMAIN}")
+        poll.wait(query, b"")  # sent before it exists, as Pods do
         address = api.create(manifest)["spec"]["clusterIP"]
-        made["created"].of(at).append(poll.wait(question, socket.inet_aton(address)))
+        made["created"].of(at).append(poll.wait(query, socket.inet_aton(address)))
         api.delete("Service", NAMESPACE, name)
-        made["deleted"].of(at).append(poll.wait(question, b""))
+        made["deleted"].of(at).append(poll.wait(query, b""))
     return made
 
 
@@ -134,9 +137,9 @@ def _row(change: Change, percent: int) -> Row:
     title = {"created": "Service created to right answer", "deleted": "deleted to NXDOMAIN"}[change]
     return Row(
         f"{change}-p{percent}",
-        f"{title}, during {RATE:,} questions/s",
+        f"{title}, during {RATE:,} queries/s",
         "CoreDNS",
-        Bar(1.5, True),
+        Bar(1.3, True),
         partial(_quantile, change, percent),
     )
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from bench.cluster import EMPTY, LARGE, Size
 from bench.lab import Lab, Program
-from bench.rounds import Bar, Measured, NotRunError, compared
+from bench.rounds import Bar, Measured, NotRunError, absolute, compared
 from bench.rows import Row
 
 MEBIBYTE: Final = 1024 * 1024
@@ -47,6 +47,7 @@ class _Starts:
         if size not in self._done:
             if size == EMPTY and not lab.is_empty:
                 raise NotRunError("the cluster of this run is not empty: run the row alone")
+            lab.remove_large()
             lab.grow(size)
             self._done[size] = self._start(lab)
         return self._done[size]
@@ -98,11 +99,7 @@ def _absolute(size: Size, unit: str, field: str, lab: Lab, bar: Bar) -> Measured
     """The bar is a fixed figure, and the ratio what is compared with it: the figure of kdns itself."""
     done = _starts.measure(lab, size)
     ours, theirs = ([getattr(s, field) for s in done[p]] for p in ("kdns", "coredns"))
-    notes = (
-        f"the bar is for kdns's own figure, {unit}, which stands as the ratio too",
-        _cpu_note(done),
-    )
-    return Measured(unit, tuple(ours), tuple(theirs), tuple(ours), notes)
+    return absolute(unit, ours, theirs, (_cpu_note(done),))
 
 
 EMPTY_ROWS: Final = (

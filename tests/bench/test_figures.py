@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import time
+from typing import cast
 
 import pytest
 
-from bench import load, usage
+from bench import cost, dnsperf
+from bench.__main__ import chosen
+from bench.cost import Cost, Sides
+from bench.load import LoadResult
 from bench.report import Line, table
-from bench.rounds import Bar, Measured, compared, take_turns
+from bench.rounds import Bar, Measured, NotRunError, absolute, compared, take_turns
 from bench.rows.flood import read_hits
 from bench.rows.table import ROWS
+from bench.servers import Server
 
 SUMMARY = """\
   Queries sent:         1000
@@ -28,15 +30,15 @@ SUMMARY = """\
 
 
 def test_what_dnsperf_says() -> None:
-    found = load.parse(SUMMARY)
-    assert (found.completed, found.lost, found.rate) == (990, 10, 396.0)
+    found = dnsperf.parse(SUMMARY)
+    assert (found.answered, found.lost, found.rate) == (990, 10, 396.0)
     assert found.rcodes == {"NOERROR": 900, "NXDOMAIN": 90}
 
 
 @pytest.mark.parametrize("text", ["", SUMMARY.replace("990", "0")], ids=["nothing", "no answers"])
 def test_no_answers_are_no_result(text: str) -> None:
-    with pytest.raises(load.LoadError):
-        load.parse(text)
+    with pytest.raises(dnsperf.LoadError):
+        dnsperf.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -92,14 +94,58 @@ def test_hits_in_a_page_of_metrics() -> None:
     assert read_hits(page) == 1500
 
 
-def test_cpu_time_counts_children() -> None:
-    spin = "import time\nwhile time.process_time() < 0.1: pass\ninput()"
-    command = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}])"
-    with subprocess.Popen([sys.executable, "-c", command], stdin=subprocess.PIPE) as parent:
-        deadline = time.monotonic() + 60
-        while len(usage.family(parent.pid)) < 2 or usage.cpu_seconds(parent.pid) < 0.1:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        assert usage.resident_bytes(parent.pid) > 4 * 1024 * 1024
-        parent.communicate(b"\n")
-    assert os.getpid() in usage.family(os.getpid())
+def test_a_fixed_bar_is_compared_with_the_figure_itself() -> None:
+    found = absolute("MiB", [100.0, 200.0, 150.0], [1.0, 2.0, 3.0])
+    assert found.ratio == 150
+    assert "kdns's own figure" in found.notes[0]
+
+
+def test_instructions_are_reported_beside_time() -> None:
+    sides = Sides(lambda: Cost(5, 20_000), lambda: Cost(50, 300_000), "CoreDNS")
+    found = cost.compare(sides, 3, Bar(4))
+    assert found.ratio == 10
+    assert found.notes == ("instructions per query: kdns 20,000, CoreDNS 300,000",)
+    uncounted = Sides(lambda: Cost(5), lambda: Cost(50), "CoreDNS")
+    assert cost.compare(uncounted, 3, Bar(4)).notes == ()
+
+
+class _Server:
+    """Spends a hundredth of a second of CPU in each load."""
+
+    def __init__(self) -> None:
+        self.process = self
+        self.pid, self.name, self._spent = os.getpid(), "kdns", 0.0
+
+    def cpu_seconds(self) -> float:
+        self._spent += 0.01
+        return self._spent
+
+
+@pytest.mark.parametrize(
+    ("answered", "lost", "rcodes", "problem"),
+    [
+        (1000, 0, {"NXDOMAIN": 1000}, ""),
+        (1000, 0, {"SERVFAIL": 900, "NXDOMAIN": 100}, "answered"),
+        (1000, 50, {"NXDOMAIN": 1000}, "lost 50 of 1050"),
+        (0, 10, {}, "lost 10 of 10"),
+    ],
+)
+def test_a_cost_is_of_right_answers(
+    answered: int, lost: int, rcodes: dict[str, int], problem: str
+) -> None:
+    result = LoadResult(answered + lost, answered, lost, 1, 1, 1, 1, rcodes)
+    server = cast("Server", _Server())
+    if not problem:
+        assert cost.measure(lambda: result, server, "NXDOMAIN").microseconds == pytest.approx(10)
+        return
+    with pytest.raises(NotRunError, match=problem):
+        cost.measure(lambda: result, server, "NXDOMAIN")
+
+
+def test_rows_are_chosen_by_pattern() -> None:
+    assert [row.name for row in chosen(["first-100-a*", "hits"])] == [
+        "hits",
+        "first-100-a",
+        "first-100-aaaa",
+    ]
+    assert len(chosen([])) == len(ROWS)

@@ -14,7 +14,7 @@ import dns.message
 import dns.query
 import pytest
 
-from bench.cluster import DOMAIN, EMPTY, ENDPOINTS, LARGE, cluster_ip, grow
+from bench.cluster import EMPTY, ENDPOINTS, LARGE, cluster_ip, grow, names
 from tests.cluster import programs
 from tests.cluster.conftest import provide
 from tests.cluster.controlplane import ControlPlane
@@ -73,16 +73,17 @@ def test_start_on_a_large_cluster(large: ControlPlane, tmp_path: Path) -> None:
         wait_until(lambda: _is_ready(ready), START_SECONDS, "ready")
         seconds = time.monotonic() - began
         print(f"\n{LARGE}: ready after {seconds:.1f} s, {_memory(process.pid)} MiB resident")
+        services, sets = names("svc", LARGE.services), names("set", LARGE.headless)
         for number in (0, LARGE.services // 2, LARGE.services - 1):
-            assert _ask(port, f"svc-{number}") == {cluster_ip(number)}
+            assert _ask(port, services[number]) == {cluster_ip(number)}
         for number in (0, LARGE.headless // 2, LARGE.headless - 1):
-            assert len(_ask(port, f"set-{number}")) == ENDPOINTS
+            assert len(_ask(port, sets[number])) == ENDPOINTS
     finally:
         process.terminate()
         assert process.wait(60) == 0
 
 
 def _ask(port: int, name: str) -> set[str]:
-    query = dns.message.make_query(f"{name}.{DOMAIN}", "A", use_edns=0, payload=4096)
+    query = dns.message.make_query(name, "A", use_edns=0, payload=4096)
     reply = dns.query.udp(query, "127.0.0.1", port=port, timeout=30)
     return {item.to_text() for rrset in reply.answer for item in rrset}
