@@ -29,16 +29,10 @@ from kdns.records.explain import missing_outside
 from kdns.records.external import External, Found
 from kdns.records.lookup import zone_wire
 from kdns.records.reachable import Shown
-<<<<<<< HEAD
 from kdns.wire.aliases import chain_end
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
-from kdns.wire.names import BadNameError, Name, from_text, from_wire, to_text
-=======
-from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
 from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
-from kdns.wire.names import BadNameError, Name, from_text, to_text, wire_to_text
->>>>>>> misc
+from kdns.wire.names import BadNameError, Name, from_text, from_wire, to_text
 from kdns.wire.reasons import because
 
 NAME: Final = "k8s_external"
@@ -157,16 +151,11 @@ class Stage:
         until = freshness.keep_until(self.status, stale=bool(stale))
         if not found.answer:
             authority = (self.external.soa(zone_wire(query.qname, query.name, zone)),)
-<<<<<<< HEAD
             until = min(until, freshness.serial_until(authority[0]))
-        client = self.permission.of(query)
-=======
-            keys |= {("serial",)}
-        kept = FOREVER
->>>>>>> misc
         if query.wants_reason:
             text, more, kept = self._why(query, zone, found)
             errors, keys = because(query, ErrorCode.OTHER, text) if text else (), keys | more
+            until = min(until, kept)
         return Answer(
             rcode=Rcode.NOERROR if found.exists else Rcode.NXDOMAIN,
             answer=found.answer,
@@ -174,11 +163,7 @@ class Stage:
             additional=found.additional,
             errors=(*errors, *stale),
             keys=keys,
-<<<<<<< HEAD
             keep_until=until,
-=======
-            keep_until=min(kept, freshness.keep_until(self.status, now, stale=bool(stale))),
->>>>>>> misc
             plugin=NAME,
         )
 

@@ -21,15 +21,9 @@ from kdns.records.locations import address_record
 from kdns.records.lookup import lookup, nodata, shown, zone_wire
 from kdns.records.outcome import Asked, Outcome
 from kdns.wire import rdata
-<<<<<<< HEAD
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
-from kdns.wire.message import Answer, ExtendedError, Key, Query, Record
-from kdns.wire.names import Name, to_text, wire_to_text
-=======
-from kdns.wire.constants import Class, ErrorCode, Rcode, Type, rcode_name
 from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
-from kdns.wire.names import Name, from_wire, to_text, wire_to_text
->>>>>>> misc
+from kdns.wire.names import Name, to_text, wire_to_text
 from kdns.wire.reasons import because
 
 NAME: Final = "kubernetes"
@@ -149,73 +143,43 @@ class Cluster:
         keys = outcome.keys
         errors: tuple[ExtendedError, ...] = ()
         authority: tuple[Record, ...] = ()
-<<<<<<< HEAD
         at_most = 0
         now = self.context.now()
         stale = freshness.staleness(query, self.status, now)
         until = freshness.keep_until(self.status, stale=bool(stale))
         if not outcome.answer:
             negative = soa(self.index, self.view, zone_wire(step.qname, step.name, step.zone))
-            authority, until = (negative,), min(until, freshness.serial_until(negative))
-            errors, more = self._reasons(query, step, client)
+            authority = (negative,)
+            errors, more, kept = self._reasons(query, step)
             keys += more
+            until = min(until, kept, freshness.serial_until(negative))
         elif self._is_too_long(step):
             at_most, errors = self.settings.max_answers, self._shortened(query, outcome)
         elif query.wants_reason and (text := remark(self._index(step), self.view, outcome)):
             errors = because(query, ErrorCode.OTHER, text)
         missing = not outcome.exists and self._is_certain(step)
-        answer = Answer(
-=======
-        at_most, kept = 0, FOREVER
-        if not last.outcome.answer:
-            zone = zone_wire(last.qname, last.name, last.zone)
-            authority = (soa(self.index, self.view, zone),)
-            errors, more, kept = self._reasons(query, steps)
-            keys += more
-        elif self._is_too_long(last):
-            at_most, errors = self.settings.max_answers, self._shortened(query, last.outcome)
-        elif query.wants_reason and (text := remark(self._index(last), self.view, last.outcome)):
-            errors = because(query, ErrorCode.OTHER, text)
-        now = self.context.now()
-        stale = freshness.staleness(query, self.status, now)
         return Answer(
->>>>>>> misc
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
             answer=outcome.answer,
             authority=authority,
             additional=outcome.additional,
             errors=(*errors, *stale),
             keys=frozenset(keys),
-<<<<<<< HEAD
             keep_until=until,
-=======
-            keep_until=min(kept, freshness.keep_until(self.status, now, stale=bool(stale))),
->>>>>>> misc
             at_most=at_most,
             plugin=NAME,
         )
 
     def _reasons(
-<<<<<<< HEAD
-        self, query: Query, step: Step, client: Client
-    ) -> tuple[tuple[ExtendedError, ...], tuple[Key, ...]]:
-        if not query.wants_reason:
-            return (), ()
-        text, keys = explain(self._index(step), self.view, step.outcome, step.zone, client)
-        return (because(query, ErrorCode.OTHER, text) if text else ()), tuple(keys)
-=======
-        self, query: Query, steps: list[Step]
+        self, query: Query, step: Step
     ) -> tuple[tuple[ExtendedError, ...], tuple[Key, ...], float]:
         """The reasons, their keys, and until when they hold (``Answer.keep_until``)."""
         if not query.wants_reason:
             return (), (), FOREVER
-        last, client = steps[-1], self.permission.of(query)
-        text, keys = explain(self._index(last), self.view, last.outcome, last.zone, client)
-        if text and len(steps) > 1 and last.outcome.reason is not Reason.EXTERNAL_NAME_LOOP:
-            text = f"externalName leads to {wire_to_text(last.qname)}: {text}"
+        client = self.permission.of(query)
+        text, keys = explain(self._index(step), self.view, step.outcome, step.zone, client)
         errors = because(query, ErrorCode.OTHER, text) if text else ()
         return errors, tuple(keys), client.keep_until
->>>>>>> misc
 
     def _is_too_long(self, step: Step) -> bool:
         """``max_answers``: endpoints stand in for one another, ports of a ClusterIP do not."""

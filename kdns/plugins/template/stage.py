@@ -124,14 +124,10 @@ class Stage:
         records = self._records("answer", data)
         for one in records:
             answer = replace(answer, answer=(*answer.answer, one))
-<<<<<<< HEAD
             if one.rtype == Type.CNAME and follows(query.qtype) and not _has_target(records, one):
                 answer = await self.aliases.follow(query, answer, (one,))
-=======
-            answer = await self._follow(query, answer, one)
         if data.read:
             answer = replace(answer, keep_until=0.0)
->>>>>>> misc
         return answer if _fits(query, answer) else _other_class(query, answer)
 
     def _records(self, section: str, data: Fields) -> tuple[Record, ...]:
@@ -148,26 +144,7 @@ class Stage:
                 raise
         return tuple(found)
 
-<<<<<<< HEAD
-    def _data(self, query: Query, zone: Name, pattern: Pattern, groups: list[str]) -> Fields:
-=======
-    async def _follow(self, query: Query, answer: Answer, one: Record) -> Answer:
-        """Where an alias leads, through the whole server."""
-        wanted = query.qtype in {Type.A, Type.AAAA} and one.rtype == Type.CNAME
-        if not wanted or query.hops >= MAX_HOPS:
-            return answer
-        found = await self.context.resolve(query.follow(one.rdata))
-        return replace(
-            answer,
-            answer=(*answer.answer, *found.answer),
-            truncated=found.truncated,
-            replayed=(*answer.replayed, *found.replayed),
-            keys=answer.keys | found.keys,
-            keep_until=min(answer.keep_until, found.keep_until),
-        )
-
     def _data(self, query: Query, zone: Name, pattern: Pattern, groups: list[str]) -> ClientFields:
->>>>>>> misc
         qclass = query.qclass if query.qclass != Class.ANY else self.settings.qclass
         qtype = query.qtype if query.qtype != Type.ANY else self.settings.qtype
         asked = wire_to_text(query.qname)  # in its letter case
