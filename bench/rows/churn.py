@@ -118,17 +118,13 @@ _MANY: Final = 10_000
 _REPEATS: Final = 2000
 
 
-class _Nobody:
-    def hits(self, count: int) -> None: ...
-    def took(self, seconds: float) -> None: ...
-
-
 class _Filled:
     """An index of so many Services, each with a slice and a cached reply."""
 
     def __init__(self, services: int) -> None:
         self.services, self.turn = services, 0
-        self.index, self.cache = Index(), PacketCache()
+        self.index, self.cache = Index(), ReplyCache()
+        self.meter = Meter("dns://:53", ".")
         self.index.apply(Replaced(Kind.NAMESPACE, (Namespace(NAMESPACE),)), 1)
         made = tuple(_service(at) for at in range(services))
         self.index.apply(Replaced(Kind.SERVICE, made), 1)
@@ -143,7 +139,8 @@ class _Filled:
             piece = _slice(at, self.turn)
             key = ("svc", NAMESPACE, f"svc-{at}")
             request = f"{at}.{DOMAIN}".encode()
-            self.cache.keep(Entry(request, [request], frozenset((key,)), _Nobody()))
+            labels = ("A", "NOERROR", "kubernetes", False)
+            self.cache.store(Entry(request, [], frozenset((key,)), self.meter, labels), request)
             start = time.perf_counter()
             self.cache.drop(self.index.apply(Put(piece), 2))
             took.append(time.perf_counter() - start)
