@@ -32,6 +32,8 @@ class Cacheable(Struct, frozen=True):
 
     kind: Kind
     message: Relayed
+    changed: bool
+    """Whether these are other octets than those in the sections of the answer."""
     ttl: float
     """Seconds that they may be cached."""
     tree: object | None = None
@@ -41,21 +43,30 @@ class Cacheable(Struct, frozen=True):
 def classify(query: Query, answer: Answer, settings: Settings) -> Cacheable | None:
     """What may be cached of the answer; None for nothing."""
     rcode = answer.rcode
-    message = _octets(query, answer)
-    if message is None or answer.truncated or rcode not in _CACHED:
+    own = message_of(answer)
+    came = _packed(query, answer) if own is None else own.asked_as(query.qname)
+    if came is None or answer.truncated or rcode not in _CACHED:
         return None
-    if rcode in _FAILURES:
-        message = message.bounded(0, settings.success.max_ttl)
-        return Cacheable("failure", message, settings.servfail) if settings.servfail else None
-    if rcode == Rcode.NOERROR and _is_positive(query, message):
+    kind, ttl, tree = _kind(query, rcode, came), settings.servfail, None
+    if kind == "failure":
+        message = came.bounded(0, settings.success.max_ttl)
+    elif kind == "success":
         bounds = settings.success
-        message = message.bounded(bounds.min_ttl, bounds.max_ttl)
-        return Cacheable("success", message, message.least)
-    if message.soa < 0:  # RFC 2308 section 5
+        message = came.bounded(bounds.min_ttl, bounds.max_ttl)
+        ttl = message.least
+    elif came.soa < 0:  # RFC 2308 section 5
         return None
-    bounds = settings.denial
-    message = message.denying(bounds.min_ttl, bounds.max_ttl)
-    return Cacheable("denial", message, message.least_of(2), _denier(query, answer))
+    else:
+        bounds, tree = settings.denial, _denier(query, answer)
+        message = came.denying(bounds.min_ttl, bounds.max_ttl)
+        ttl = message.least_of(2)
+    return Cacheable(kind, message, message is not own, ttl, tree)
+
+
+def _kind(query: Query, rcode: int, message: Relayed) -> Kind:
+    if rcode in _FAILURES:
+        return "failure"
+    return "success" if rcode == Rcode.NOERROR and _is_positive(query, message) else "denial"
 
 
 def capped(answer: Answer, settings: Settings) -> Answer:
@@ -74,11 +85,8 @@ def capped(answer: Answer, settings: Settings) -> Answer:
     return replace(answer, answer=answers, authority=authorities, additional=additionals)
 
 
-def _octets(query: Query, answer: Answer) -> Relayed | None:
+def _packed(query: Query, answer: Answer) -> Relayed | None:
     """The records as in a message to this client. None if none can hold them."""
-    message = message_of(answer)
-    if message is not None:
-        return message.asked_as(query.qname)
     if not (answer.answer or answer.authority or answer.additional):
         return EMPTY
     answer = replace(echoed(query, answer), errors=(), options=())

@@ -26,7 +26,7 @@ from kdns.plugins.zones import longest_match
 from kdns.wire.constants import ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, Denial, ExtendedError, Query, Record
 from kdns.wire.names import Name, to_text
-from kdns.wire.relayed import Relayed, echoed, message_of, sections, with_message
+from kdns.wire.relayed import Relayed, echoed, sections, with_message
 
 NAME: Final = "cache"
 
@@ -120,9 +120,7 @@ class Cache:
         item = self._keep(query, key, answer, found, version)
         if item is not None and item.answer.rcode != answer.rcode:
             answer = replace(answer, rcode=item.answer.rcode)
-        return (
-            answer if found.message is message_of(answer) else with_message(answer, found.message)
-        )
+        return with_message(answer, found.message) if found.changed else answer
 
     def _keep(
         self, query: Query, key: Identity, answer: Answer, found: Cacheable, version: int

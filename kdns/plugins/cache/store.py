@@ -214,14 +214,18 @@ class Store:
                 self.denial.pop(key, None)
                 self.denial.pop(_whole_name(key), None)
             return
-        if item.kind == "denial" and self.success and not self._prefers_positive:
-            for rtype in (item.qtype, *(ADDRESSES if item.tree else ())):
-                self.success.pop(_of_type(key, rtype), None)
-        self.denial[_whole_name(key) if item.tree else key] = item
+        if item.kind == "denial" and not self._prefers_positive:
+            self.success.pop(key, None)
+            if item.tree is not None and self.stale_for:  # no address is served stale any more
+                for rtype in ADDRESSES:
+                    self.success.pop(_of_type(key, rtype), None)
+        self.denial[key if item.tree is None else _whole_name(key)] = item
 
     def _has_addresses(self, key: Identity) -> bool:
+        own = _type(key)
         for rtype in ADDRESSES:
-            item = self._get(self.success, _of_type(key, rtype), self.stale_for)
-            if item is not None and item.qtype != _type(key) and self.clock() < item.ends:
-                return True
+            if rtype != own:
+                item = self._get(self.success, _of_type(key, rtype), self.stale_for)
+                if item is not None and self.clock() < item.ends:
+                    return True
         return False
