@@ -136,8 +136,8 @@ def encode(query: Query, answer: Answer) -> Encoded:
     opt = _opt(query, answer, limit, payload)
     room = limit - len(opt)
     message = spliced(query, answer)
-    if message is not None and len(query.qname) + 16 + len(message.body) <= room:
-        return _relayed(query, answer, message, opt)
+    if message is not None:
+        return _relayed(query, answer, message.cut_to(room - 16 - len(query.qname)), opt)
     if not answer.answer and (body := _negative(query, answer, opt, room)) is not None:
         return Encoded(body)
     writer = _Writer(query)
@@ -154,9 +154,11 @@ def encode(query: Query, answer: Answer) -> Encoded:
 
 
 def _relayed(query: Query, answer: Answer, message: Relayed, opt: bytes) -> Encoded:
-    """A reply with another server's records as they came."""
+    """A reply with another server's records as they came, those that fit."""
     answers, authorities, additionals = message.counts
-    header = _HEADER.pack(_flags(query, answer), 1, answers, authorities, additionals + bool(opt))
+    cut = answers < len(answer.answer) or authorities < len(answer.authority)
+    flags = _flags(query, answer) | (Flag.TC if cut else 0)
+    header = _HEADER.pack(flags, 1, answers, authorities, additionals + bool(opt))
     question = query.qname + _QUESTION.pack(query.qtype, query.qclass)
     run = message.addresses()
     if run is not None:

@@ -7,6 +7,7 @@ that begins with as long a question. Only TTLs change, in place. ``scan`` makes 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from struct import Struct as Layout
 from typing import Final, SupportsIndex, overload
@@ -123,6 +124,20 @@ class Relayed(Struct, frozen=True, gc=False):
             return 0
         at = self.ttls[number] + 4
         return at + 2 + int.from_bytes(self.body[at : at + 2])
+
+    def cut_to(self, octets: int) -> Relayed:
+        """The same with so many octets in ``body`` at the most: the last records are left out."""
+        if len(self.body) <= octets:
+            return self
+        room = bisect_right(range(len(self.ttls)), octets, key=self.end_of)
+        answers = min(room, self.counts[0])
+        authorities = min(room - answers, self.counts[1])
+        return replace(
+            self,
+            body=self.body[: self.end_of(room - 1)],
+            counts=(answers, authorities, room - answers - authorities),
+            ttls=self.ttls[:room],
+        )
 
     def asked_as(self, qname: bytes) -> Relayed:
         """The same with the question's name in another letter case."""

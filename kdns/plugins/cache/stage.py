@@ -181,7 +181,7 @@ class Cache:
                 done, _ = await asyncio.wait({refresh}, timeout=stale.timeout or None)
                 if done and (newer := refresh.result()) is not None:
                     found = self.store.find(key)
-                    if found is None or found.stale:  # what is newer may not be kept
+                    if found is None or found.stale or found.of_name:  # the newer one is not cached
                         return echoed(query, newer)
                     return self._reply(query, found.item)
         self.counted["stale"] += 1
