@@ -70,7 +70,7 @@ class Cache:
         self.zones = settings.zones or tuple(key.zone for key in context.block.keys)
         self.clock = clock
         self.store = Store(settings, clock)
-        self.never_kept = _never_kept(settings)
+        self.uncached = _uncached(settings)
         self.refreshes: set[asyncio.Task[Answer | None]] = set()
         self.counted: Counter[str] = Counter()
         self._entries: Counter[str] = Counter()
@@ -84,10 +84,10 @@ class Cache:
             return await self.next(query)
         key = identity(query)
         self.counted["request"] += 1
-        kept = longest_match(self.never_kept, query.name) is None
+        kept = longest_match(self.uncached, query.name) is None
         found = self.store.find(key) if kept else None
         if query.trace is not None:
-            query.trace.append(f"cache: {self._told(found)}")
+            query.trace.append(f"cache: {self._described(found)}")
         if found is None or found.of_name:
             self.counted["miss"] += 1
             return await self._fetch(self._knowing(query, found), key)
@@ -142,7 +142,7 @@ class Cache:
 
     # ---- from what is kept
 
-    def _told(self, found: Found | None) -> str:
+    def _described(self, found: Found | None) -> str:
         if found is None:
             return "nothing is kept; the next directive is asked"
         if found.of_name:
@@ -283,7 +283,7 @@ class Cache:
                 task.cancel()
 
 
-def _never_kept(settings: Settings) -> tuple[Name, ...]:
+def _uncached(settings: Settings) -> tuple[Name, ...]:
     """The zones for whose names neither data nor denials are kept, which need not be looked for."""
     success, denial = settings.success_off, settings.denial_off
     return tuple(
