@@ -137,7 +137,7 @@ def encode(query: Query, answer: Answer) -> Encoded:
     room = limit - len(opt)
     message = spliced(query, answer)
     if message is not None:
-        return _relayed(query, answer, message.cut_to(room - 16 - len(query.qname)), opt)
+        return _relayed(query, answer, message, opt, room)
     if not answer.answer and (body := _negative(query, answer, opt, room)) is not None:
         return Encoded(body)
     writer = _Writer(query)
@@ -153,13 +153,15 @@ def encode(query: Query, answer: Answer) -> Encoded:
     return Encoded(body, _run(answer.answer, start, ends))
 
 
-def _relayed(query: Query, answer: Answer, message: Relayed, opt: bytes) -> Encoded:
+def _relayed(query: Query, answer: Answer, whole: Relayed, opt: bytes, room: int) -> Encoded:
     """A reply with another server's records as they came, those that fit."""
-    answers, authorities, additionals = message.counts
-    cut = answers < len(answer.answer) or authorities < len(answer.authority)
-    flags = _flags(query, answer) | (Flag.TC if cut else 0)
-    header = _HEADER.pack(flags, 1, answers, authorities, additionals + bool(opt))
     question = query.qname + _QUESTION.pack(query.qtype, query.qclass)
+    message = whole.cut_to(room - 12 - len(question))
+    answers, authorities, additionals = message.counts
+    flags = _flags(query, answer)
+    if message is not whole and message.counts[:2] != whole.counts[:2]:
+        flags |= Flag.TC
+    header = _HEADER.pack(flags, 1, answers, authorities, additionals + bool(opt))
     run = message.addresses()
     if run is not None:
         run = Run(run.start + len(header) + len(question), run.size, run.count)

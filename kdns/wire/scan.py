@@ -68,7 +68,7 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - a call for each step would doubl
     data: bytes, answers: int, authorities: int, additionals: int
 ) -> tuple[Relayed, int, bytes]:
     at = start = _question_end(data)
-    names = _Names(data, start)
+    names: _Names | None = None
     qtype = data[start - 4] << 8 | data[start - 3]
     total, unpack, addresses, size = (
         answers + authorities + additionals,
@@ -83,6 +83,7 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - a call for each step would doubl
         if data[at] == _POINTER and data[at + 1] == _AT_QUESTION:
             owner, fixed = _AT_QUESTION, at + 2
         else:
+            names = names or _Names(data, start)
             owner, fixed = names.owner(at, number < answers)
         rtype, rclass, ttl, length = unpack(data, fixed)
         rdata = fixed + 10
@@ -97,6 +98,7 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - a call for each step would doubl
         if ttl > MAX_TTL:
             raise ValueError("the TTL counts as 0")
         if length != addresses.get(rtype) or rclass != _IN:
+            names = names or _Names(data, start)
             target = names.rdata(rtype, rclass, rdata, end)
             if rtype == _CNAME and owner == sought and qtype != _CNAME:
                 sought = target

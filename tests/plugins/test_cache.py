@@ -312,10 +312,10 @@ class TestPositive:
 
     async def test_transfers_and_other_zones_pass(self) -> None:
         world = World(a=said(a()))
-        world.cache.zones = (("other",),)
+        world.cache.zones, world.cache.serves_all = (("other",),), False
         await world.ask()
         await world.ask()
-        world.cache.zones = ((),)
+        world.cache.zones, world.cache.serves_all = ((),), True
         await world.ask("a.test. AXFR")
         await world.ask("a.test. AXFR")
         assert len(world.asked) == 4

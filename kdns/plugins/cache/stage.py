@@ -68,6 +68,7 @@ class Cache:
     ) -> None:
         self.settings, self.next, self.context = settings, next_handler, context
         self.zones = settings.zones or tuple(key.zone for key in context.block.keys)
+        self.serves_all = () in self.zones
         self.clock = clock
         self.store = Store(settings, clock)
         self.uncached = _uncached(settings)
@@ -80,12 +81,12 @@ class Cache:
         context.run(self._run)
 
     async def answer(self, query: Query) -> Answer:
-        if query.qtype in _TRANSFERS or longest_match(self.zones, query.name) is None:
+        if query.qtype in _TRANSFERS or not (self.serves_all or self._serves(query.name)):
             return await self.next(query)
         key = identity(query)
         self.counted["request"] += 1
-        kept = longest_match(self.uncached, query.name) is None
-        found = self.store.find(key) if kept else None
+        skip = self.uncached and longest_match(self.uncached, query.name) is not None
+        found = None if skip else self.store.find(key)
         if query.trace is not None:
             query.trace.append(f"cache: {self._described(found)}")
         if found is None or found.of_name:
@@ -97,6 +98,9 @@ class Cache:
         if self._is_popular(found.item):
             self._refresh(query, key, found.item)
         return self._reply(query, found.item)
+
+    def _serves(self, name: Name) -> bool:
+        return longest_match(self.zones, name) is not None
 
     # ---- from the next stages
 
