@@ -8,6 +8,7 @@ returned at once. One that must wait (for an upstream) is resumed from the callb
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Coroutine, Iterable
 from functools import partial
 from itertools import count, islice
@@ -109,7 +110,7 @@ class Responder(Blocks):
             waits_for = running.send(None)
         except StopIteration as done:
             return self._finish(query, request, served, _for_client(done.value, by_client))
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             return self._finish(query, request, served, self._failed(query, error))
         finish = partial(self._finish_later, query, request, served)
         return Later(running, waits_for, finish, in_task=served.needs_task)
@@ -175,12 +176,17 @@ class Responder(Blocks):
             cookie, options = self._options(query)
             if options:
                 answer = replace(answer, options=(*answer.options, *options), keep_until=0.0)
-        if served is not None and served.recursion_available and not answer.recursion_available:
+        if served is not None and served.recursion_available and served.observers:
             answer = replace(answer, recursion_available=True)
         parts = windows(answer, randrange(MAX_START), monotonic()) if answer.at_most else []
         if parts:
             answer = parts[0]
-        answer, encoded = self._encode(query, answer)
+        recursion = served is not None and served.recursion_available
+        try:
+            encoded = encode(query, answer, recursion_available=recursion)
+        except Exception as error:  # a stage made a record that no message can hold
+            answer = self._failed(query, error)
+            encoded = encode(query, answer, recursion_available=recursion)
         turns = served is not None and served.rotates and not answer.ordered
         body = reply(query, encoded, cookie, next(self._turns) if turns else 0)
         observers = served.observers if served else ()
@@ -194,13 +200,6 @@ class Responder(Blocks):
             self._cache(self.cache, query, request, served, [answer, *parts[1:]], encoded)
         message = request.data[:2] + body
         return Transfer(message, answer.following) if answer.following else message
-
-    def _encode(self, query: Query, answer: Answer) -> tuple[Answer, Encoded]:
-        try:
-            return answer, encode(query, answer)
-        except Exception as error:  # a stage made a record that no message can hold
-            answer = self._failed(query, error)
-            return answer, encode(query, answer)
 
     def _cache(
         self,
@@ -220,8 +219,10 @@ class Responder(Blocks):
             return
         if data[10 : meant[1]] != question_section(query):
             return  # of unusual shape
-        whole = encode(query, parts[0], whole=True) if encoded.is_cut else encoded
-        encodings = [whole, *[encode(query, part, whole=True) for part in parts[1:]]]
+        recursion = served is not None and served.recursion_available
+        encode_whole = partial(encode, query, whole=True, recursion_available=recursion)
+        whole = encode_whole(parts[0]) if encoded.is_cut else encoded
+        encodings = [whole, *map(encode_whole, parts[1:])]
         answer, meter = parts[0], served.meter if served else self.dropped
         entry = Entry(data, encodings, answer.keys, meter, labels_of(query, answer))
         entry.until = answer.keep_until

@@ -266,11 +266,13 @@ class _Writer:
         return ends
 
 
-def encode(query: Query, answer: Answer, *, whole: bool = False) -> Encoded:
+def encode(
+    query: Query, answer: Answer, *, whole: bool = False, recursion_available: bool = False
+) -> Encoded:
     """The reply to ``query`` without what is one client's own.
 
     Over UDP only as many records are encoded as the client accepts octets, unless ``whole``: then, as
-    over TCP, as many as any message holds.
+    over TCP, as many as any message holds. ``recursion_available`` sets RA whatever the answer says.
     """
     payload_limit = min(answer.payload_limit or MAX_UDP, MAX_BUFSIZE)
     room = MAX_MESSAGE
@@ -284,7 +286,7 @@ def encode(query: Query, answer: Answer, *, whole: bool = False) -> Encoded:
         or _relayed(query, answer)
         or _sections(query, answer, room)
     )
-    flags = _flags(query, answer)
+    flags = _flags(query, answer) | (Flag.RA if recursion_available else 0)
     if is_cut and counts[:2] != (len(answer.answer), len(answer.authority)):
         flags |= Flag.TC
     opt_ttl = options = b""

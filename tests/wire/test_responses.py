@@ -239,6 +239,24 @@ def test_pointers_upon_pointers_cost_little() -> None:
     assert time.thread_time() - started < 0.5
 
 
+def test_names_as_long_as_the_question_cost_little() -> None:
+    """Each owner is a label and a pointer to the owner before, 125 of them, as long as the question."""
+    qname = b"\1a" * 126 + b"\0"
+    question = qname + b"\0\1\0\1"
+    first = 12 + len(question)
+    records, fixed = [b"\1b\0"], b"\0\1\0\1\0\0\0\0\0\4abcd"
+    at = first
+    for _ in range(125):
+        records.append(b"\1b" + (0xC000 | at).to_bytes(2))
+        at += len(records[-2]) + len(fixed)
+    records += [records[-1]] * 3400
+    body = b"".join(record + fixed for record in records)
+    data = b"\0\0\x80\0\0\1" + len(records).to_bytes(2) + bytes(4) + question + body
+    started = time.thread_time()
+    assert len(read(data).answer) == len(records)
+    assert time.thread_time() - started < 0.5
+
+
 class TestRequests:
     @staticmethod
     def asked(query: Query) -> dns.message.Message:

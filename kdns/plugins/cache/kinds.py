@@ -5,6 +5,7 @@ RFC 2308 for what is negative, RFC 2181 section 5.2 and 8 for TTLs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -14,7 +15,7 @@ from kdns.plugins.cache.settings import Settings
 from kdns.wire.address_records import LazyRecords
 from kdns.wire.constants import Rcode, Type
 from kdns.wire.encode import encode, reply
-from kdns.wire.message import Answer, Query
+from kdns.wire.message import Answer, Query, Record
 from kdns.wire.relayed import EMPTY, Relayed, echoed, message_of, sections, with_message
 from kdns.wire.responses import Response, decode
 
@@ -77,18 +78,19 @@ def capped(answer: Answer, settings: Settings) -> Answer:
     if message is not None:
         return answer if message.most <= most else with_message(answer, message.bounded(0, most))
     found = (answer.answer, answer.authority, answer.additional)
-    # Records that are not made yet have one TTL: for this alone none is made.
-    if all(
-        each.ttl <= most
-        for section in found
-        for each in ((section,) if isinstance(section, LazyRecords) else section)
-    ):
+    if True not in [_exceeds(section, most) for section in found if section]:
         return answer
     answers, authorities, additionals = (
         tuple([replace(record, ttl=min(record.ttl, most)) for record in section])
         for section in found
     )
     return replace(answer, answer=answers, authority=authorities, additional=additionals)
+
+
+def _exceeds(section: Sequence[Record], most: int) -> bool:
+    if isinstance(section, LazyRecords):  # they have one TTL: for this alone none is made
+        return section.ttl > most
+    return max([record.ttl for record in section]) > most
 
 
 def _packed(query: Query, answer: Answer) -> Relayed | None:

@@ -63,14 +63,15 @@ class Cluster:
         if query.qclass != Class.IN or query.qtype in _TRANSFERS:
             return Answer(Rcode.REFUSED, authoritative=False, plugin=NAME)
         step = self._step(query, zone)
-        if not step.outcome.exists:
+        missing = not step.outcome.exists
+        if missing:
             certain = self._is_certain(step)
             passes = certain or self.settings.fallthrough_unsynced
             if passes and self.settings.fallthrough.covers(query.name):
                 return await self._pass_on(query, step)
             if not certain:
                 return self._not_synced(query, step)
-        answer = self._assemble(query, step)
+        answer = self._assemble(query, step, missing=missing)
         if step.outcome.target:
             return await self.aliases.follow(query, answer, tuple(step.outcome.answer))
         return answer
@@ -95,7 +96,7 @@ class Cluster:
         step = self._step(query, zone)
         if not step.outcome.exists and not self._is_certain(step):
             return self._not_synced(query, step)
-        answer = self._assemble(query, step)
+        answer = self._assemble(query, step, missing=not step.outcome.exists)
         if step.outcome.target:
             return await self.aliases.follow(query, answer, tuple(step.outcome.answer))
         return answer
@@ -138,7 +139,7 @@ class Cluster:
 
     # ---- making the answer
 
-    def _assemble(self, query: Query, step: Step) -> Answer:
+    def _assemble(self, query: Query, step: Step, *, missing: bool) -> Answer:
         outcome = step.outcome
         keys = outcome.keys
         errors: tuple[ExtendedError, ...] = ()
@@ -157,7 +158,6 @@ class Cluster:
             at_most, errors = self.settings.max_answers, self._shortened(query, outcome)
         elif query.wants_reason and (text := remark(self._index(step), self.view, outcome)):
             errors = because(query, ErrorCode.OTHER, text)
-        missing = not outcome.exists and self._is_certain(step)
         return Answer(
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
             answer=outcome.answer,
@@ -217,7 +217,7 @@ class Cluster:
             return replace(passed, keys=keys, keep_until=passed.keep_until if certain else 0.0)
         if not certain:
             return self._not_synced(query, step)
-        return depending(self._assemble(query, step), passed)
+        return depending(self._assemble(query, step, missing=True), passed)
 
 
 def _told(step: Step) -> str:
