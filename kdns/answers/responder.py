@@ -173,33 +173,43 @@ class Responder(Blocks):
             return None
         cookie = b""
         if query.edns is not None and query.edns.options:
-            cookie, options = self._options(query)
-            if options:
-                answer = replace(answer, options=(*answer.options, *options), keep_until=0.0)
-        if served is not None and served.recursion_available and served.observers:
-            answer = replace(answer, recursion_available=True)
+            cookie, answer = self._with_options(query, answer)
         parts = windows(answer, randrange(MAX_START), monotonic()) if answer.at_most else []
         if parts:
             answer = parts[0]
-        recursion = served is not None and served.recursion_available
-        try:
-            encoded = encode(query, answer, recursion_available=recursion)
-        except Exception as error:  # a stage made a record that no message can hold
-            answer = self._failed(query, error)
-            encoded = encode(query, answer, recursion_available=recursion)
-        turns = served is not None and served.rotates and not answer.ordered
-        body = reply(query, encoded, cookie, next(self._turns) if turns else 0)
-        observers = served.observers if served else ()
-        if not request.is_refresh:
-            meter = served.meter if served else self.dropped
-            seconds = perf_counter() - request.started
-            origin, labels = origin_of(request.transport, request.client), labels_of(query, answer)
-            meter.observe(origin, labels, len(request.data), len(body) + 2, seconds)
-        observed = observers and self._observe(observers, query, request, answer, len(body) + 2)
+        answer, encoded = self._encode(query, served, answer)
+        turn = next(self._turns) if encoded.run is not None and _rotates(served, answer) else 0
+        body = reply(query, encoded, cookie, turn)
+        observed = self._record(query, request, served, answer, len(body) + 2)
         if answer.keep_until and not observed and self.cache is not None:
             self._cache(self.cache, query, request, served, [answer, *parts[1:]], encoded)
         message = request.data[:2] + body
         return Transfer(message, answer.following) if answer.following else message
+
+    def _encode(
+        self, query: Query, served: Served | None, answer: Answer
+    ) -> tuple[Answer, Encoded]:
+        recursion = served is not None and served.recursion_available
+        try:
+            return answer, encode(query, answer, recursion_available=recursion)
+        except Exception as error:  # a stage made a record that no message can hold
+            answer = self._failed(query, error)
+            return answer, encode(query, answer, recursion_available=recursion)
+
+    def _record(
+        self, query: Query, request: Request, served: Served | None, answer: Answer, size: int
+    ) -> bool:
+        """Count the reply, and notify observers; returns whether any of these wants each such reply."""
+        if not request.is_refresh:
+            meter = served.meter if served is not None else self.dropped
+            seconds = perf_counter() - request.started
+            origin, labels = origin_of(request.transport, request.client), labels_of(query, answer)
+            meter.observe(origin, labels, len(request.data), size, seconds)
+        if served is None or not served.observers:
+            return False
+        if served.recursion_available:
+            answer = replace(answer, recursion_available=True)
+        return self._observe(served.observers, query, request, answer, size)
 
     def _cache(
         self,
@@ -226,8 +236,7 @@ class Responder(Blocks):
         answer, meter = parts[0], served.meter if served else self.dropped
         entry = Entry(data, encodings, answer.keys, meter, labels_of(query, answer))
         entry.until = answer.keep_until
-        rotates = served is not None and served.rotates and not answer.ordered
-        if len(encodings) > 1 or (rotates and whole.run is not None):
+        if len(encodings) > 1 or (whole.run is not None and _rotates(served, answer)):
             entry.rotates()
         entry.replayed = answer.replayed
         entry.is_refreshed = request.is_refresh
@@ -235,17 +244,17 @@ class Responder(Blocks):
             entry.client = request.client
         cache.store(entry, meant[0])
 
-    def _options(self, query: Query) -> tuple[bytes, list[tuple[int, bytes]]]:
-        """The cookie, and other EDNS options that belong to the exchange and not to the answer."""
+    def _with_options(self, query: Query, answer: Answer) -> tuple[bytes, Answer]:
+        """The cookie, and the answer with other EDNS options that belong to the exchange."""
         cookie = b""
-        options: list[tuple[int, bytes]] = []
         for code, value in query.edns.options if query.edns else ():
             if code == EdnsOption.COOKIE:
                 secret = self.cache.secret if self.cache is not None else self._secret
                 cookie = cookies.respond(value, query.client, time(), secret)
             elif code == EdnsOption.TCP_KEEPALIVE and query.transport != "udp":
-                options.append((EdnsOption.TCP_KEEPALIVE, TCP_IDLE.to_bytes(2, "big")))
-        return cookie, options
+                option = (EdnsOption.TCP_KEEPALIVE, TCP_IDLE.to_bytes(2, "big"))
+                answer = replace(answer, options=(*answer.options, option), keep_until=0.0)
+        return cookie, answer
 
     def _reject(self, rejected: Rejected, request: Request) -> bytes:
         query = rejected.query or Query(
@@ -291,6 +300,11 @@ class Responder(Blocks):
             except Exception as error:
                 self._panic(f"an observer of {to_text(query.name)}", error)
         return wanted
+
+
+def _rotates(served: Served | None, answer: Answer) -> bool:
+    """Whether the addresses of an answer take turns in being the first (``loadbalance``)."""
+    return served is not None and served.rotates and not answer.ordered
 
 
 def _for_client(answer: Answer, by_client: bool) -> Answer:

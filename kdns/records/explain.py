@@ -41,11 +41,13 @@ def explain(
     outcome: Outcome,
     zone: Name | None = None,
     permits: Permits = everything,
+    *,
+    searches: bool = True,
 ) -> _Explained:
     """The text for a negative outcome and the further keys that it depends on.
 
     ``zone`` is the one that the name was found in (default: the primary); ``permits`` says which other
-    names the text may mention.
+    names the text may mention, ``searches`` whether names that are much alike are searched for.
     """
     asked = outcome.asked
     if outcome.reason is None or asked is None:
@@ -55,7 +57,7 @@ def explain(
     if outcome.reason is Reason.NO_SUCH_TYPE:
         text = no_such_type(outcome.has)
     elif outcome.reason in _SPECIAL:
-        shown = ClientView(index, view, ("svc", *zone), permits)
+        shown = ClientView(index, view, ("svc", *zone), permits, searches)
         text, keys = _SPECIAL[outcome.reason](shown, asked)
     else:
         text = _FIXED[outcome.reason].format(asked=asked, service=_full(asked))
@@ -144,6 +146,8 @@ def _no_service(shown: ClientView, asked: Asked) -> _Explained:
         return text + hint, keys
     if elsewhere := _namespaces_with(shown, name):
         return text + f"; there is one in {listed(elsewhere)}", keys
+    if not shown.searches:
+        return text, keys
     names = shown.index.services.get(namespace, {})
     # In front of what a search list has appended stand more labels: then nothing like it is meant.
     near = _near(name, names) or ([] if asked.endpoint else _lengthier(name, names))
@@ -207,7 +211,7 @@ def _no_namespace(shown: ClientView, asked: Asked) -> _Explained:
 
 
 def _similar_namespaces(shown: ClientView, namespace: str) -> str:
-    near = _near(namespace, shown.index.namespaces)
+    near = _near(namespace, shown.index.namespaces) if shown.searches else []
     return _meant([each for each in near if shown.has_namespace(each)])
 
 

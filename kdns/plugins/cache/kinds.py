@@ -73,12 +73,22 @@ def _kind(query: Query, rcode: int, message: Relayed) -> Kind:
 
 def capped(answer: Answer, settings: Settings) -> Answer:
     """The answer with TTLs no longer than answers are cached, for what is not cached itself."""
-    bounds = settings.success if answer.answer else settings.denial
-    most, message = bounds.max_ttl, message_of(answer)
+    most = (settings.success if answer.answer else settings.denial).max_ttl
+    for section in (answer.answer, answer.authority, answer.additional):
+        if type(section) is not tuple:
+            return _capped(answer, most)
+        for record in section:
+            if record.ttl > most:
+                return _capped(answer, most)
+    return answer
+
+
+def _capped(answer: Answer, most: int) -> Answer:
+    message = message_of(answer)
     if message is not None:
         return answer if message.most <= most else with_message(answer, message.bounded(0, most))
     found = (answer.answer, answer.authority, answer.additional)
-    if True not in [_exceeds(section, most) for section in found if section]:
+    if True not in [_exceeds(section, most) for section in found]:
         return answer
     answers, authorities, additionals = (
         tuple([replace(record, ttl=min(record.ttl, most)) for record in section])
@@ -90,7 +100,7 @@ def capped(answer: Answer, settings: Settings) -> Answer:
 def _exceeds(section: Sequence[Record], most: int) -> bool:
     if isinstance(section, LazyRecords):  # they have one TTL: for this alone none is made
         return section.ttl > most
-    return max([record.ttl for record in section]) > most
+    return any(record.ttl > most for record in section)
 
 
 def _packed(query: Query, answer: Answer) -> Relayed | None:

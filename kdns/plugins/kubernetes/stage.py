@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.plugins.aliases import AliasChaser, depending
+from kdns.plugins.budget import Budget
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes import freshness
 from kdns.plugins.kubernetes.settings import Settings
@@ -27,6 +29,9 @@ from kdns.wire.names import Name, to_text, wire_to_text
 from kdns.wire.reasons import because
 
 NAME: Final = "kubernetes"
+
+SHORT_REASON_CACHED: Final = 1.0
+"""Seconds that a negative answer is cached whose reason is a short one, since there was much to explain."""
 
 _TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
 
@@ -54,7 +59,7 @@ class Cluster:
         self.view = settings.view(context.block)
         self.index, self.status = context.cluster(settings.access())
         self.aliases = AliasChaser(self._resolve, "externalName")
-        self.permission = Permission(context)
+        self.permission, self.budget = Permission(context), Budget()
 
     async def answer(self, query: Query) -> Answer:
         zone = longest_match(self.view.zones, query.name)
@@ -176,9 +181,15 @@ class Cluster:
         """The reasons, their keys, and until when they hold (``Answer.keep_until``)."""
         if not query.wants_reason:
             return (), (), FOREVER
-        client = self.permission.of(query)
-        text, keys = explain(self._index(step), self.view, step.outcome, step.zone, client)
+        client, now = self.permission.of(query), monotonic()
+        searches = self.budget.allows(now)
+        text, keys = explain(
+            self._index(step), self.view, step.outcome, step.zone, client, searches=searches
+        )
         errors = because(query, ErrorCode.OTHER, text) if text else ()
+        if not searches:
+            return errors, tuple(keys), min(client.keep_until, now + SHORT_REASON_CACHED)
+        self.budget.spend(monotonic() - now)
         return errors, tuple(keys), client.keep_until
 
     def _is_too_long(self, step: Step) -> bool:
