@@ -282,8 +282,8 @@ def encode(
     room -= 12 + len(query.qname) + _QUESTION.size
     sections, counts, ends, run, is_cut = (
         _only_addresses(query, answer)
+        or _relayed(query, answer)  # before what looks at records, which would be made for it
         or _only_soa(query, answer)
-        or _relayed(query, answer)
         or _sections(query, answer, room)
     )
     flags = _flags(query, answer) | (Flag.RA if recursion_available else 0)

@@ -165,7 +165,7 @@ def test_the_octets_are_for_one_question(query: Query) -> None:
 
 @pytest.mark.parametrize("size", range(512, 1300, 37))
 def test_what_does_not_fit_is_cut(size: int) -> None:
-    """As in the general way, and without looking at each record."""
+    """As in the general way."""
     texts = [f"www.example.org. 5 IN TXT {'x' * 100}{at}" for at in range(5)]
     glue = [f"ns.example.org. 5 IN A 192.0.2.{at}" for at in range(9)]
     message = reply(*texts[:4], authority=(SOA, texts[4]), additional=tuple(glue))

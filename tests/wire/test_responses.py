@@ -158,7 +158,7 @@ SHAPES = (
         (b"\1\0\0", b"\1\0\0\1\2s", b"\1\0\0\1\1s\3h", b"\1\0\0\1\1s\1h\0"),
     ),
     (Type.NSEC3PARAM, b"\1\0\0\1\1s", (b"\1\0\0\1", b"\1\0\0\1\1s\0")),
-    (Type.RRSIG, bytes(18) + b"\1a\0s", (bytes(17), bytes(18) + b"\1a")),
+    (Type.RRSIG, bytes(18) + b"\1a\0s", (bytes(17), bytes(18) + b"\1a", bytes(18) + b"\xc0\x0cs")),
     (Type.DS, bytes(4) + b"d", (bytes(3),)),
     (Type.DNSKEY, bytes(4) + b"k", (bytes(3),)),
     (Type.TLSA, bytes(3) + b"c", (bytes(2),)),
