@@ -77,7 +77,7 @@ async def derive(
         keys = visible(shown, keys, query.name)
         lines += [f"object: {text}" for text in describe(shown, keys)]
     lines += _answer(answer, seconds)
-    lines.append(f"packet cache: {_keeping(query, answer, served, keys, block)}")
+    lines.append(f"reply cache: {_keeping(query, answer, served, keys, block)}")
     lines += _kept(responder, query, answer)
     if cluster is not None:
         lines += _source(*cluster[1:], block.context.now())

@@ -1,4 +1,4 @@
-"""Counting of answers: each one that a directive gives, and each repetition from the packet cache."""
+"""Counting of answers: each one that a directive gives, and each repetition from the reply cache."""
 
 from __future__ import annotations
 

@@ -130,12 +130,12 @@ class Balancer:
         if self.prefer:
             reply = self._put_first(reply)
             chosen = chosen or any(map(self._has_choice, (reply.answer, reply.additional)))
-        return replace(reply, keep_until=0.0) if chosen else reply
+        return replace(reply, keep_until=0.0, ordered=True) if chosen else reply
 
     def _weigh(self, reply: Answer, weights: Weights) -> tuple[Answer, bool]:
         """With an address first that was drawn, and whether they have different chances.
 
-        Where all have the same, turning what is kept is as good.
+        Where all have the same, rotating in the reply is as good.
         """
         reply = replace(reply, keys=reply.keys | self.keys)
         answer, drawn = _draw(reply.answer, weights)

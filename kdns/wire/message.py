@@ -136,7 +136,7 @@ class Answer(Struct, frozen=True):
     following: tuple[bytes, ...] = ()
     """Further messages of a zone transfer, without their message IDs (RFC 5936 section 2.2)."""
     keys: frozenset[Key] = frozenset()
-    """The packet cache drops the answer when any of these changes."""
+    """The reply cache drops the answer when any of these changes."""
     keep_until: float = FOREVER
     """Monotonic time until which the same octets may be sent again; 0 where each query counts."""
     payload_limit: int = 0

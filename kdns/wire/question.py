@@ -129,12 +129,13 @@ def _unusual(data: bytes, place: Place) -> Parsed:
         name = from_wire(decoded.qname)
     except BadNameError:
         return Rejected(Rcode.FORMERR)
+    qname = decoded.qname.lower()
     return _checked(
         Query(
-            *(decoded.qname.lower(), name, decoded.qtype, decoded.qclass, message_id, flags, edns),
+            *(qname, name, decoded.qtype, decoded.qclass, message_id, flags, edns),
             *place,
             serial=decoded.serial,
-            spelling=decoded.qname,
+            spelling=decoded.qname if decoded.qname != qname else b"",
         )
     )
 

@@ -170,7 +170,7 @@ def test_what_is_kept_is_found_again_after_watching(site: Site) -> None:
     told(site, "--count", "1", last=".")
     assert "10.96.1.1" in site.dig("+nocookie", WEB)
     said = site.dig("+short", "TXT", f"{WEB}.explain.kdns")
-    assert "kept now over udp" in said
+    assert "cached now: 1 form" in said
 
 
 # ---- faults

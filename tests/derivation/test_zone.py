@@ -95,7 +95,7 @@ TELLS: Final = {
         ),
         "answer: NOERROR by kubernetes, after TIME",
         "record: web.shop.svc.cluster.local. 5 IN A 10.96.1.1",
-        "packet cache: kept until this changes: Namespace shop, Service shop/web",
+        "reply cache: kept until this changes: Namespace shop, Service shop/web",
     ],
     "_http._tcp.web.shop.svc.cluster.local._SRV": [
         "question: _http._tcp.web.shop.svc.cluster.local. SRV",
@@ -120,7 +120,7 @@ TELLS: Final = {
         "forward: asks one of 127.0.0.1:PORT",
         "answer: NOERROR by forward, after TIME",
         "record: www.test. 30 IN A 192.0.2.1",
-        "packet cache: not kept: it depends on the client, came from elsewhere, or is of this moment",
+        "reply cache: not kept: it depends on the client, came from elsewhere, or is of this moment",
     ],
     "5.0.244.10.in-addr.arpa._PTR": [
         (
@@ -205,8 +205,10 @@ def test_it_does_not_keep_what_it_asks_for_itself_as_the_askers(site: Site) -> N
 def test_kept_replies_are_counted(site: Site) -> None:
     for _ in range(3):
         site.dig("+nocookie", "WEB.shop.svc.cluster.local", "SRV")
-    (told,) = [s for s in site.steps("web.shop.svc.cluster.local._srv") if s.startswith("kept now")]
-    assert told == "kept now over udp: 1 form(s) of the request, 2 answered from there"
+    (told,) = [
+        s for s in site.steps("web.shop.svc.cluster.local._srv") if s.startswith("cached now")
+    ]
+    assert told == "cached now: 1 form(s) of the query, 2 answered from the cache"
 
 
 @pytest.mark.parametrize(

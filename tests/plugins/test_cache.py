@@ -1,4 +1,4 @@
-"""``cache``: its options, what is kept for how long, and what the packet cache gets of it."""
+"""``cache``: its options, what is kept for how long, and what the reply cache gets of it."""
 
 from __future__ import annotations
 

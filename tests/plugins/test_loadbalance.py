@@ -148,6 +148,24 @@ def test_a_broken_file_is_fatal_at_the_start(tmp_path: Path) -> None:
     assert order(chain(f"weighted {tmp_path}/none").ask("one.test. A")) == ["192.0.2.1"]
 
 
+@pytest.mark.parametrize(
+    ("options", "name", "ordered", "cached"),
+    [
+        ("weighted FILE", "www", True, False),
+        ("weighted FILE", "even", False, True),
+        ("weighted FILE {\nprefer 10.0.0.0/8\n}", "www", True, False),
+        ("{\nprefer 172.16.0.0/12 10.0.0.0/8\n}", "mixed", True, True),
+        ("{\nprefer 10.0.0.0/8\n}", "pairs", True, False),
+        ("", "www", False, True),
+    ],
+)
+def test_an_order_that_was_chosen_is_not_rotated_in_the_reply(
+    options: str, name: str, ordered: bool, cached: bool, weights: Path
+) -> None:
+    answer = chain(options.replace("FILE", str(weights))).ask(f"{name}.test. A")
+    assert (answer.ordered, bool(answer.keep_until)) == (ordered, cached)
+
+
 @pytest.fixture
 def peers(tmp_path: Path, weights: Path) -> Iterator[Peers]:
     weights.write_text(WEIGHTS.lower())  # as the peer compares them

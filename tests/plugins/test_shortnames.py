@@ -180,14 +180,14 @@ def test_without_an_outside_the_cluster_answers_all_the_same() -> None:
 # ---- what is kept
 
 
-def test_keys_of_every_completion_that_was_tried() -> None:
+def test_keys_of_every_completion_that_was_tried(clock: float) -> None:
     answer = Short().ask("redis-master.my-ns. A")
     assert {
         ("svc", "my-ns", "redis-master"),
         ("svc", "default", "my-ns"),
         ("ns", "my-ns"),
     } <= answer.keys
-    assert answer.keep_until == 1_000_007.0, "as long as the completions that were denied"
+    assert answer.keep_until == clock + 7, "as long as the completions that were denied"
 
 
 def test_a_negative_answer_goes_when_any_completion_comes(outside: str) -> None:

@@ -290,7 +290,7 @@ def test_refused(text: str, message: str) -> None:
     assert found == message or found.startswith(f"{message};")
 
 
-def test_askers_may_differ() -> None:
+def test_clients_may_differ() -> None:
     text = '. {{\ntemplate IN TXT {{\nanswer "{{{{ .Name }}}} 1 TXT {}"\n}}\n}}\n'
     assert Chain(text.format("{{ .Zone }}")).ask("a. TXT").keep_until == FOREVER
     answer = Chain(text.format("{{ .Remote }}")).ask("a. TXT")
@@ -299,7 +299,7 @@ def test_askers_may_differ() -> None:
 
 
 def test_the_question_keeps_its_letter_case() -> None:
-    """The name is lower case, as with the peer: who wants the asker's takes that of the question."""
+    """The name is lower case, as in CoreDNS: who wants the client's letter case takes the question's."""
     text = '. {\ntemplate IN TXT {\nanswer "{{ .Question.Name }} 1 TXT {{ .Name }}"\n}\n}\n'
     assert told(Chain(text).ask("A.Test. TXT")) == "NOERROR; A.Test. 1 TXT a.test."
 

@@ -1,6 +1,6 @@
 """The index after any changes: the same as one built fresh, and every difference has its key.
 
-The second property is what the packet cache stands on: a kept answer is right as long as none of its
+The second property is what the reply cache stands on: a kept answer is right as long as none of its
 keys was among those of a change.
 """
 

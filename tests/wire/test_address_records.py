@@ -10,7 +10,7 @@ from kdns.plugins.loadbalance import rotate
 from kdns.wire import names, rdata
 from kdns.wire.address_records import AddressRecords, LazyRecords, MadeRecords
 from kdns.wire.constants import Type
-from kdns.wire.encode import encode
+from kdns.wire.encode import encode, reply
 from kdns.wire.message import Answer, Edns, Query, Record, Transport
 from kdns.wire.windows import windows
 
@@ -77,7 +77,11 @@ SHAPES: dict[str, LazyRecords] = {
 def test_encoded_as_the_records_would_be(shape: str, transport: Transport, size: int) -> None:
     records = SHAPES[shape]
     query = Query(WEB, names.from_wire(WEB), Type.A, edns=Edns(size), transport=transport)
-    assert encode(query, Answer(answer=records)) == encode(query, Answer(answer=tuple(records)))
+    lazy, collected = (
+        encode(query, Answer(answer=each), whole=True) for each in (records, tuple(records))
+    )
+    assert reply(query, lazy) == reply(query, collected)
+    assert reply(query, lazy) == reply(query, encode(query, Answer(answer=tuple(records))))
 
 
 @given(st.integers(0, 80), st.sampled_from([WEB, OTHER, b"\0"]), st.sampled_from([4, 16]))

@@ -1,6 +1,6 @@
 """``cache [TTL] [ZONES…] { … }``: keeps what other servers said for as long as its TTLs say.
 
-Answers made from memory (a cluster, a zone file) pass: they are current without it, and the packet cache
+Answers made from memory (a cluster, a zone file) pass: they are current without it, and the reply cache
 has their bytes. ``settings`` has what the directive says, ``kinds`` what an answer is to a cache, ``store``
 where it is kept, ``stage`` the answering.
 """

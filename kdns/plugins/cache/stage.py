@@ -1,6 +1,6 @@
 """The stage that answers from what is kept, and keeps what the next stages fetch.
 
-A hit's bytes are good until the second in which a TTL counts down, so the packet cache serves most of
+A hit's bytes are good until the second in which a TTL counts down, so the reply cache serves most of
 them; it reports how many, and they are counted here as well.
 """
 
@@ -264,7 +264,7 @@ class Cache:
         self.counted["success" if item.kind == "success" else "denial"] += count
 
     def _replayed(self, item: Item, count: int) -> None:
-        """The packet cache served this hit's bytes again."""
+        """The reply cache served this hit's bytes again."""
         self.counted["request"] += count
         self._count_hits(item, count)
 

@@ -147,7 +147,7 @@ class Stage:
     def _data(self, query: Query, zone: Name, pattern: Pattern, groups: list[str]) -> ClientFields:
         qclass = query.qclass if query.qclass != Class.ANY else self.settings.qclass
         qtype = query.qtype if query.qtype != Type.ANY else self.settings.qtype
-        asked = wire_to_text(query.qname)  # in its letter case
+        asked = wire_to_text(query.spelling or query.qname)
         read: set[str] = set()
         of_question = Fields(Name=asked, Qtype=query.qtype, Qclass=query.qclass)
         question = ClientFields(of_question, _OF_QUESTION, read)
