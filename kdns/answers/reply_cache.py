@@ -20,12 +20,13 @@ out. The oldest entry without a hit since its last turn makes room (second chanc
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import count, cycle, repeat
 from time import monotonic, time
 from typing import Final, TypeAlias
 
+from kdns.answers.denials import Denials
 from kdns.metrics.meters import Labels, Meter, Origin, QueryClass
 from kdns.wire import cookies
 from kdns.wire.constants import EdnsOption
@@ -223,6 +224,7 @@ class ReplyCache:
         self._dependents: dict[Key, dict[bytes, Entry]] = {}
         self._turns: deque[Entry] = deque()
         self._removed: deque[Entry] = deque()
+        self.denials = Denials()
         self._seen = SeenBefore()
         self._shapes: dict[bytes, Shape] = {}
         self.missed: tuple[bytes, Meaning | None] = (b"", None)
@@ -233,10 +235,14 @@ class ReplyCache:
 
     @property
     def hits(self) -> int:
-        return self._hits + sum(
-            use.hits - use.reported
-            for entry in self.entries.values()
-            for use in entry.uses.values()
+        return (
+            self._hits
+            + self.denials.hits
+            + sum(
+                use.hits - use.reported
+                for entry in self.entries.values()
+                for use in entry.uses.values()
+            )
         )
 
     @property
@@ -326,12 +332,17 @@ class ReplyCache:
         for each in entry.keys:
             self._dependents.setdefault(each, {})[key] = entry
 
-    def drop(self, keys: Iterable[Key]) -> list[Entry]:
+    def seen(self, key: bytes) -> bool:
+        """Whether a query with this key came before lately; from now on it did."""
+        return self._seen.note(key)
+
+    def drop(self, keys: Collection[Key]) -> list[Entry]:
         """Remove every entry that depends on one of these; return those that may be refreshed.
 
         Of these only what was hit since it was made: a name is not refreshed more often than used.
         """
         refreshable: list[Entry] = []
+        self.denials.drop(keys)
         for key in keys:
             for entry in self._dependents.pop(key, {}).values():
                 if entry.until == _GONE:
@@ -346,6 +357,7 @@ class ReplyCache:
     def clear(self) -> None:
         """Remove all entries."""
         self.report()
+        self.denials.clear()
         self.drops += len(self.entries)
         for entry in self.entries.values():
             entry.until = _GONE
@@ -400,6 +412,7 @@ class ReplyCache:
 
     def report(self) -> None:
         """Report the hits since the last time."""
+        self.denials.report()
         for entry in self.entries.values():
             self._report(entry)
 
@@ -453,6 +466,8 @@ class Repeats:
         key, end, size, cookie = meant
         entry = cache.entries.get(key)
         if entry is None or entry.until <= monotonic():
+            if cache.denials.entries and (body := self._denied(request, meant, sender, at)):
+                return body
             self.misses += 1
             cache.missed = request, meant
             return None
@@ -466,6 +481,23 @@ class Repeats:
         use.hits += 1
         if not (cookie or uncovered) and entry.until == FOREVER and self._seen.note(request):
             self._repeat(request, entry, question, size, use)
+        return body
+
+    def _denied(self, request: bytes, meant: Meaning, sender: Sender, at: int) -> bytes | None:
+        """The denial of a name that is queried for the first time; what comes again is worth an entry."""
+        cache, (key, end, size, cookie) = self.cache, meant
+        denial = cache.denials.find(key)
+        if denial is None or cache.seen(key):
+            return None
+        label = key[11 : 11 + key[10]]
+        encoded = denial.encoded(len(label))
+        if cookie:
+            cookie = cookies.respond(cookie, sender(at)[0], time(), cache.secret)
+        size = encoded.limit(size)
+        limit = MAX_MESSAGE if self.is_stream else size
+        errors = denial.errors(label.decode("latin-1"))
+        body = encoded.reply(request[10:end], limit, size, cookie, 0, errors)
+        denial.count(self.origin, len(request) + 2, len(body) + 2)
         return body
 
     def _repeat(

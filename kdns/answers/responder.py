@@ -19,6 +19,7 @@ from typing import Final, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kdns.answers.denials import Denial
 from kdns.answers.later import Later
 from kdns.answers.reply_cache import Entry, ReplyCache
 from kdns.metrics import Metrics, families
@@ -225,10 +226,12 @@ class Responder(Blocks):
         missed, meant = cache.missed
         if missed != data:
             meant = cache.meaning(data)
-        if meant is None or not cache.admits(meant[0]):
-            return
-        if data[10 : meant[1]] != question_section(query):
+        if meant is None or data[10 : meant[1]] != question_section(query):
             return  # of unusual shape
+        if parts[0].absence is not None and served is not None:
+            self._deny_siblings(cache, meant[0], query, served, parts[0])
+        if not cache.admits(meant[0]):
+            return
         recursion = served is not None and served.recursion_available
         encode_whole = partial(encode, query, whole=True, recursion_available=recursion)
         whole = encode_whole(parts[0]) if encoded.is_cut else encoded
@@ -243,6 +246,29 @@ class Responder(Blocks):
         if answer.plugin == REFRESHED:
             entry.client = request.client
         cache.store(entry, meant[0])
+
+    def _deny_siblings(
+        self, cache: ReplyCache, key: bytes, query: Query, served: Served, answer: Answer
+    ) -> None:
+        """Have names beside the one queried denied without asking the chain, where it answers them alike."""
+        absence = answer.absence
+        if absence is None or not self.answers_alike(query.name[1:], served):
+            return
+        answer = replace(answer, errors=())
+        parent = query.qname[1 + query.qname[0] :]
+
+        def encode_for(size: int) -> Encoded:
+            qname = bytes((size,)) + b"x" * size + parent
+            sibling = replace(query, qname=qname, name=("x" * size, *query.name[1:]), spelling=b"")
+            return self._encode(sibling, served, answer)[1]
+
+        labels = labels_of(query, answer)
+        denial = Denial(
+            *(absence, answer.keep_until, encode_for, served.meter, labels, answer.replayed)
+        )
+        # What depends on the first label is looked at for each query.
+        keys = [each for each in answer.keys if each != ("svc", query.name[1], query.name[0])]
+        cache.denials.store(key, denial, keys)
 
     def _with_options(self, query: Query, answer: Answer) -> tuple[bytes, Answer]:
         """The cookie, and the answer with other EDNS options that belong to the exchange."""

@@ -32,6 +32,9 @@ _COMPARED: Final = 32
 _SLIPS: Final = 2
 """Bounds of the search for the name that was meant: names seen, names compared, letters more or less."""
 
+WILDCARDS: Final = frozenset({"*", "any"})
+"""Labels that CoreDNS took for any before 1.9."""
+
 _NAMED: Final = 3  # how many names a text lists before it says "…"
 
 
@@ -137,7 +140,7 @@ def listed(names: list[str]) -> str:
 def _no_service(shown: ClientView, asked: Asked) -> _Explained:
     namespace, name = asked.namespace, asked.service
     text = f"no {asked.title} {name} in namespace {namespace}"
-    if name in {"*", "any"}:
+    if name in WILDCARDS:
         return text + "; wildcards ended with CoreDNS 1.9", ()
     keys: tuple[Key, ...] = (("named", name), ("namespaces",), ("svc", name, asked.endpoint))
     # redis.prod with default.svc appended by a search list arrives as endpoint redis of Service prod

@@ -17,14 +17,14 @@ from kdns.plugins.kubernetes.zones import ClusterZones
 from kdns.plugins.permission import Permission
 from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
-from kdns.records.explain import explain, remark
+from kdns.records.explain import WILDCARDS, explain, remark
 from kdns.records.index import Index
 from kdns.records.locations import address_record
 from kdns.records.lookup import lookup, nodata, shown, zone_wire
-from kdns.records.outcome import Asked, Outcome
+from kdns.records.outcome import Asked, Outcome, Reason
 from kdns.wire import rdata
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
-from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
+from kdns.wire.message import FOREVER, Absence, Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import Name, to_text, wire_to_text
 from kdns.wire.reasons import because
 
@@ -76,7 +76,7 @@ class Cluster:
                 return await self._pass_on(query, step)
             if not certain:
                 return self._not_synced(query, step)
-        answer = self._assemble(query, step, missing=missing)
+        answer = self._assemble(query, step, missing=missing, alone=not missing)
         if step.outcome.target:
             return await self.aliases.follow(query, answer, tuple(step.outcome.answer))
         return answer
@@ -144,7 +144,8 @@ class Cluster:
 
     # ---- making the answer
 
-    def _assemble(self, query: Query, step: Step, *, missing: bool) -> Answer:
+    def _assemble(self, query: Query, step: Step, *, missing: bool, alone: bool = True) -> Answer:
+        """``alone`` is whether nothing is to be said of the names beside this one."""
         outcome = step.outcome
         keys = outcome.keys
         errors: tuple[ExtendedError, ...] = ()
@@ -172,8 +173,27 @@ class Cluster:
             keys=frozenset(keys),
             keep_until=until,
             at_most=at_most,
+            absence=None if alone or stale else self._absence(query, step),
             plugin=NAME,
         )
+
+    def _absence(self, query: Query, step: Step) -> Absence | None:
+        """Of a name in a namespace: all are absent but those of its Services."""
+        asked, view = step.outcome.asked, self.view
+        if step.outcome.reason is not Reason.NO_SERVICE or step.zone in view.multicluster:
+            return None
+        if asked is None or len(asked.labels) != 3:
+            return None
+        namespace, services, allows = asked.namespace, self.index.services, self.budget.allows
+        if not query.wants_reason:
+            return Absence(lambda label: label not in services.get(namespace, ()))
+
+        def holds(label: str) -> bool:
+            """Without the search for what was meant, so only where there is no time for that."""
+            known = label in services.get(namespace, ()) or label in WILDCARDS
+            return not known and not allows(monotonic())
+
+        return Absence(holds, (f"no {asked.title} ", f" in namespace {namespace}"))
 
     def _reasons(
         self, query: Query, step: Step
