@@ -124,13 +124,12 @@ class Socket:
         Raises ``UpstreamError``.
         """
         try:
-            if not self.pending:
-                raise error
-            self.lose(error)
             self.sock.send(datagram)
         except OSError as again:
             self._close_if_done()
             raise broken(again) from None
+        if not isinstance(broken(error), LocalError):
+            self.lose(error)
 
     def lose(self, error: OSError) -> None:
         """End the queries that wait: an ICMP error does not say which of them it is for."""

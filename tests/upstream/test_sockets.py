@@ -162,6 +162,17 @@ async def test_an_icmp_error_ends_all_that_wait_and_nothing_later(upstream: Upst
     pool.close()
 
 
+async def test_an_icmp_error_for_a_query_that_has_ended_costs_no_other(upstream: Upstream) -> None:
+    pool, waiting = Sockets(upstream.address, count=1), Waiting()
+    upstream.sock.close()
+    finish(pool.send(BODY, waiting, 0.0), waiting)
+    sent = pool.send(BODY, waiting, 0.0)  # reports the error of the first one
+    assert not waiting.errors
+    await until(lambda: waiting.errors)
+    finish(sent, waiting)
+    pool.close()
+
+
 async def test_sockets_are_left_for_others(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
