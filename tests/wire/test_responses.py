@@ -262,7 +262,8 @@ class TestRequests:
     def asked(query: Query) -> dns.message.Message:
         return dns.message.from_wire(requests.encode(query, 4711))
 
-    def test_the_question_goes_in_lower_case(self) -> None:
+    def test_the_name_is_sent_in_lower_case(self) -> None:
+        """The reply may be for several clients."""
         query = Query(
             wire_from_text("Www.Example."), from_text("www.example."), Type.TXT, flags=0x0110
         )
