@@ -5,7 +5,7 @@ Two flows, and nothing turns round::
     query      request ─► listeners ─► Repeats, by octets ─► ReplyCache, by meaning ─(hit: reply)─►
                                                           │ miss
                                                           ▼
-               responder ─► plugins (a chain) ─► records.lookup | upstream ─► Answer ─► wire.encode ─► Encoded,
+           responder ─► plugins (a chain) ─► records.lookup | upstream ─► Answer ─► wire.encode ─► Encoded,
                                        cached under the keys it depends on; each reply is made from it
 
     change     API event, manifest, zone file ─► sources ─► records.objects ─► records.index.apply
