@@ -152,7 +152,9 @@ def _kept(responder: Responder, query: Query, answer: Answer) -> Iterator[str]:
     question = (
         query.qname.lower() + query.qtype.to_bytes(2, "big") + query.qclass.to_bytes(2, "big")
     )
-    found = list(responder.cache.of_question(question, answer.keys))
+    now = monotonic()
+    cached = responder.cache.of_question(question, answer.keys)
+    found = [entry for entry in cached if entry.until > now]
     if found:
         yield f"cached now: {_uses(found)}"
 

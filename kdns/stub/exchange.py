@@ -32,16 +32,16 @@ class Exchange:
         wire = wire_from_text(name)
         query = Query(wire, from_wire(wire), qtype, flags=Flag.RD, edns=Edns())
         started, transport = monotonic(), "tcp" if self.conf.use_tcp else "udp"
-        response, problem = None, ""
+        response, problem, unreadable = None, "", list[str]()
         try:
             async with asyncio.timeout(patience):
                 if transport == "udp":
-                    response = await ask(server, query)
+                    response = await ask(server, query, report=unreadable.append)
                 if response is None or response.truncated:
                     transport = "tcp"
                     response = await _over_tcp(server, query)
         except TimeoutError:
-            problem = f"no reply in {patience:g} s"
+            problem = "; ".join([*unreadable[-1:], f"no reply in {patience:g} s"])
         except UpstreamError as error:
             problem = str(error).lower()
         seconds = monotonic() - started

@@ -72,11 +72,13 @@ async def _ask(question: Question) -> Reply:
         edns=Edns(),
         transport="internal",
     )
+    unreadable = list[str]()
     try:
         async with asyncio.timeout(TIMEOUT):
-            response = await ask(question.server, query)
+            response = await ask(question.server, query, report=unreadable.append)
     except TimeoutError:
-        return Reply(words=f"no reply within {TIMEOUT:g} s")
+        reasons = *map(printable, unreadable[-1:]), f"no reply within {TIMEOUT:g} s"
+        return Reply(words="; ".join(reasons))
     except UpstreamError as error:
         return Reply(words=printable(str(error)).lower())
     texts = [error.text for error in response.errors if error.text]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 
 from msgspec import Struct
@@ -14,6 +15,10 @@ from kdns.upstream.sockets import Sockets
 from kdns.wire.message import Query
 from kdns.wire.requests import body, question
 from kdns.wire.responses import Response
+
+
+def _ignore(_: str) -> None:
+    """Report to nobody."""
 
 
 class Target(Struct, frozen=True, order=True):
@@ -29,9 +34,15 @@ class Target(Struct, frozen=True, order=True):
         return f"{self.address}"
 
 
-async def ask(address: Address, query: Query, source: str = "") -> Response:
-    """Send the query and wait for the reply, however long that takes. Raises ``UpstreamError``."""
-    sockets, waiting = Sockets(address, source, count=1), _Waiting(question(query))
+async def ask(
+    address: Address, query: Query, source: str = "", *, report: Callable[[str], None] = _ignore
+) -> Response:
+    """Send the query and wait for the reply, however long that takes. Raises ``UpstreamError``.
+
+    What cannot be read may be forged or damaged, and the good reply may follow: ``report`` is called with
+    what is wrong with it.
+    """
+    sockets, waiting = Sockets(address, source, count=1), _Waiting(question(query), report)
     try:
         sock, message_id, _ = sockets.send(body(query), waiting, monotonic())
         try:
@@ -48,8 +59,8 @@ async def ask(address: Address, query: Query, source: str = "") -> Response:
 class _Waiting:
     """A query that waits for its reply."""
 
-    def __init__(self, asked: bytes) -> None:
-        self.asked = asked
+    def __init__(self, asked: bytes, report: Callable[[str], None]) -> None:
+        self.asked, self.report = asked, report
         self.outcome: asyncio.Future[Response | UpstreamError] = (
             asyncio.get_running_loop().create_future()
         )
@@ -58,6 +69,8 @@ class _Waiting:
         reply = read(data, self.asked)
         if isinstance(reply, Response):
             self._end(reply)
+        elif reply is not None:
+            self.report(f"unreadable reply: {reply.reason}")
 
     def lost(self, error: OSError) -> None:
         self._end(broken(error))

@@ -72,16 +72,27 @@ def test_a_size_below_512_counts_as_512(port: int) -> None:
     assert reply.answer
 
 
-def test_a_large_size_gets_everything_by_udp(port: int) -> None:
-    reply = ask(port, question("big.shop.svc A", 0, 4096))
-    assert not reply.flags & dns.flags.TC
-    assert len(reply.answer) == ENDPOINTS
+@pytest.mark.parametrize("size", [1233, 4096, 65535])
+def test_no_datagram_is_larger_than_what_arrives_unfragmented(port: int, size: int) -> None:
+    """DNS flag day 2020; CoreDNS sends what the client accepts."""
+    query = question("big.shop.svc A", 0, size)
+    reply = ask(port, query)
+    if SUBJECT == "coredns":
+        assert (reply.payload, len(reply.to_wire()) <= size) == (size, True)
+    else:
+        assert reply.flags & dns.flags.TC
+        assert 1232 - 16 < len(reply.to_wire()) <= 1232
+        assert reply.payload == 1232
+    assert len(ask(port, query, tcp=True).answer) == ENDPOINTS
 
 
-def test_addresses_take_turns(port: int) -> None:
-    """``loadbalance``: the first address differs from time to time, the set never."""
-    replies = [ask(port, question("big.shop.svc A", 0, 4096)) for _ in range(12)]
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+def test_addresses_take_turns(port: int, tcp: bool) -> None:
+    """``loadbalance``: the first address differs from time to time, the set only where not all fit."""
+    replies = [ask(port, question("big.shop.svc A", 0, 1232), tcp) for _ in range(12)]
     assert len({str(reply.answer[0]) for reply in replies}) > 1
+    if not tcp:
+        return
     assert len({tuple(sorted(map(str, reply.answer))) for reply in replies}) == 1
 
 

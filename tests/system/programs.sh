@@ -13,7 +13,8 @@ fi
 # The version of the systemd that is here, with whose libraries they run.
 version=$(dpkg-query -W -f '${Version}' systemd 2>/dev/null) || { echo "there is no systemd here" >&2; exit 1; }
 packages=("systemd-resolved=$version" "libnss-resolve=$version" dnsmasq-base network-manager libnm0 libndp0
-  libteamdctl0 libjansson4 libmm-glib0 libnewt0.52 libbluetooth3 libpsl5 libcurl3-gnutls dbus-daemon
+  libteamdctl0 libjansson4 libmm-glib0 libnewt0.52 libbluetooth3 libpsl5 libcurl3-gnutls libnetfilter-conntrack3
+  libnfnetlink0 libnftables1 libnftnl11 libmnl0 dbus-daemon
   dbus-system-bus-common)
 mkdir -p "$folder/packages" && cd "$folder/packages" || exit 1
 apt-get download -qq "${packages[@]}" 2>/dev/null ||

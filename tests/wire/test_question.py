@@ -73,6 +73,7 @@ def test_what_dnspython_asks_is_read(asked: tuple[dns.message.Message, Edns | No
     found = query(message.to_wire())
     (rrset,) = message.question
     sent = rrset.name.to_wire()
+    assert sent is not None
     assert (found.qname, found.spelling or sent) == (sent.lower(), sent)
     assert bool(found.spelling) == (sent != sent.lower())
     assert found.name == names.from_wire(found.qname)
