@@ -13,8 +13,8 @@ from kdns.system.machine import printable
 from kdns.upstream.client import UpstreamError, ask
 from kdns.wire import names
 from kdns.wire.constants import Flag, Type, rcode_name
+from kdns.wire.fields import strings
 from kdns.wire.message import Edns, Query
-from kdns.wire.presentation import strings
 
 TIMEOUT: Final = 2.0
 """Seconds for each reply."""

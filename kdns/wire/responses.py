@@ -13,11 +13,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.wire import rdata_shape
 from kdns.wire.constants import EdnsOption, Flag, Type
 from kdns.wire.message import ExtendedError, Record
 from kdns.wire.names import MAX_LABEL, MAX_NAME
 from kdns.wire.question import edns_options
+from kdns.wire.record_types import DECOMPRESSED, check
 
 _HEADER: Final = Layout("!HHHHHH")
 _QUESTION: Final = Layout("!HH")
@@ -28,15 +28,6 @@ MAX_LABELS: Final = 127
 
 _HOP_BY_HOP: Final = frozenset({Type.OPT, Type.TSIG, 24})  # 24: SIG(0), a transaction signature too
 
-# Octets before the first name and how many names follow, in the types that a sender may compress:
-# those of RFC 1035 and the ones that RFC 3597 section 4 says were sent so. What is left is copied.
-_NAMES: Final[dict[int, tuple[int, int]]] = {
-    **dict.fromkeys((Type.NS, Type.CNAME, Type.PTR, Type.DNAME, 3, 4, 7, 8, 9), (0, 1)),
-    **dict.fromkeys((Type.MX, Type.AFSDB, Type.KX, 21), (2, 1)),
-    **dict.fromkeys((Type.SOA, Type.RP, 14), (0, 2)),
-    Type.SRV: (6, 1),
-    26: (2, 2),  # PX
-}
 _STRINGS_IN_NAPTR: Final = 3
 
 MAX_REASON: Final = 1024
@@ -182,18 +173,18 @@ class _Reader:
             for _ in range(_STRINGS_IN_NAPTR):
                 self.at += self.data[self.at] + 1
             count = 1
-        elif rtype in _NAMES:
-            octets, count = _NAMES[rtype]
+        elif rtype in DECOMPRESSED:
+            octets, count, _ = DECOMPRESSED[rtype]
             self.at += octets
         else:
             rdata = self.data[start:end]
-            rdata_shape.check(rtype, rdata)
+            check(rtype, rdata)
             return rdata
         rdata = self.data[start : self.at] + b"".join([self.name() for _ in range(count)])
         if self.at > end:
             raise ValueError("the data of a record run past its end")
         rdata += self.data[self.at : end]
-        rdata_shape.check(rtype, rdata)
+        check(rtype, rdata)
         return rdata
 
 
