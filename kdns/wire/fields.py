@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from kdns.wire import names, rdata
 from kdns.wire.constants import type_name
-from kdns.wire.master_lexer import Token
+from kdns.wire.master_lexer import Token, TokenReader
 from kdns.wire.scalars import domain_name, duration, number, string, type_number
 
 _ALGORITHMS: Final = {
@@ -36,43 +36,10 @@ _QUOTED: Final = {ord(c): f"\\{c}" for c in '"\\'} | {
 _MOST_BITS: Final = 32  # octets of a window of a type bit map
 
 
-class Reader:
-    """The tokens of one RDATA, taken from the left."""
-
-    def __init__(self, tokens: tuple[Token, ...], origin: bytes) -> None:
-        self._tokens = tokens
-        self._at = 0
-        self.origin = origin
-
-    @property
-    def line(self) -> int:
-        """Line of the token read last, or of the first."""
-        return self._tokens[max(self._at - 1, 0)].line if self._tokens else 0
-
-    @property
-    def generic(self) -> bool:
-        """Whether the generic form of RFC 3597 section 5 stands here."""
-        return [(token.text, token.quoted) for token in self._tokens[:1]] == [("\\#", False)]
-
-    def take(self, what: str) -> Token:
-        if self._at >= len(self._tokens):
-            raise ValueError(f"{what} expected, but the record ends")
-        self._at += 1
-        return self._tokens[self._at - 1]
-
-    def word(self, what: str) -> str:
-        return self.take(what).text
-
-    def rest(self) -> tuple[Token, ...]:
-        tokens = self._tokens[self._at :]
-        self._at = len(self._tokens)
-        return tokens
-
-
 class Field(Struct, frozen=True):
     """One field of a type's RDATA."""
 
-    read: Callable[[Reader], bytes]
+    read: Callable[[TokenReader], bytes]
     """From text, to wire form."""
     end: Callable[[bytes, int], int]
     """Where the field that begins there ends. Raises ``ValueError`` or ``IndexError`` where none does."""
@@ -82,7 +49,7 @@ class Field(Struct, frozen=True):
     """Octets; 0 where that differs."""
 
 
-def _fixed(size: int, read: Callable[[Reader], bytes], show: Callable[[bytes], str]) -> Field:
+def _fixed(size: int, read: Callable[[TokenReader], bytes], show: Callable[[bytes], str]) -> Field:
     return Field(read, lambda _, at: at + size, show, size)
 
 
@@ -95,7 +62,7 @@ def _number(octets: int) -> Field:
     )
 
 
-def _read_name(reader: Reader) -> bytes:
+def _read_name(reader: TokenReader) -> bytes:
     token = reader.take("a domain name")
     if token.quoted:
         raise ValueError(f"a domain name without quotes expected, not {token.text!r}")
@@ -113,11 +80,11 @@ def _end_of_name(wire: bytes, at: int) -> int:
     return at + 1
 
 
-def _read_duration(reader: Reader) -> bytes:
+def _read_duration(reader: TokenReader) -> bytes:
     return duration(reader.word("a time in seconds"), 0xFFFFFFFF).to_bytes(4)
 
 
-def _read_aaaa(reader: Reader) -> bytes:
+def _read_aaaa(reader: TokenReader) -> bytes:
     text = reader.word("an IPv6 address")
     if "%" in text:
         raise ValueError(f"an IPv6 address without a zone expected, not {text!r}")
@@ -138,7 +105,7 @@ def _quoted(octets: bytes) -> str:
     return f'"{octets.decode("latin-1").translate(_QUOTED)}"'
 
 
-def _read_string(reader: Reader) -> bytes:
+def _read_string(reader: TokenReader) -> bytes:
     return _counted(_octets(reader.word("a string")))
 
 
@@ -146,7 +113,7 @@ def _end_of_string(wire: bytes, at: int) -> int:
     return at + 1 + wire[at]
 
 
-def _read_strings(reader: Reader) -> bytes:
+def _read_strings(reader: TokenReader) -> bytes:
     first = _read_string(reader)
     return first + b"".join(_counted(_octets(token.text)) for token in reader.rest())
 
@@ -170,7 +137,7 @@ def _end_of_strings(wire: bytes, at: int) -> int:
     return at
 
 
-def _read_tag(reader: Reader) -> bytes:
+def _read_tag(reader: TokenReader) -> bytes:
     """RFC 8659 section 4.1: ASCII letters and digits, not empty."""
     tag = reader.word("a tag such as issue")
     if not (tag.isascii() and tag.isalnum() and len(tag) < 256):
@@ -196,7 +163,7 @@ def hex_octets(tokens: tuple[Token, ...]) -> bytes:
     raise ValueError(f"an even number of hex digits expected, not {text[:40]!r}")
 
 
-def _read_base64(reader: Reader) -> bytes:
+def _read_base64(reader: TokenReader) -> bytes:
     text = "".join(token.text for token in reader.rest())
     try:
         octets = b64decode(text, validate=True)
@@ -216,7 +183,7 @@ def _some(wire: bytes, at: int) -> int:
     return max(len(wire), at + 1)
 
 
-def _read_types(reader: Reader) -> bytes:
+def _read_types(reader: TokenReader) -> bytes:
     """A type bit map (RFC 4034 section 4.1.2)."""
     windows: dict[int, bytearray] = {}
     for token in reader.rest():
@@ -249,12 +216,12 @@ def _show_types(wire: bytes) -> str:
     return " ".join(found)
 
 
-def _read_algorithm(reader: Reader) -> bytes:
+def _read_algorithm(reader: TokenReader) -> bytes:
     text = reader.word("a DNSSEC algorithm")
     return bytes((_ALGORITHMS.get(text.upper()) or number(text, 255),))
 
 
-def _read_time(reader: Reader) -> bytes:
+def _read_time(reader: TokenReader) -> bytes:
     """RFC 4034 section 3.2: YYYYMMDDHHmmSS in UTC, or seconds since 1970."""
     text = reader.word("a time")
     if len(text) != 14:

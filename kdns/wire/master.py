@@ -15,8 +15,7 @@ from msgspec import Struct
 
 from kdns.wire import record_types
 from kdns.wire.constants import Class, Type
-from kdns.wire.fields import Reader
-from kdns.wire.master_lexer import Entry, MasterFileError, Token, entries
+from kdns.wire.master_lexer import Entry, MasterFileError, Token, TokenReader, entries
 from kdns.wire.message import Record
 from kdns.wire.scalars import class_number, domain_name, duration, is_duration, type_number
 
@@ -163,7 +162,7 @@ class _File:
         return rtype
 
     def _rdata(self, rtype: int, entry: Entry, at: int) -> bytes:
-        reader = Reader(entry.tokens[at + 1 :], self._origin)
+        reader = TokenReader(entry.tokens[at + 1 :], self._origin)
         try:
             return record_types.from_text(rtype, reader)
         except ValueError as error:

@@ -36,9 +36,9 @@ from kdns.wire.fields import (
     U32,
     VERSION_0,
     Field,
-    Reader,
     hex_octets,
 )
+from kdns.wire.master_lexer import TokenReader
 from kdns.wire.scalars import number
 
 MAX_RDATA: Final = 65535
@@ -193,7 +193,7 @@ def check(rtype: int, wire: bytes, rclass: int = Class.IN) -> None:
         raise ValueError(f"the octets are no {type_name(rtype)} RDATA")
 
 
-def from_text(rtype: int, reader: Reader) -> bytes:
+def from_text(rtype: int, reader: TokenReader) -> bytes:
     """RDATA in wire form; ``reader`` is left at the token that is wrong, if one is. Raises ``ValueError``."""
     row = RECORD_TYPES.get(rtype)
     if reader.generic:
@@ -210,7 +210,7 @@ def from_text(rtype: int, reader: Reader) -> bytes:
     return wire
 
 
-def _generic(reader: Reader) -> bytes:
+def _generic(reader: TokenReader) -> bytes:
     r"""``\# LENGTH HEX`` (RFC 3597 section 5)."""
     reader.take("\\#")
     length = number(reader.word("the length of the RDATA"), MAX_RDATA)
