@@ -171,8 +171,9 @@ def test_octets_are_what_python_takes_at_the_most() -> None:
     cached = Cache()
     entry = cached.store("some-service", WEB, ("ns", "shop"), count=20)
     cached.hit("some-service")
+    assert entry.uses
     use = next(iter(entry.uses.values()))
-    parts = [
+    parts: list[object] = [
         entry,
         entry.request,
         entry.key,
@@ -303,8 +304,8 @@ def test_spellings_cookies_and_sizes_do_not_grow_an_entry() -> None:
             assert cached.hit(name, extra)
             assert cached.hit(name, extra)
     assert len(cached.cache) == 1
-    assert len(entry.repeats) <= MAX_REPEATS
-    assert len(entry.uses) <= MAX_USES
+    assert len(entry.repeats or ()) <= MAX_REPEATS
+    assert len(entry.uses or ()) <= MAX_USES
     assert len(cached.cache._shapes) <= reply_cache.MAX_SHAPES
     assert cached.counted == 12000
 
