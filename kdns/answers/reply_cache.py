@@ -51,6 +51,9 @@ USE_OCTETS: Final = 300
 REPEAT_OCTETS: Final = 400
 """The same for a finished reply."""
 
+LASTING: Final = 2.0
+"""Seconds that a reply must be good for to be finished for requests that repeat."""
+
 MAX_REPEATS: Final = 32
 """Finished replies of one entry: as many as there are kinds of stub resolvers, not as many spellings."""
 
@@ -84,6 +87,7 @@ _GONE: Final = -1.0
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 Sender: TypeAlias = Callable[[int], Address]
 
+Repeated: TypeAlias = tuple[Callable[[], bytes], QueryClass, float]
 Meaning: TypeAlias = tuple[bytes, int, int, bytes]
 Shape: TypeAlias = tuple[bytes, int, int]
 
@@ -453,16 +457,16 @@ class ReplyCache:
 class Repeats:
     """Finished replies of one listener to requests whose octets repeat.
 
-    The listener looks requests without their IDs up in ``entries``; for a hit it calls the first of the
-    pair for the reply without its ID, and counts in the second. What is not there it looks up by
-    ``find``, which counts by itself.
+    The listener looks requests without their IDs up in ``entries``. For a hit it calls the first of the
+    three for the reply without its ID, and counts in the second; the third is the monotonic time until
+    which it is one. What is not there it looks up by ``find``, which counts by itself.
     """
 
     def __init__(self, cache: ReplyCache, origin: Origin, *, is_stream: bool = False) -> None:
         self.cache, self.origin, self.is_stream = cache, origin, is_stream
         self.number = len(cache.listeners)
         cache.listeners.append(self)
-        self.entries: dict[bytes, tuple[Callable[[], bytes], QueryClass]] = {}
+        self.entries: dict[bytes, Repeated] = {}
         self.misses = 0
         self._seen = SeenBefore()
 
@@ -496,7 +500,8 @@ class Repeats:
         body = entry.reply(question, size, cookie, self)
         use = entry.use(len(request), len(body), self)
         use.hits += 1
-        if not (cookie or uncovered) and entry.until == FOREVER and self._seen.note(request):
+        lasts = entry.until > monotonic() + LASTING
+        if lasts and not (cookie or uncovered) and self._seen.note(request):
             self._repeat(request, entry, question, size, use)
         return body
 
@@ -532,7 +537,7 @@ class Repeats:
         entry.octets += octets
         cache.octets += octets
         entry.repeats[request] = self
-        self.entries[request] = next_body, use
+        self.entries[request] = next_body, use, entry.until
 
 
 def _entries(dependents: Entry | dict[bytes, Entry]) -> Collection[Entry]:
