@@ -81,7 +81,7 @@ class Socket:
         self.queries = 0
         """Queries that were sent."""
         self.until = until
-        """When it is too old (``time.monotonic``)."""
+        """When it is too old (``time.monotonic``); in the past once it is broken."""
         self.retired = False
         self._buffer, self._view = buffer, memoryview(buffer)
         self._reading: asyncio.Task[None] | None = None
@@ -118,25 +118,15 @@ class Socket:
             if waiting is not None:
                 waiting.received(data)
 
-    def send_again(self, datagram: bytes, error: OSError) -> None:
-        """Send after a call that failed, maybe for an earlier query: then it did nothing but report that.
-
-        Raises ``UpstreamError``.
-        """
-        try:
-            if not self.pending:
-                raise error
-            self.lose(error)
-            self.sock.send(datagram)
-        except OSError as again:
-            self._close_if_done()
-            raise broken(again) from None
-
     def lose(self, error: OSError) -> None:
-        """End the queries that wait: an ICMP error does not say which of them it is for."""
+        """End the queries that wait, for an ICMP error does not say which of them it is for, and close.
+
+        It must not be used again: after an error uvloop no longer watches it.
+        """
         lost = list(self.pending.values())
         self.pending.clear()
-        self._close_if_done()
+        self.until = -inf
+        self.retire()
         in_portions(lost, lambda waiting: waiting.lost(error))
 
     def forget(self, message_id: int, waiting: Waiting) -> None:
@@ -192,10 +182,26 @@ class Sockets:
         try:
             sock.sock.send(datagram)
         except OSError as error:
-            sock.send_again(datagram, error)
+            sock.lose(error)
+            sock, message_id = self._send_again(body, message_id, slot, now)
+            pending = sock.pending
         pending[message_id] = waiting
         sock.queries += 1
         return sock, message_id, kept
+
+    def _send_again(
+        self, body: bytes, message_id: int, slot: int, now: float
+    ) -> tuple[Socket, int]:
+        """Send after a call that failed, maybe only to report the error of an earlier query."""
+        sock = self._open(slot, now)
+        while message_id in sock.pending:
+            message_id = next(self._draws) >> 16
+        try:
+            sock.sock.send(message_id.to_bytes(2, "big") + body)
+        except OSError as error:
+            sock.lose(error)
+            raise broken(error) from None
+        return sock, message_id
 
     def _open(self, slot: int, now: float) -> Socket:
         """A new socket in the slot, or another one where this machine has no more."""
@@ -215,7 +221,8 @@ class Sockets:
 
     def _substitute(self, slot: int, problem: UpstreamError) -> Socket:
         for sock in (*self.slots[slot:], *self.slots[:slot]):
-            if sock and len(sock.pending) < MAX_PENDING and isinstance(problem, LocalError):
+            usable = sock and sock.until > 0 and len(sock.pending) < MAX_PENDING
+            if sock and usable and isinstance(problem, LocalError):
                 return sock
         raise problem
 

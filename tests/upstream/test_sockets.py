@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 
 import pytest
+import uvloop
 
 from kdns.config.addresses import Address
 from kdns.upstream import sockets
@@ -160,6 +161,33 @@ async def test_an_icmp_error_ends_all_that_wait_and_nothing_later(upstream: Upst
     assert {error for each in early for error in each.errors} == {errno.ECONNREFUSED}
     assert not pool.slots[0] or not pool.slots[0].pending
     pool.close()
+
+
+@pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])
+def test_replies_are_received_after_an_icmp_error(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """uvloop stops to watch a socket that had one."""
+    upstream = Upstream()
+    upstream.sock.close()
+
+    async def lose_then_receive() -> None:
+        pool, waiting = Sockets(upstream.address, count=1), Waiting()
+        finish(pool.send(BODY, waiting, 0.0), waiting)
+        pool.send(BODY, waiting, 0.0)
+        await until(lambda: bool(waiting.errors))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream.sock:
+            upstream.sock.bind((upstream.address.host, upstream.address.port))
+            upstream.sock.settimeout(10)
+            sent = pool.send(BODY, waiting, 0.0)
+            ((message_id, port),) = upstream.take(1)
+            upstream.reply(message_id + BODY, port)
+            await until(lambda: bool(waiting.data))
+            finish(sent, waiting)
+        pool.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(lose_then_receive())
 
 
 async def test_sockets_are_left_for_others(
