@@ -99,6 +99,26 @@ def _reverse_depth(q: Question, kdns: Observation, coredns: Observation) -> bool
     return too_deep and kdns.nxdomain and bool(coredns.answer)
 
 
+def _names(observation: Observation) -> tuple[tuple[str, ...], ...]:
+    sections = observation.answer, observation.authority, observation.additional
+    return tuple(tuple(sorted(line.lower() for line in section)) for section in sections)
+
+
+def _letter_case(q: Question, kdns: Observation, coredns: Observation) -> bool:
+    """kdns's names are as in the objects, but where they end in the client's."""
+    labels = q.name.split(".")
+    ends = [".".join(labels[at:]) for at in range(len(labels) - 1)]
+    records = [line.split() for line in (*kdns.answer, *kdns.additional)]
+    names = {name for record in records for name in (record[0], record[-1])}
+    ours = all(
+        name == name.lower() or any(name == name.removesuffix(end).lower() + end for end in ends)
+        for name in names
+    )
+    same = (kdns.rcode, kdns.flags) == (coredns.rcode, coredns.flags)
+    upper = q.name != q.name.lower()
+    return upper and ours and same and _names(kdns) == _names(coredns)
+
+
 RULES: Final = (
     Rule("txt-at-existing-names", "a name that exists has NODATA for TXT (RFC 8020)", _txt),
     Rule("dns-version-other-types", "the name exists (RFC 8020)", _dns_version),
@@ -112,6 +132,7 @@ RULES: Final = (
     Rule("alias-kept", "the CNAME stays though its target is missing (RFC 6604)", _alias_lost),
     Rule("alias-target-soa", "the end of a chain outside: its rcode and SOA", _alias_outside),
     Rule("name-servers", "the server names its addresses wherever it listens", _name_servers),
+    Rule("letter-case", "a cached answer serves every letter case (RFC 4343)", _letter_case),
     Rule("slice-without-service", "a reply to every question", _unlabelled),
 )
 
