@@ -55,12 +55,13 @@ MAX_START: Final = 1 << 16
 
 
 class Request(Struct, frozen=True, gc=False):
-    """What came in, and when (``time.perf_counter``)."""
+    """What came in, from where to which address and port, and when (``time.perf_counter``)."""
 
     data: bytes
     client: str
     port: int
     transport: Transport
+    server: tuple[str, int]
     started: float
     is_refresh: bool = False
     """No client waits, but one may send it again soon: nothing is counted, nothing sent."""
@@ -74,14 +75,17 @@ class Responder(Blocks):
         self.server, self.metrics = server, metrics
         self.dropped = metrics.meter(server, DROPPED)
         self.address: tuple[str, int] = ("", 0)
-        """Where queries arrive, once that is bound."""
+        """What is listened on, once that is bound; the address may be a wildcard."""
         self.cache: ReplyCache | None = None
         self._secret = cookies.new_secret()
         self._turns = count(1)
 
-    def respond(self, data: bytes, client: str, port: int, transport: Transport) -> Reply:
+    def respond(
+        self, data: bytes, client: str, port: int, transport: Transport, local: str
+    ) -> Reply:
         """The reply to a request; None for silence; ``Later`` when it takes waiting. Never raises."""
-        request = Request(data, client, port, transport, perf_counter())
+        server = local, self.address[1]
+        request = Request(data, client, port, transport, server, perf_counter())
         try:
             return self._respond(request)
         except Exception as error:
@@ -90,7 +94,7 @@ class Responder(Blocks):
 
     def _respond(self, request: Request) -> Reply:
         data = request.data
-        query = parse(data, request.client, request.port, request.transport, self.address)
+        query = parse(data, request.client, request.port, request.transport, request.server)
         if query is None:
             self.metrics.count(
                 families.DROPPED_DATAGRAMS, "short" if len(data) < 12 else "response"
@@ -124,8 +128,9 @@ class Responder(Blocks):
         end = perf_counter() + MAX_REFRESH
         for entry in islice(dropped, MAX_REFRESHED):
             data = b"\0\0" + entry.request
-            request = Request(data, entry.client or "", 0, "tcp", 0.0, is_refresh=True)
-            query = parse(data, request.client, request.port, request.transport, self.address)
+            client = entry.client or ""
+            request = Request(data, client, 0, "tcp", self.address, 0.0, is_refresh=True)
+            query = parse(data, client, 0, "tcp", self.address)
             if isinstance(query, Query):
                 self._refresh(query, request)
             if perf_counter() > end:

@@ -33,11 +33,14 @@ class Tap:
     def respond(self, respond: Respond, repeats: Mapping[Transport, Repeats]) -> Respond:
         """``respond``, or the reply from the cache, which is covered; each query is seen."""
 
-        def observed(data: bytes, client: str, port: int, transport: Transport) -> Reply:
+        def observed(
+            data: bytes, client: str, port: int, transport: Transport, local: str
+        ) -> Reply:
             started, now = perf_counter(), time()
             body = repeats[transport].find(data[2:], lambda _: (client, port), uncovered=True)
-            reply = respond(data, client, port, transport) if body is None else data[:2] + body
-            seen = Seen(now, client, port, transport, data, b"", 0, body is not None)
+            origin = client, port, transport
+            reply = respond(data, *origin, local) if body is None else data[:2] + body
+            seen = Seen(now, *origin, data, b"", 0, body is not None)
             if reply is not None and not isinstance(reply, bytes):
                 return _Later(self, seen, reply)
             seen.reply, seen.seconds = _octets(reply), perf_counter() - started

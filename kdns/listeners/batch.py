@@ -78,6 +78,7 @@ class Batch:
         if _system is None:
             raise OSError("recvmmsg is not there on this system")
         self._sock, self._file, self._family = sock, sock.fileno(), sock.family
+        self._host = control_data.bound_to(sock)
         self._receive, self._send = _system.recvmmsg, _system.sendmmsg
         self.data = bytearray(ROOM * SIZE)
         """Requests, and the replies in their places."""
@@ -141,9 +142,8 @@ class Batch:
         return Path(self.sender(at), self._control.returned(at) if self._control else [])
 
     def destination(self, at: int) -> str:
-        """The address that it was sent to; where the system does not say, that of the socket."""
-        sent = self._control.returned(at) if self._control else []
-        return control_data.destination(self._family, sent) or str(self._sock.getsockname()[0])
+        """The address that it was sent to, without a scope; the socket's where the system does not say."""
+        return (self._control and self._control.destination(at)) or self._host
 
     def age(self, at: int, now: float) -> float:
         """Seconds from when the kernel received it to ``now`` (``time.time``); 0 when it does not say.

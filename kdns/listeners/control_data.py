@@ -15,6 +15,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
@@ -113,8 +114,19 @@ def _any_interface(info: _Info, data: bytes) -> bytes:
 def destination(family: socket.AddressFamily, sent: Iterable[ControlMessage]) -> str:
     """The address in what ``returned`` gave; "" when there is none."""
     for _, _, data in sent:
-        return socket.inet_ntop(family, data[_INFO[family].address])
+        return _text(family, data[_INFO[family].address])
     return ""
+
+
+@lru_cache(maxsize=256)
+def _text(family: socket.AddressFamily, address: bytes) -> str:
+    """Of one of this host's few addresses, so nearly always the same few."""
+    return socket.inet_ntop(family, address)
+
+
+def bound_to(sock: socket.socket) -> str:
+    """The address that a socket is bound to, without the scope of a link-local one."""
+    return str(sock.getsockname()[0]).partition("%")[0]
 
 
 def received_at(received: Iterable[ControlMessage]) -> float:
@@ -177,6 +189,16 @@ class ControlBuffers:
             return []
         start = self._starts[at] + self._place
         return [(*self._info.kind, bytes(self._data[start : start + self._info.size]))]
+
+    def destination(self, at: int) -> str:
+        """The address that a datagram was sent to; "" when the system does not say."""
+        if not self._verified:
+            return destination(self._family, self.returned(at))
+        if not self._place:
+            return ""
+        address, start = self._info.address, self._starts[at] + self._place
+        octets = self._data[start + address.start : start + address.stop]
+        return _text(self._family, bytes(octets))
 
     def received_at(self, at: int) -> float:
         """Unix time in seconds at which the kernel received a datagram; 0 when it does not say."""

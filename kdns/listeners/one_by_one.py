@@ -18,7 +18,7 @@ class OneByOne:
     """The same as ``Batch``, without its system calls."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self._sock, self._host = sock, str(sock.getsockname()[0])
+        self._sock, self._host = sock, control_data.bound_to(sock)
         self.data = bytearray(ROOM * SIZE)
         """Replies, each in the place of its request."""
         self.bodies = range(ID, ROOM * SIZE, SIZE)
@@ -60,7 +60,7 @@ class OneByOne:
         return self._paths[at]
 
     def destination(self, at: int) -> str:
-        """The address that it was sent to; where the system does not say, that of the socket."""
+        """The address that it was sent to, without a scope; the socket's where the system does not say."""
         return self._paths[at].local or self._host
 
     def age(self, at: int, now: float) -> float:

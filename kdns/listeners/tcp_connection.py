@@ -55,7 +55,7 @@ class TcpConnection(asyncio.Protocol):
         self.owner = owner
         self.waiting: set[PendingReply] = set()
         self.active_at = 0.0
-        self.client, self.port = "", 0
+        self.client, self.port, self.local = "", 0, ""
         self.unread = False
         """Whether the asker does not read its replies (more than ``MAX_UNSENT`` wait for it)."""
         self.ended = False
@@ -77,6 +77,7 @@ class TcpConnection(asyncio.Protocol):
             self.transport.abort()
             return
         self.client, self.port = peer[0], peer[1]
+        self.local = self.transport.get_extra_info("sockname")[0].partition("%")[0]
         self.transport.set_write_buffer_limits(high=MAX_UNSENT)
         if not self.owner.opened(self):
             self.transport.abort()
@@ -204,7 +205,8 @@ class TcpConnection(asyncio.Protocol):
         return self.client, self.port
 
     def _miss(self, message: bytes) -> None:
-        reply = self.owner.respond(message, self.client, self.port, self.owner.transport_name)
+        owner = self.owner
+        reply = owner.respond(message, self.client, self.port, owner.transport_name, self.local)
         if isinstance(reply, bytes):
             self._put(reply)
         elif reply is not None:

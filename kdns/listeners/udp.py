@@ -98,7 +98,8 @@ class UdpListener:
     def _put_miss(self, received: Batch | OneByOne, at: int) -> bool:
         """Whether there is a reply now, which leaves with the others."""
         client = received.sender(at)
-        reply = self.respond(received.message(at), client[0], client[1], "udp")
+        local = received.destination(at)
+        reply = self.respond(received.message(at), client[0], client[1], "udp", local)
         if isinstance(reply, bytes):
             if received.put(at, reply):
                 return True

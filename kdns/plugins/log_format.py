@@ -13,7 +13,6 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from kdns.plugins.arrival import server_address
 from kdns.wire.constants import Flag, class_name, rcode_name, type_name
 from kdns.wire.message import Answer, Query
 from kdns.wire.names import to_text
@@ -85,7 +84,7 @@ PLACEHOLDERS: Final[dict[str, Format]] = {
     "size": lambda x: str(request_size(x.query)),
     "remote": lambda x: _bracketed(x.query.client) or EMPTY,
     "port": lambda x: str(x.query.client_port),
-    "local": lambda x: _bracketed(server_address(x.query)[0]) or EMPTY,
+    "local": lambda x: _bracketed(x.query.server[0]) or EMPTY,
     ">id": lambda x: str(x.query.message_id),
     ">opcode": lambda x: str(x.query.opcode),
     ">do": lambda x: "true" if x.query.edns and x.query.edns.dnssec_ok else "false",

@@ -76,8 +76,10 @@ class Endpoint:
         else:
             self.cache.uncover()
 
-    def respond(self, data: bytes, client: str, port: int, transport: Transport) -> Reply:
-        return self._respond(data, client, port, transport)
+    def respond(
+        self, data: bytes, client: str, port: int, transport: Transport, local: str
+    ) -> Reply:
+        return self._respond(data, client, port, transport, local)
 
     async def open(self) -> None:
         """Bind all sockets to one port. Raises ``OSError`` when the address cannot be had."""

@@ -59,7 +59,9 @@ class Query(Struct, frozen=True):
     """The source address in text; "" for a question that the server asks itself."""
     client_port: int = 0
     server: tuple[str, int] = ("", 0)
-    """The address and port that it came to; the address is a wildcard where every one is listened on."""
+    """The address, without a scope, and the port that it was sent to; ("", 0) for the server's own.
+
+    The address is a wildcard where every one is listened on and the system does not say which one it was."""
     followed: tuple[Name, ...] = ()
     """The names of the chain of aliases that led here, from the client's to this one; empty without."""
     serial: int | None = None
@@ -189,8 +191,8 @@ class PendingReply(Protocol):
 Reply: TypeAlias = bytes | PendingReply | None
 """To a request: octets with the message ID, at once or later; None for silence."""
 
-Respond: TypeAlias = Callable[[bytes, str, int, Transport], Reply]
-"""Answers a request from an address and port."""
+Respond: TypeAlias = Callable[[bytes, str, int, Transport, str], Reply]
+"""Answers a request from an address and port; the last argument is the address that it was sent to."""
 
 
 class Transfer(bytes):

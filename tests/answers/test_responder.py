@@ -73,7 +73,7 @@ class Server:
     def respond(
         self, data: bytes, transport: Transport = "udp", client: str = "192.0.2.1"
     ) -> object:
-        return self.responder.respond(data, client, 5353, transport)
+        return self.responder.respond(data, client, 5353, transport, "127.0.0.1")
 
     def ask(
         self, message: dns.message.Message, transport: Transport = "udp", client: str = "192.0.2.1"

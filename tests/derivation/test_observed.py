@@ -25,7 +25,9 @@ async def test_of_a_zone_transfer_the_first_message_is_told() -> None:
     watcher = Watcher()
     whole = Transfer(b"\0\1first", (b"second", b"third"))
     respond = watcher.tap.respond(lambda *_: whole, {"tcp": repeats(is_stream=True)})
-    assert respond(b"\0\1question", "127.0.0.1", 5, "tcp") is whole, "the asker gets all of it"
+    assert respond(b"\0\1question", "127.0.0.1", 5, "tcp", "127.0.0.1") is whole, (
+        "the asker gets all of it"
+    )
     batch = await watcher.batch
     told = replies.decode(frame(batch)[4:])
     assert isinstance(told, Batch)

@@ -55,7 +55,7 @@ class Address:
         """The reply, cached or not, which must not take waiting."""
         reply = self.hit(data, transport, client)
         if reply is None:
-            made = self.responder.respond(data, client, 5353, transport)
+            made = self.responder.respond(data, client, 5353, transport, "127.0.0.1")
             assert isinstance(made, bytes)
             return made
         return reply

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,10 +28,14 @@ class Responder:
     def __init__(self) -> None:
         self.seen: list[bytes] = []
         self.origins: set[tuple[str, str]] = set()
+        self.locals: set[str] = set()
         self.gates: dict[bytes, asyncio.Event] = {}
 
-    def __call__(self, data: bytes, client: str, port: int, transport: Transport) -> Reply:
+    def __call__(
+        self, data: bytes, client: str, port: int, transport: Transport, local: str
+    ) -> Reply:
         assert 0 < port < 65536
+        self.locals.add(local)
         self.seen.append(data)
         self.origins.add((client, transport))
         match data[:4]:
@@ -95,23 +100,25 @@ class Served:
         self.listener, self.responder = listener, responder
         self.clients: list[Client] = []
 
-    async def connect(self, window: int = 0) -> Client:
-        sock = socket.socket()
+    async def connect(self, window: int = 0, host: str = "127.0.0.1") -> Client:
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if window:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(sock, ("127.0.0.1", self.listener.port))
+        await loop.sock_connect(sock, (host, self.listener.port))
         streams = await asyncio.open_connection(sock=sock, limit=max(window, 2**16))
         self.clients.append(Client(*streams))
         return self.clients[-1]
 
 
 @contextlib.asynccontextmanager
-async def served(known: Repeats | None = None, **limits: float) -> AsyncIterator[Served]:
+async def served(
+    known: Repeats | None = None, *, host: str = "127.0.0.1", **limits: Any
+) -> AsyncIterator[Served]:
     responder = Responder()
-    listener = TcpListener(known or repeats(is_stream=True), responder, limits=Limits(**limits))  # type: ignore[arg-type]
-    await listener.start(bind("127.0.0.1", 0))
+    listener = TcpListener(known or repeats(is_stream=True), responder, limits=Limits(**limits))
+    await listener.start(bind(host, 0))
     it = Served(listener, responder)
     try:
         yield it
@@ -128,6 +135,17 @@ async def test_questions_are_answered_in_one_connection() -> None:
         assert await client.ask(b"one") == [b"re:one"]
         assert await client.ask(b"two", b"three") == [b"re:two", b"re:three"]
         assert it.responder.origins == {("127.0.0.1", "tcp")}
+
+
+@pytest.mark.parametrize(
+    ("host", "queried"),
+    [("0.0.0.0", "127.0.0.1"), ("0.0.0.0", "127.0.0.2"), ("127.0.0.2", "127.0.0.2"), ("::", "::1")],
+)
+async def test_the_address_queried_is_known(host: str, queried: str) -> None:
+    async with served(host=host) as it:
+        client = await it.connect(host=queried)
+        assert await client.ask(b"one") == [b"re:one"]
+        assert it.responder.locals == {queried}
         assert it.listener.accepted == 1
 
 
@@ -294,9 +312,9 @@ async def test_over_the_cap_the_longest_idle_connection_goes() -> None:
         assert it.listener.ended == {"evicted": 1}
 
 
-@pytest.mark.parametrize("limit", ["connections", "per_client"])
-async def test_over_the_cap_with_all_busy_the_new_one_is_refused(limit: str) -> None:
-    async with served(None, **{limit: 1}) as it:
+@pytest.mark.parametrize("limit", [{"connections": 1}, {"per_client": 1}])
+async def test_over_the_cap_with_all_busy_the_new_one_is_refused(limit: dict[str, Any]) -> None:
+    async with served(None, **limit) as it:
         first = await it.connect()
         first.send(b"late")
         await until(lambda: len(it.responder.seen) == 1)

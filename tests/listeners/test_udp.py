@@ -35,7 +35,7 @@ class Responding:
         )
         self.client.connect(("127.0.0.1", self.listener.port))
 
-    def respond(self, data: bytes, client: str, port: int, transport: Transport) -> Reply:
+    def respond(self, data: bytes, client: str, port: int, transport: Transport, _: str) -> Reply:
         self.asked.append((client, port, transport))
         return self.reply(data)
 
@@ -269,7 +269,7 @@ async def test_silence_amid_replies(start: Started) -> None:
 async def test_askers_over_ipv6() -> None:
     asked: list[tuple[str, int]] = []
 
-    def respond(data: bytes, client: str, port: int, transport: Transport) -> Reply:
+    def respond(data: bytes, client: str, port: int, transport: Transport, _: str) -> Reply:
         asked.append((client, port))
         return data
 
@@ -293,13 +293,15 @@ async def test_askers_over_ipv6() -> None:
 async def test_replies_leave_from_the_address_queried(
     host: str, queried: str, query: bytes
 ) -> None:
-    """A client takes them from no other: its socket is connected."""
+    """A client takes them from no other: its socket is connected. The responder knows it too."""
+    queried_addresses = set[str]()
 
     async def later() -> bytes:
         await asyncio.sleep(0)
         return b"\1\2later"
 
-    def respond(data: bytes, *_: object) -> Reply:
+    def respond(data: bytes, client: str, port: int, transport: Transport, local: str) -> Reply:
+        queried_addresses.add(local)
         if data.endswith(b"later"):
             return Pending(later())
         return data[:2] + b"x" * SIZE if b"large" in data else data
@@ -315,6 +317,7 @@ async def test_replies_leave_from_the_address_queried(
         loop = asyncio.get_running_loop()
         reply = await asyncio.wait_for(loop.sock_recv(client, 65535), 30)
     assert reply == b"\1\2" + (b"x" * SIZE if b"large" in query else query)
+    assert queried_addresses == (set() if query == b"cached" else {queried})
     listener.close()
     await asyncio.sleep(0)
 

@@ -766,7 +766,7 @@ class TestReplyCache:
                 served = Served((), block.handler, meter)
                 address = Address(Responder("dns://:53", block.metrics, [served]))
                 request = b"\0\7\1\0\0\1\0\0\0\0\0\0\1a\4test\0\0\1\0\1"
-                first = address.responder.respond(request, "192.0.2.9", 53, "udp")
+                first = address.responder.respond(request, "192.0.2.9", 53, "udp", "127.0.0.1")
                 assert isinstance(first, Later)
                 await first
                 assert address.hit(request) is None  # it had waited

@@ -56,7 +56,7 @@ class Counting:
         name, qtype = text.split()
         data = dns.message.make_query(name, qtype, id=7, use_edns=True).to_wire()
         if self.address.hit(data) is None:
-            self.address.responder.respond(data, "10.0.0.9", 5353, "udp")
+            self.address.responder.respond(data, "10.0.0.9", 5353, "udp", "127.0.0.1")
 
     def counted(self, series: str) -> float:
         self.address.cache.report()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import logging
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +17,6 @@ import dns.rrset
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from kdns.plugins import log
 from kdns.plugins.log_format import PLACEHOLDERS, Exchange, parse_format
@@ -56,16 +53,6 @@ def line(text: str, query: Query = QUERY, answer: Answer | None = None) -> str:
         query, answer or Answer(), 103, 0.000102071, lambda label: {"x/y": "value"}.get(label, "")
     )
     return parse_format(text)(exchange)
-
-
-def test_the_address_of_the_server_takes_a_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without one the line is written all the same, and an expression's ``server_ip()`` is empty."""
-
-    def exhausted(*args: object) -> socket.socket:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    monkeypatch.setattr("socket.socket", exhausted)
-    assert line("{local}", replace(QUERY, server=("::", 53))) == "-"
 
 
 @given(

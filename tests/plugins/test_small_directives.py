@@ -234,7 +234,7 @@ def test_what_is_dropped_gets_no_reply() -> None:
     responder = Responder("dns://:53", server.metrics, [served])
     responder.cache = ReplyCache()
     request = dns.message.make_query("a.test.", "A").to_wire()
-    assert responder.respond(request, "10.0.0.1", 5, "udp") is None
+    assert responder.respond(request, "10.0.0.1", 5, "udp", "127.0.0.1") is None
     assert not responder.cache.entries
 
 

@@ -60,10 +60,19 @@ def test_beside_coredns(peers: Peers) -> None:
 class Running(InProcess):
     """A server in this process; ``ask`` sends the same octets each time."""
 
-    async def ask(self, name: str, source: str = "127.0.0.1", kind: str = "TXT") -> str:
+    async def ask(
+        self,
+        name: str,
+        source: str = "127.0.0.1",
+        kind: str = "TXT",
+        *,
+        server: str = "127.0.0.1",
+        tcp: bool = False,
+    ) -> str:
         query = dns.message.make_query(name, kind, id=7)
         port = self.endpoint.address.port
-        reply = await dns.asyncquery.udp(query, "127.0.0.1", 30, port, source=source)
+        exchange = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
+        reply = await exchange(query, server, 30, port, source=source)
         return " ".join(item.to_text() for rrset in reply.answer for item in rrset).replace('"', "")
 
     @property
@@ -85,8 +94,8 @@ async def run() -> AsyncIterator[type[Running]]:
         assert await each.stop() == 0
 
 
-def bound(*blocks: str) -> str:
-    key = f"test:{free_dns_port()} {{\nbind 127.0.0.1"
+def bound(*blocks: str, host: str = "127.0.0.1") -> str:
+    key = f"test:{free_dns_port()} {{\nbind {host}"
     return "".join(blocks).replace("test {", key)
 
 
@@ -97,6 +106,18 @@ async def test_what_an_asker_gets_no_other_gets(run: type[Running]) -> None:
     for _ in range(3):
         assert await server.ask("a.test.") == "near"
         assert await server.ask("a.test.", "127.0.0.2") == "far"
+    assert server.hits == 0
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["UDP", "TCP"])
+async def test_the_address_queried_is_that_of_each_query(run: type[Running], tcp: bool) -> None:
+    """Not that of the socket, which is bound to every address, nor the one the route to the client has."""
+    second = view("server_ip() == '127.0.0.2'")
+    server = run(bound(block("second", second), block("rest"), host="0.0.0.0"))
+    await server.start()
+    for _ in range(3):
+        assert await server.ask("a.test.", server="127.0.0.2", tcp=tcp) == "second"
+        assert await server.ask("a.test.", server="127.0.0.3", tcp=tcp) == "rest"
     assert server.hits == 0
 
 

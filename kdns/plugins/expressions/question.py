@@ -6,7 +6,6 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
-from kdns.plugins.arrival import server_address
 from kdns.plugins.expressions.values import BOOL, INT, STRING, Env, ExpressionError, Function
 from kdns.plugins.log_format import payload_size, request_size
 from kdns.wire.constants import class_name, type_name
@@ -54,8 +53,8 @@ QUESTION: Final[dict[str, Function]] = {
     "opcode": _asks(INT, lambda query: query.opcode),
     "port": _asks(STRING, lambda query: str(query.client_port)),
     "proto": _asks(STRING, lambda query: "udp" if query.transport == "udp" else "tcp"),
-    "server_ip": _asks(STRING, lambda query: server_address(query)[0]),
-    "server_port": _asks(STRING, lambda query: str(server_address(query)[1])),
+    "server_ip": _asks(STRING, lambda query: query.server[0]),
+    "server_port": _asks(STRING, lambda query: str(query.server[1])),
     "size": _asks(INT, request_size),
     "type": _asks(STRING, lambda query: type_name(query.qtype)),
     "incidr": Function((STRING, STRING), BOOL, in_network),

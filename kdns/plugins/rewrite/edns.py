@@ -12,7 +12,6 @@ from typing import Final
 from msgspec.structs import replace
 
 from kdns.config.tree import Option
-from kdns.plugins.arrival import server_address
 from kdns.plugins.options import read_number
 from kdns.plugins.rewrite.rules import PER_ASKER, EdnsRule
 from kdns.wire.constants import EdnsOption
@@ -121,8 +120,8 @@ def data_of(rule: EdnsRule, query: Query, published: Callable[[str], str]) -> by
 
 
 def _server_address(query: Query) -> bytes:
-    host, _ = server_address(query)
-    return ip_address(host.partition("%")[0]).packed if host else b""
+    host, _ = query.server
+    return ip_address(host).packed if host else b""
 
 
 def _subnet_data(rule: EdnsRule, client: str) -> bytes:
@@ -140,7 +139,7 @@ _VARIABLES: Final[dict[str, Callable[[EdnsRule, Query], bytes]]] = {
     "client_ip": lambda rule, query: ip_address(query.client.partition("%")[0]).packed,
     "client_port": lambda rule, query: query.client_port.to_bytes(2),
     "server_ip": lambda rule, query: _server_address(query),
-    "server_port": lambda rule, query: server_address(query)[1].to_bytes(2),
+    "server_port": lambda rule, query: query.server[1].to_bytes(2),
     "protocol": lambda rule, query: b"udp" if query.transport == "udp" else b"tcp",
     "subnet": lambda rule, query: _subnet_data(rule, query.client),
 }
