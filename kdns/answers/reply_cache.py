@@ -20,32 +20,39 @@ out. The oldest entry without a hit since its last turn makes room (second chanc
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import count, cycle, repeat
 from time import monotonic, time
 from typing import Final, TypeAlias
 
+from kdns.answers.denials import Denials
 from kdns.metrics.meters import Labels, Meter, Origin, QueryClass
 from kdns.wire import cookies
 from kdns.wire.constants import EdnsOption
 from kdns.wire.encode import MAX_MESSAGE, Encoded
 from kdns.wire.message import FOREVER, Key
 
-MAX_OCTETS: Final = 32 * 1024 * 1024
+MAX_OCTETS: Final = 48 * 1024 * 1024
 """Octets of all that is cached, with what Python needs for it."""
 
 FREE_OCTETS: Final = MAX_OCTETS // 16
 """While no more are in use, every answer is cached."""
 
-ENTRY_OCTETS: Final = 1500
-"""What an entry takes besides its sections: its object, its counters, its places in the tables."""
+ENTRY_OCTETS: Final = 1300
+"""What an entry takes besides its sections: its object, its first counters, its places in the tables."""
 
-KEY_OCTETS: Final = 350
+KEY_OCTETS: Final = 300
 """What it takes for each key that it depends on."""
+
+USE_OCTETS: Final = 300
+"""What further counters of its hits take, for messages of another size."""
 
 REPEAT_OCTETS: Final = 400
 """The same for a finished reply."""
+
+LASTING: Final = 2.0
+"""Seconds that a reply must be good for to be finished for requests that repeat."""
 
 MAX_REPEATS: Final = 32
 """Finished replies of one entry: as many as there are kinds of stub resolvers, not as many spellings."""
@@ -80,6 +87,7 @@ _GONE: Final = -1.0
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 Sender: TypeAlias = Callable[[int], Address]
 
+Repeated: TypeAlias = tuple[Callable[[], bytes], QueryClass, float]
 Meaning: TypeAlias = tuple[bytes, int, int, bytes]
 Shape: TypeAlias = tuple[bytes, int, int]
 
@@ -120,7 +128,8 @@ class Entry:
     ) -> None:
         self.request = request
         """One that it answers, without the message ID."""
-        self.encodings, self.keys, self.meter, self.labels = encodings, keys, meter, labels
+        self.encodings, self.meter, self.labels = encodings, meter, labels
+        self.keys = tuple(keys)  # a fourth of the octets
         self.key = b""
         self.until = FOREVER
         """Monotonic time until which it is good."""
@@ -132,8 +141,9 @@ class Entry:
         """A client that sent ``request``, where the answer may be refreshed before the next one does."""
         self.is_refreshed = False
         self.seen = 0
-        self.repeats: dict[bytes, Repeats] = {}
-        self.uses: dict[tuple[int, int, int], QueryClass] = {}
+        # Made when they are needed: most entries are of names that are queried once.
+        self.repeats: dict[bytes, Repeats] | None = None
+        self.uses: dict[tuple[int, int, int], QueryClass] | None = None
         self.octets = ENTRY_OCTETS + KEY_OCTETS * len(keys) + 2 * len(request)
         self.octets += sum(len(each.sections) for each in encodings)
 
@@ -143,20 +153,25 @@ class Entry:
 
     @property
     def hits(self) -> int:
-        return sum([use.hits for use in self.uses.values()])
+        return sum([use.hits for use in self.uses.values()]) if self.uses is not None else 0
 
     def use(self, request_size: int, response_size: int, listener: Repeats) -> QueryClass:
         """The counters of hits of such messages; sizes in octets without their IDs."""
         key = (request_size, response_size, listener.number)
-        found = self.uses.get(key)
-        if found is None:
-            if len(self.uses) >= MAX_USES:
-                return next(reversed(self.uses.values()))
-            sizes = request_size + 2, response_size + 2
-            found = self.meter.classify(listener.origin, self.labels, *sizes)
-            found.replayed = self.replayed
-            self.uses[key] = found
-        return found
+        uses = self.uses
+        if uses is not None and (found := uses.get(key)) is not None:
+            return found
+        if uses is None:
+            uses = self.uses = {}
+        elif len(uses) >= MAX_USES:
+            return next(reversed(uses.values()))
+        sizes = request_size + 2, response_size + 2
+        made = uses[key] = self.meter.classify(listener.origin, self.labels, *sizes)
+        made.replayed = self.replayed
+        if len(uses) > 1:
+            self.octets += USE_OCTETS
+            listener.cache.octets += USE_OCTETS
+        return made
 
     def reply(self, question: bytes, payload_size: int, cookie: bytes, listener: Repeats) -> bytes:
         """The next reply without its ID, to a client with this question section and EDNS size."""
@@ -220,9 +235,11 @@ class ReplyCache:
         """Whether listeners are to find nothing (see ``cover``)."""
         self.drops = self.evictions = self._hits = 0
         self.secret = cookies.new_secret()
-        self._dependents: dict[Key, dict[bytes, Entry]] = {}
+        self._dependents: dict[Key, Entry | dict[bytes, Entry]] = {}
+        """The entries that depend on a key: mostly there is one, which needs no table."""
         self._turns: deque[Entry] = deque()
         self._removed: deque[Entry] = deque()
+        self.denials = Denials()
         self._seen = SeenBefore()
         self._shapes: dict[bytes, Shape] = {}
         self.missed: tuple[bytes, Meaning | None] = (b"", None)
@@ -233,10 +250,14 @@ class ReplyCache:
 
     @property
     def hits(self) -> int:
-        return self._hits + sum(
-            use.hits - use.reported
-            for entry in self.entries.values()
-            for use in entry.uses.values()
+        return (
+            self._hits
+            + self.denials.hits
+            + sum(
+                use.hits - use.reported
+                for entry in self.entries.values()
+                for use in (entry.uses or {}).values()
+            )
         )
 
     @property
@@ -324,16 +345,27 @@ class ReplyCache:
         self.octets += entry.octets
         self._turns.append(entry)
         for each in entry.keys:
-            self._dependents.setdefault(each, {})[key] = entry
+            known = self._dependents.get(each)
+            if known is None:
+                self._dependents[each] = entry
+            elif isinstance(known, Entry):
+                self._dependents[each] = {known.key: known, key: entry}
+            else:
+                known[key] = entry
 
-    def drop(self, keys: Iterable[Key]) -> list[Entry]:
+    def seen(self, key: bytes) -> bool:
+        """Whether a query with this key came before lately; from now on it did."""
+        return self._seen.note(key)
+
+    def drop(self, keys: Collection[Key]) -> list[Entry]:
         """Remove every entry that depends on one of these; return those that may be refreshed.
 
         Of these only what was hit since it was made: a name is not refreshed more often than used.
         """
         refreshable: list[Entry] = []
+        self.denials.drop(keys)
         for key in keys:
-            for entry in self._dependents.pop(key, {}).values():
+            for entry in _entries(self._dependents.pop(key, {})):
                 if entry.until == _GONE:
                     continue
                 self.drops += 1
@@ -346,6 +378,7 @@ class ReplyCache:
     def clear(self) -> None:
         """Remove all entries."""
         self.report()
+        self.denials.clear()
         self.drops += len(self.entries)
         for entry in self.entries.values():
             entry.until = _GONE
@@ -372,7 +405,9 @@ class ReplyCache:
                 del self.entries[entry.key]
             for key in entry.keys:
                 dependents = self._dependents.get(key)
-                if dependents is not None and dependents.get(entry.key) is entry:
+                if dependents is entry:
+                    del self._dependents[key]
+                elif isinstance(dependents, dict) and dependents.get(entry.key) is entry:
                     del dependents[entry.key]
                     if not dependents:
                         del self._dependents[key]
@@ -400,11 +435,12 @@ class ReplyCache:
 
     def report(self) -> None:
         """Report the hits since the last time."""
+        self.denials.report()
         for entry in self.entries.values():
             self._report(entry)
 
     def _report(self, entry: Entry) -> None:
-        for use in entry.uses.values():
+        for use in (entry.uses or {}).values():
             self._hits += use.report()
 
     def of_question(self, question: bytes, keys: Iterable[Key]) -> Iterator[Entry]:
@@ -412,8 +448,8 @@ class ReplyCache:
 
         Looks only at those that share the rarest key, so it costs little however much is cached.
         """
-        sharing = [self._dependents.get(key, {}) for key in keys]
-        for entry in min(sharing, key=len, default={}).values():
+        sharing = [_entries(self._dependents.get(key, {})) for key in keys]
+        for entry in min(sharing, key=len, default=()):
             if entry.key[10 : 10 + len(question)] == question:
                 yield entry
 
@@ -421,16 +457,16 @@ class ReplyCache:
 class Repeats:
     """Finished replies of one listener to requests whose octets repeat.
 
-    The listener looks requests without their IDs up in ``entries``; for a hit it calls the first of the
-    pair for the reply without its ID, and counts in the second. What is not there it looks up by
-    ``find``, which counts by itself.
+    The listener looks requests without their IDs up in ``entries``. For a hit it calls the first of the
+    three for the reply without its ID, and counts in the second; the third is the monotonic time until
+    which it is one. What is not there it looks up by ``find``, which counts by itself.
     """
 
     def __init__(self, cache: ReplyCache, origin: Origin, *, is_stream: bool = False) -> None:
         self.cache, self.origin, self.is_stream = cache, origin, is_stream
         self.number = len(cache.listeners)
         cache.listeners.append(self)
-        self.entries: dict[bytes, tuple[Callable[[], bytes], QueryClass]] = {}
+        self.entries: dict[bytes, Repeated] = {}
         self.misses = 0
         self._seen = SeenBefore()
 
@@ -453,6 +489,8 @@ class Repeats:
         key, end, size, cookie = meant
         entry = cache.entries.get(key)
         if entry is None or entry.until <= monotonic():
+            if cache.denials.entries and (body := self._denied(request, meant, sender, at)):
+                return body
             self.misses += 1
             cache.missed = request, meant
             return None
@@ -460,18 +498,36 @@ class Repeats:
         if cookie:
             cookie = cookies.respond(cookie, sender(at)[0], time(), cache.secret)
         body = entry.reply(question, size, cookie, self)
-        use = entry.uses.get((len(request), len(body), self.number))
-        if use is None:
-            use = entry.use(len(request), len(body), self)
+        use = entry.use(len(request), len(body), self)
         use.hits += 1
-        if not (cookie or uncovered) and entry.until == FOREVER and self._seen.note(request):
+        lasts = entry.until > monotonic() + LASTING
+        if lasts and not (cookie or uncovered) and self._seen.note(request):
             self._repeat(request, entry, question, size, use)
+        return body
+
+    def _denied(self, request: bytes, meant: Meaning, sender: Sender, at: int) -> bytes | None:
+        """The denial of a name that is queried for the first time; what comes again is worth an entry."""
+        cache, (key, end, size, cookie) = self.cache, meant
+        denial = cache.denials.find(key)
+        if denial is None or cache.seen(key):
+            return None
+        label = key[11 : 11 + key[10]]
+        encoded = denial.encoded(len(label))
+        if cookie:
+            cookie = cookies.respond(cookie, sender(at)[0], time(), cache.secret)
+        size = encoded.limit(size)
+        limit = MAX_MESSAGE if self.is_stream else size
+        errors = denial.errors(label.decode("latin-1"))
+        body = encoded.reply(request[10:end], limit, size, cookie, 0, errors)
+        denial.count(self.origin, len(request) + 2, len(body) + 2)
         return body
 
     def _repeat(
         self, request: bytes, entry: Entry, question: bytes, size: int, use: QueryClass
     ) -> None:
         cache = self.cache
+        if entry.repeats is None:
+            entry.repeats = {}
         if len(entry.repeats) >= MAX_REPEATS:
             return
         next_body, octets = entry.bodies(question, size, self)
@@ -481,10 +537,14 @@ class Repeats:
         entry.octets += octets
         cache.octets += octets
         entry.repeats[request] = self
-        self.entries[request] = next_body, use
+        self.entries[request] = next_body, use, entry.until
+
+
+def _entries(dependents: Entry | dict[bytes, Entry]) -> Collection[Entry]:
+    return (dependents,) if isinstance(dependents, Entry) else dependents.values()
 
 
 def _forget_repeats(entry: Entry) -> None:
-    for request, listener in entry.repeats.items():
+    for request, listener in (entry.repeats or {}).items():
         del listener.entries[request]
-    entry.repeats.clear()
+    entry.repeats = None

@@ -8,6 +8,7 @@ returned at once. One that must wait (for an upstream) is resumed from the callb
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Coroutine, Iterable
 from functools import partial
 from itertools import count, islice
@@ -18,6 +19,7 @@ from typing import Final, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kdns.answers.denials import Denial
 from kdns.answers.later import Later
 from kdns.answers.reply_cache import Entry, ReplyCache
 from kdns.metrics import Metrics, families
@@ -109,7 +111,7 @@ class Responder(Blocks):
             waits_for = running.send(None)
         except StopIteration as done:
             return self._finish(query, request, served, _for_client(done.value, by_client))
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             return self._finish(query, request, served, self._failed(query, error))
         finish = partial(self._finish_later, query, request, served)
         return Later(running, waits_for, finish, in_task=served.needs_task)
@@ -172,35 +174,43 @@ class Responder(Blocks):
             return None
         cookie = b""
         if query.edns is not None and query.edns.options:
-            cookie, options = self._options(query)
-            if options:
-                answer = replace(answer, options=(*answer.options, *options), keep_until=0.0)
-        if served is not None and served.recursion_available and not answer.recursion_available:
-            answer = replace(answer, recursion_available=True)
+            cookie, answer = self._with_options(query, answer)
         parts = windows(answer, randrange(MAX_START), monotonic()) if answer.at_most else []
         if parts:
             answer = parts[0]
-        answer, encoded = self._encode(query, answer)
-        turns = served is not None and served.rotates and not answer.ordered
-        body = reply(query, encoded, cookie, next(self._turns) if turns else 0)
-        observers = served.observers if served else ()
-        if not request.is_refresh:
-            meter = served.meter if served else self.dropped
-            seconds = perf_counter() - request.started
-            origin, labels = origin_of(request.transport, request.client), labels_of(query, answer)
-            meter.observe(origin, labels, len(request.data), len(body) + 2, seconds)
-        observed = observers and self._observe(observers, query, request, answer, len(body) + 2)
+        answer, encoded = self._encode(query, served, answer)
+        turn = next(self._turns) if encoded.run is not None and _rotates(served, answer) else 0
+        body = reply(query, encoded, cookie, turn)
+        observed = self._record(query, request, served, answer, len(body) + 2)
         if answer.keep_until and not observed and self.cache is not None:
             self._cache(self.cache, query, request, served, [answer, *parts[1:]], encoded)
         message = request.data[:2] + body
         return Transfer(message, answer.following) if answer.following else message
 
-    def _encode(self, query: Query, answer: Answer) -> tuple[Answer, Encoded]:
+    def _encode(
+        self, query: Query, served: Served | None, answer: Answer
+    ) -> tuple[Answer, Encoded]:
+        recursion = served is not None and served.recursion_available
         try:
-            return answer, encode(query, answer)
+            return answer, encode(query, answer, recursion_available=recursion)
         except Exception as error:  # a stage made a record that no message can hold
             answer = self._failed(query, error)
-            return answer, encode(query, answer)
+            return answer, encode(query, answer, recursion_available=recursion)
+
+    def _record(
+        self, query: Query, request: Request, served: Served | None, answer: Answer, size: int
+    ) -> bool:
+        """Count the reply, and notify observers; returns whether any of these wants each such reply."""
+        if not request.is_refresh:
+            meter = served.meter if served is not None else self.dropped
+            seconds = perf_counter() - request.started
+            origin, labels = origin_of(request.transport, request.client), labels_of(query, answer)
+            meter.observe(origin, labels, len(request.data), size, seconds)
+        if served is None or not served.observers:
+            return False
+        if served.recursion_available:
+            answer = replace(answer, recursion_available=True)
+        return self._observe(served.observers, query, request, answer, size)
 
     def _cache(
         self,
@@ -216,17 +226,20 @@ class Responder(Blocks):
         missed, meant = cache.missed
         if missed != data:
             meant = cache.meaning(data)
-        if meant is None or not cache.admits(meant[0]):
-            return
-        if data[10 : meant[1]] != question_section(query):
+        if meant is None or data[10 : meant[1]] != question_section(query):
             return  # of unusual shape
-        whole = encode(query, parts[0], whole=True) if encoded.is_cut else encoded
-        encodings = [whole, *[encode(query, part, whole=True) for part in parts[1:]]]
+        if parts[0].absence is not None and served is not None:
+            self._deny_siblings(cache, meant[0], query, served, parts[0])
+        if not cache.admits(meant[0]):
+            return
+        recursion = served is not None and served.recursion_available
+        encode_whole = partial(encode, query, whole=True, recursion_available=recursion)
+        whole = encode_whole(parts[0]) if encoded.is_cut else encoded
+        encodings = [whole, *map(encode_whole, parts[1:])]
         answer, meter = parts[0], served.meter if served else self.dropped
         entry = Entry(data, encodings, answer.keys, meter, labels_of(query, answer))
         entry.until = answer.keep_until
-        rotates = served is not None and served.rotates and not answer.ordered
-        if len(encodings) > 1 or (rotates and whole.run is not None):
+        if len(encodings) > 1 or (whole.run is not None and _rotates(served, answer)):
             entry.rotates()
         entry.replayed = answer.replayed
         entry.is_refreshed = request.is_refresh
@@ -234,17 +247,40 @@ class Responder(Blocks):
             entry.client = request.client
         cache.store(entry, meant[0])
 
-    def _options(self, query: Query) -> tuple[bytes, list[tuple[int, bytes]]]:
-        """The cookie, and other EDNS options that belong to the exchange and not to the answer."""
+    def _deny_siblings(
+        self, cache: ReplyCache, key: bytes, query: Query, served: Served, answer: Answer
+    ) -> None:
+        """Have names beside the one queried denied without asking the chain, where it answers them alike."""
+        absence = answer.absence
+        if absence is None or not self.answers_alike(query.name[1:], served):
+            return
+        answer = replace(answer, errors=())
+        parent = query.qname[1 + query.qname[0] :]
+
+        def encode_for(size: int) -> Encoded:
+            qname = bytes((size,)) + b"x" * size + parent
+            sibling = replace(query, qname=qname, name=("x" * size, *query.name[1:]), spelling=b"")
+            return self._encode(sibling, served, answer)[1]
+
+        labels = labels_of(query, answer)
+        denial = Denial(
+            *(absence, answer.keep_until, encode_for, served.meter, labels, answer.replayed)
+        )
+        # What depends on the first label is looked at for each query.
+        keys = [each for each in answer.keys if each != ("svc", query.name[1], query.name[0])]
+        cache.denials.store(key, denial, keys)
+
+    def _with_options(self, query: Query, answer: Answer) -> tuple[bytes, Answer]:
+        """The cookie, and the answer with other EDNS options that belong to the exchange."""
         cookie = b""
-        options: list[tuple[int, bytes]] = []
         for code, value in query.edns.options if query.edns else ():
             if code == EdnsOption.COOKIE:
                 secret = self.cache.secret if self.cache is not None else self._secret
                 cookie = cookies.respond(value, query.client, time(), secret)
             elif code == EdnsOption.TCP_KEEPALIVE and query.transport != "udp":
-                options.append((EdnsOption.TCP_KEEPALIVE, TCP_IDLE.to_bytes(2, "big")))
-        return cookie, options
+                option = (EdnsOption.TCP_KEEPALIVE, TCP_IDLE.to_bytes(2, "big"))
+                answer = replace(answer, options=(*answer.options, option), keep_until=0.0)
+        return cookie, answer
 
     def _reject(self, rejected: Rejected, request: Request) -> bytes:
         query = rejected.query or Query(
@@ -290,6 +326,11 @@ class Responder(Blocks):
             except Exception as error:
                 self._panic(f"an observer of {to_text(query.name)}", error)
         return wanted
+
+
+def _rotates(served: Served | None, answer: Answer) -> bool:
+    """Whether the addresses of an answer take turns in being the first (``loadbalance``)."""
+    return served is not None and served.rotates and not answer.ordered
 
 
 def _for_client(answer: Answer, by_client: bool) -> Answer:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Final, Protocol, cast
 
 from kdns.answers.reply_cache import SAMPLED, Address, Repeats
@@ -186,8 +186,8 @@ class TcpConnection(asyncio.Protocol):
 
     def _answer(self, message: bytes) -> None:
         repeated = self._repeated(message[2:])
-        if repeated is not None:
-            next_body, use = repeated
+        if repeated is not None and repeated[2] > monotonic():
+            next_body, use, _ = repeated
             use.hits += 1
             if not use.hits & SAMPLED:
                 self._sampled = use

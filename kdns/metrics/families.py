@@ -90,12 +90,12 @@ PROXY_CHECK_FAILURES: Final = counter(
 )
 PROXY_KEPT: Final = counter(
     "coredns_proxy_conn_cache_hits_total",
-    "Questions sent over a connection that was kept.",
+    "Queries sent over a connection or UDP socket that was open.",
     "proxy_name to proto",
 )
 PROXY_OPENED: Final = counter(
     "coredns_proxy_conn_cache_misses_total",
-    "Questions sent over a new connection or socket.",
+    "Queries sent over a new connection or UDP socket.",
     "proxy_name to proto",
 )
 # The same under the names of CoreDNS before 1.11, made by ``former``.

@@ -14,6 +14,12 @@ from kdns.wire.constants import Rcode, Type
 from kdns.wire.message import Answer, Query
 from kdns.wire.names import Name
 
+_ALIKE: Final = frozenset(
+    {"bind", "bufsize", "cache", "debug", "errors", "header", "health", "loadbalance", "metadata"}
+    | {"prometheus", "ready", "reload", "root", "tls", "transfer", "kubernetes"}
+)
+"""Directives that do the same with every name that ``kubernetes`` denies, whatever its first label."""
+
 _OTHER_CLASSES: Final = frozenset({"chaos", "forward", "proxy"})
 
 
@@ -48,6 +54,13 @@ class Served(Struct, frozen=True):
         """Whether a directive answers for classes besides IN."""
         return not _OTHER_CLASSES.isdisjoint(self.directives)
 
+    @property
+    def denies_alike(self) -> bool:
+        """Whether siblings of a name that ``kubernetes`` denies are answered as that was."""
+        if self.view is not None or self.observers or "kubernetes" not in self.directives:
+            return False
+        return _ALIKE.issuperset(self.directives[: self.directives.index("kubernetes")])
+
     def take_notice(self, query: Query) -> Answer:
         """NOTIFY (RFC 1996) is about SOA records only (section 3.7), and for who fetches zones."""
         if self.notified is None or query.qtype != Type.SOA:
@@ -78,6 +91,13 @@ class Blocks:
             while served is not None:
                 yield served
                 served = served.otherwise
+
+    def answers_alike(self, parent: Name, served: Served) -> bool:
+        """Whether every denied name below ``parent`` comes to ``served``, and is answered there alike."""
+        if not served.denies_alike or self.zones.get(served.zone) is not served:
+            return False
+        size = len(parent)
+        return not any(len(zone) > size and zone[-size:] == parent for zone in self.zones)
 
     def find(self, query: Query) -> tuple[Served | None, bool]:
         """The one with the longest zone that holds the name, and whose view is for the query.

@@ -29,6 +29,8 @@ class ClientView(Struct, frozen=True):
     ending: Name
     """What follows ``SERVICE.NAMESPACE`` in the names that the client queries."""
     permits: Permits = everything
+    searches: bool = True
+    """Whether names are searched for that are much like the one queried, which takes the most time."""
 
     def has_namespace(self, namespace: str) -> bool:
         """Whether it is exposed, and names in it may be queried."""

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TypeAlias
 
-from kdns.records.locations import WIDTHS, Addresses, label_of, packed_record, types_at, unique
+from kdns.records.locations import (
+    WIDTHS,
+    Addresses,
+    label_of,
+    packed_of,
+    packed_record,
+    types_at,
+    unique,
+)
 from kdns.wire import rdata
 from kdns.wire.address_records import AddressRecords, MadeRecords
 from kdns.wire.constants import Type
@@ -48,20 +56,37 @@ def srv_records(
         label, origin, port = key
         return Record(qname, Type.SRV, ttl, rdata.srv(0, weight, port, _target(label, origin)))
 
-    keys = [
-        (label, origin, number)
-        for each, origin, labels in _with_targets(found, service)
-        for numbers in [dict.fromkeys([port.number for port in each.ports if port])]
-        for label in labels
-        if label
-        for number in numbers
-    ]
-    return MadeRecords(ttl, lambda: tuple(dict.fromkeys(keys)), make)
+    def collect() -> Sequence[tuple[Label, bytes, int]]:
+        keys = [
+            (label, origin, number)
+            for each, origin, labels in _with_targets(found, service)
+            for numbers in [dict.fromkeys([port.number for port in each.ports if port])]
+            for label in labels
+            if label
+            for number in numbers
+        ]
+        return tuple(dict.fromkeys(keys))
+
+    return MadeRecords(ttl, collect, make)
 
 
-def target_records(
-    found: Sequence[Addresses], ttl: int, service: bytes
-) -> MadeRecords[tuple[Label, bytes, bytes]]:
+class TargetRecords(MadeRecords[tuple[Label, bytes, bytes]]):
+    """Addresses of SRV records' targets: those of some targets are found without making the others."""
+
+    __slots__ = ()
+
+    def of(self, owners: Collection[bytes]) -> Sequence[Record]:
+        wanted: set[tuple[Label, bytes]] = set()
+        for owner in owners:
+            end = owner[0] + 1
+            label, origin = owner[1:end].decode("latin-1"), owner[end:]
+            wanted.add((label, origin))
+            if packed := packed_of(label):
+                wanted.add((packed, origin))
+        return [self._make(key) for key in self.keys if key[:2] in wanted]
+
+
+def target_records(found: Sequence[Addresses], ttl: int, service: bytes) -> TargetRecords:
     """A and AAAA records of the SRV records' targets, each once."""
 
     def make(key: tuple[Label, bytes, bytes]) -> Record:
@@ -77,7 +102,7 @@ def target_records(
         ]
         return tuple(dict.fromkeys(keys))
 
-    return MadeRecords(ttl, collect, make)
+    return TargetRecords(ttl, collect, make)
 
 
 def _with_targets(

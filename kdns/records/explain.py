@@ -32,6 +32,9 @@ _COMPARED: Final = 32
 _SLIPS: Final = 2
 """Bounds of the search for the name that was meant: names seen, names compared, letters more or less."""
 
+WILDCARDS: Final = frozenset({"*", "any"})
+"""Labels that CoreDNS took for any before 1.9."""
+
 _NAMED: Final = 3  # how many names a text lists before it says "…"
 
 
@@ -41,11 +44,13 @@ def explain(
     outcome: Outcome,
     zone: Name | None = None,
     permits: Permits = everything,
+    *,
+    searches: bool = True,
 ) -> _Explained:
     """The text for a negative outcome and the further keys that it depends on.
 
     ``zone`` is the one that the name was found in (default: the primary); ``permits`` says which other
-    names the text may mention.
+    names the text may mention, ``searches`` whether names that are much alike are searched for.
     """
     asked = outcome.asked
     if outcome.reason is None or asked is None:
@@ -55,7 +60,7 @@ def explain(
     if outcome.reason is Reason.NO_SUCH_TYPE:
         text = no_such_type(outcome.has)
     elif outcome.reason in _SPECIAL:
-        shown = ClientView(index, view, ("svc", *zone), permits)
+        shown = ClientView(index, view, ("svc", *zone), permits, searches)
         text, keys = _SPECIAL[outcome.reason](shown, asked)
     else:
         text = _FIXED[outcome.reason].format(asked=asked, service=_full(asked))
@@ -135,7 +140,7 @@ def listed(names: list[str]) -> str:
 def _no_service(shown: ClientView, asked: Asked) -> _Explained:
     namespace, name = asked.namespace, asked.service
     text = f"no {asked.title} {name} in namespace {namespace}"
-    if name in {"*", "any"}:
+    if name in WILDCARDS:
         return text + "; wildcards ended with CoreDNS 1.9", ()
     keys: tuple[Key, ...] = (("named", name), ("namespaces",), ("svc", name, asked.endpoint))
     # redis.prod with default.svc appended by a search list arrives as endpoint redis of Service prod
@@ -144,6 +149,8 @@ def _no_service(shown: ClientView, asked: Asked) -> _Explained:
         return text + hint, keys
     if elsewhere := _namespaces_with(shown, name):
         return text + f"; there is one in {listed(elsewhere)}", keys
+    if not shown.searches:
+        return text, keys
     names = shown.index.services.get(namespace, {})
     # In front of what a search list has appended stand more labels: then nothing like it is meant.
     near = _near(name, names) or ([] if asked.endpoint else _lengthier(name, names))
@@ -207,7 +214,7 @@ def _no_namespace(shown: ClientView, asked: Asked) -> _Explained:
 
 
 def _similar_namespaces(shown: ClientView, namespace: str) -> str:
-    near = _near(namespace, shown.index.namespaces)
+    near = _near(namespace, shown.index.namespaces) if shown.searches else []
     return _meant([each for each in near if shown.has_namespace(each)])
 
 

@@ -54,11 +54,8 @@ class Subject(Struct, frozen=True, gc=False):
 
     def service_name(self) -> bytes:
         """The Service's name, with the zone's letter case of the query."""
-        return to_wire((self.asked.service, self.asked.namespace, "svc"), self.origin())
-
-    def origin(self) -> bytes:
-        """The zone's name in the letter case of the query."""
-        return skip(self.qname, self.depth)
+        origin = skip(self.qname, self.depth)
+        return to_wire((self.asked.service, self.asked.namespace, "svc"), origin)
 
 
 def service_records(

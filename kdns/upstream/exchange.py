@@ -110,8 +110,8 @@ class Exchange:
 
     def hedge(self) -> None:
         """The first upstream is slower than usual."""
-        self.metrics.count(families.FORWARD_HEDGED)
-        if not self._pause:
+        if self._made == 1 < self._attempts:
+            self.metrics.count(families.FORWARD_HEDGED)
             self.advance()
 
     def advance(self) -> None:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import ClassVar, Final, Protocol
 
@@ -57,18 +58,76 @@ class Waiting(Protocol):
         """The system reports that the upstream cannot be reached."""
 
 
+class Readiness:
+    """Calls a function when a socket can be read, or has an error to report.
+
+    libuv stops watching a socket for good when an ICMP error arrives. So where the system has epoll, the
+    event loop watches an epoll descriptor, and that the sockets.
+    """
+
+    def __init__(self) -> None:
+        self._readers: dict[int, Callable[[], None]] = {}
+        self._epoll: select.epoll | None = None
+
+    def add(self, file: int, read: Callable[[], None]) -> None:
+        """Raises ``OSError``; ``NotImplementedError`` where the event loop cannot watch files."""
+        loop = asyncio.get_running_loop()
+        if sys.platform != "linux":
+            loop.add_reader(file, read)
+            return
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            try:
+                loop.add_reader(self._epoll.fileno(), self._read)
+            except NotImplementedError:
+                self._close()
+                raise
+        self._epoll.register(file, select.EPOLLIN)
+        self._readers[file] = read
+
+    def remove(self, file: int, loop: asyncio.AbstractEventLoop) -> None:
+        if self._epoll is None:
+            loop.remove_reader(file)
+            return
+        self._epoll.unregister(file)
+        del self._readers[file]
+        if not self._readers:
+            loop.remove_reader(self._epoll.fileno())
+            self._close()
+
+    def _close(self) -> None:
+        if self._epoll is not None:
+            self._epoll.close()
+            self._epoll = None
+
+    def _read(self) -> None:
+        if self._epoll is None:
+            return
+        for file, _ in self._epoll.poll(0):
+            read = self._readers.get(file)
+            if read is not None:  # else one that was read before has closed it
+                read()
+
+
 class Socket:
     """One connected socket, and the queries that wait for a reply to it."""
 
     __slots__ = (
-        *("_buffer", "_loop", "_reading", "_view"),
+        *("_buffer", "_loop", "_readiness", "_reading", "_view"),
         *("pending", "queries", "retired", "sock", "until"),
     )
 
     opened: ClassVar[int] = 0
     """Sockets to upstreams that the process has open."""
 
-    def __init__(self, address: Address, source: str, until: float, buffer: bytearray) -> None:
+    def __init__(
+        self,
+        address: Address,
+        source: str,
+        until: float,
+        buffer: bytearray,
+        readiness: Readiness,
+    ) -> None:
         """Raises ``OSError`` when it cannot be opened, ``LocalError`` when too many are open."""
         if Socket.opened * SHARE >= file_limit():
             text = f"{Socket.opened} sockets to upstreams are open; more are not to be had"
@@ -81,14 +140,19 @@ class Socket:
         self.queries = 0
         """Queries that were sent."""
         self.until = until
-        """When it is too old (``time.monotonic``); in the past once it is broken."""
+        """When it is too old (``time.monotonic``)."""
         self.retired = False
         self._buffer, self._view = buffer, memoryview(buffer)
+        self._readiness = readiness
         self._reading: asyncio.Task[None] | None = None
         try:
-            self._loop.add_reader(self.sock.fileno(), self._read)
+            readiness.add(self.sock.fileno(), self._read)
         except NotImplementedError:  # Windows
             self._reading = self._loop.create_task(self._read_on())
+        except OSError:
+            Socket.opened -= 1
+            self.sock.close()
+            raise
 
     def _read(self) -> None:
         receive, buffer, pending = self.sock.recv_into, self._buffer, self.pending
@@ -118,15 +182,24 @@ class Socket:
             if waiting is not None:
                 waiting.received(data)
 
-    def lose(self, error: OSError) -> None:
-        """End the queries that wait, for an ICMP error does not say which of them it is for, and close.
+    def send_again(self, datagram: bytes, error: OSError) -> None:
+        """Send after a call that failed, maybe for an earlier query: then it did nothing but report that.
 
-        It must not be used again: after an error uvloop no longer watches it.
+        Raises ``UpstreamError``.
         """
+        try:
+            self.sock.send(datagram)
+        except OSError as again:
+            self._close_if_done()
+            raise broken(again) from None
+        if not isinstance(broken(error), LocalError):
+            self.lose(error)
+
+    def lose(self, error: OSError) -> None:
+        """End the queries that wait: an ICMP error does not say which of them it is for."""
         lost = list(self.pending.values())
         self.pending.clear()
-        self.until = -inf
-        self.retire()
+        self._close_if_done()
         in_portions(lost, lambda waiting: waiting.lost(error))
 
     def forget(self, message_id: int, waiting: Waiting) -> None:
@@ -147,7 +220,7 @@ class Socket:
         if self._reading is not None:
             self._reading.cancel()
         elif not self._loop.is_closed():
-            self._loop.remove_reader(self.sock.fileno())
+            self._readiness.remove(self.sock.fileno(), self._loop)
         self.sock.close()
 
 
@@ -162,6 +235,7 @@ class Sockets:
         self._draws = _draws()
         self._closed = False
         self._buffer = bytearray(LARGEST)
+        self._readiness = Readiness()
 
     def send(self, body: bytes, waiting: Waiting, now: float) -> tuple[Socket, int, bool]:
         """Send a query, its message ID not in ``body``, and have ``waiting`` get the reply.
@@ -182,31 +256,15 @@ class Sockets:
         try:
             sock.sock.send(datagram)
         except OSError as error:
-            sock.lose(error)
-            sock, message_id = self._send_again(body, message_id, slot, now)
-            pending = sock.pending
+            sock.send_again(datagram, error)
         pending[message_id] = waiting
         sock.queries += 1
         return sock, message_id, kept
 
-    def _send_again(
-        self, body: bytes, message_id: int, slot: int, now: float
-    ) -> tuple[Socket, int]:
-        """Send after a call that failed, maybe only to report the error of an earlier query."""
-        sock = self._open(slot, now)
-        while message_id in sock.pending:
-            message_id = next(self._draws) >> 16
-        try:
-            sock.sock.send(message_id.to_bytes(2, "big") + body)
-        except OSError as error:
-            sock.lose(error)
-            raise broken(error) from None
-        return sock, message_id
-
     def _open(self, slot: int, now: float) -> Socket:
         """A new socket in the slot, or another one where this machine has no more."""
         try:
-            opened = Socket(self.address, self.source, now + MAX_AGE, self._buffer)
+            opened = Socket(self.address, self.source, now + MAX_AGE, self._buffer, self._readiness)
         except OSError as error:
             problem = broken(error)
         except LocalError as error:
@@ -221,8 +279,7 @@ class Sockets:
 
     def _substitute(self, slot: int, problem: UpstreamError) -> Socket:
         for sock in (*self.slots[slot:], *self.slots[:slot]):
-            usable = sock and sock.until > 0 and len(sock.pending) < MAX_PENDING
-            if sock and usable and isinstance(problem, LocalError):
+            if sock and len(sock.pending) < MAX_PENDING and isinstance(problem, LocalError):
                 return sock
         raise problem
 

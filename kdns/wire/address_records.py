@@ -6,7 +6,7 @@ A Service may have 10,000 endpoints while a datagram holds 70 addresses: what is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Generic, TypeVar, overload
 
 from kdns.wire.message import Record
@@ -25,6 +25,10 @@ class LazyRecords(Sequence[Record], ABC):
     @abstractmethod
     def _at(self, number: int) -> Record:
         """The record at an index from 0 to the length, exclusive."""
+
+    def of(self, owners: Collection[bytes]) -> Sequence[Record]:
+        """Those of some owners."""
+        return [record for record in self if record.owner in owners]
 
     @overload
     def __getitem__(self, at: int) -> Record: ...

@@ -94,12 +94,19 @@ class Encoded(Struct, frozen=True, gc=False):
         return max(min(payload_size, self.payload_limit), MIN_UDP)
 
     def reply(
-        self, question: bytes, limit: int, payload_size: int = 0, cookie: bytes = b"", turn: int = 0
+        self,
+        question: bytes,
+        limit: int,
+        payload_size: int = 0,
+        cookie: bytes = b"",
+        turn: int = 0,
+        errors: bytes | None = None,
     ) -> bytes:
         """The message without its ID, at most ``limit`` octets with it.
 
         ``question`` is the client's question section, ``payload_size`` what the OPT record tells the
-        client, ``cookie`` the data of a COOKIE option, ``turn`` the number of the address that comes first.
+        client, ``cookie`` the data of a COOKIE option, ``turn`` the number of the address that comes first,
+        ``errors`` takes the place of the Extended DNS Errors.
 
         What does not fit is left out and TC set, but not for additional records alone (RFC 2181
         section 9). Extended DNS Errors never push a record out: they are shortened or left out.
@@ -109,20 +116,28 @@ class Encoded(Struct, frozen=True, gc=False):
         if not opt_ttl:
             if room >= 0 and not turn:
                 return self.head + question + sections
-            return self._reply(question, room, b"", b"", turn)
+            return self._reply(question, room, b"", b"", turn, b"")
         options = self.options
         if cookie:
             options += _COOKIE_HEADER + len(cookie).to_bytes(2, "big") + cookie
         room -= _OPT_OCTETS + len(options)
         payload = payload_size.to_bytes(2, "big")
-        if room < len(self.errors) or turn:
-            return self._reply(question, room, options, payload, turn)
-        options += self.errors
+        if errors is None:
+            errors = self.errors
+        if room < len(errors) or turn:
+            return self._reply(question, room, options, payload, turn, errors)
+        options += errors
         length = len(options).to_bytes(2, "big")
         return b"".join((self.head, question, sections, _OPT, payload, opt_ttl, length, options))
 
     def _reply(
-        self, question: bytes, room: int, options: bytes, payload: bytes, turn: int
+        self,
+        question: bytes,
+        room: int,
+        options: bytes,
+        payload: bytes,
+        turn: int,
+        errors: bytes,
     ) -> bytes:
         """One that does not fit whole, which is so where ``room`` is negative, or whose addresses rotate."""
         head, sections = self.head, self.sections
@@ -134,7 +149,7 @@ class Encoded(Struct, frozen=True, gc=False):
             sections = self._rotated(turn)
         opt = b""
         if self.opt_ttl:
-            options += _fitting(self.errors, room)
+            options += _fitting(errors, room)
             opt = b"".join((_OPT, payload, self.opt_ttl, len(options).to_bytes(2, "big"), options))
         return b"".join((head, question, sections, opt))
 
@@ -266,11 +281,13 @@ class _Writer:
         return ends
 
 
-def encode(query: Query, answer: Answer, *, whole: bool = False) -> Encoded:
+def encode(
+    query: Query, answer: Answer, *, whole: bool = False, recursion_available: bool = False
+) -> Encoded:
     """The reply to ``query`` without what is one client's own.
 
     Over UDP only as many records are encoded as the client accepts octets, unless ``whole``: then, as
-    over TCP, as many as any message holds.
+    over TCP, as many as any message holds. ``recursion_available`` sets RA whatever the answer says.
     """
     payload_limit = min(answer.payload_limit or MAX_UDP, MAX_BUFSIZE)
     room = MAX_MESSAGE
@@ -280,11 +297,11 @@ def encode(query: Query, answer: Answer, *, whole: bool = False) -> Encoded:
     room -= 12 + len(query.qname) + _QUESTION.size
     sections, counts, ends, run, is_cut = (
         _only_addresses(query, answer)
+        or _relayed(query, answer)  # before what looks at records, which would be made for it
         or _only_soa(query, answer)
-        or _relayed(query, answer)
         or _sections(query, answer, room)
     )
-    flags = _flags(query, answer)
+    flags = _flags(query, answer) | (Flag.RA if recursion_available else 0)
     if is_cut and counts[:2] != (len(answer.answer), len(answer.authority)):
         flags |= Flag.TC
     opt_ttl = options = b""
@@ -293,7 +310,7 @@ def encode(query: Query, answer: Answer, *, whole: bool = False) -> Encoded:
         do = b"\x80\0" if query.edns.dnssec_ok else b"\0\0"
         opt_ttl = bytes((answer.rcode >> 4 & 0xFF, 0)) + do
         options = b"".join([_option(code, value) for code, value in answer.options])
-        errors = b"".join([_option(*_extended(error)) for error in answer.errors])
+        errors = b"".join(map(error_option, answer.errors))
     answers = min(counts[0], MAX_MESSAGE)  # so many never fit, and each reply has its own head then
     head = _HEADER.pack(flags, 1, answers, counts[1], counts[2] + bool(opt_ttl))
     return Encoded(
@@ -455,10 +472,10 @@ def _option(code: int, value: bytes) -> bytes:
     return code.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value
 
 
-def _extended(error: ExtendedError) -> tuple[int, bytes]:
-    return EdnsOption.EXTENDED_ERROR, error.code.to_bytes(2, "big") + error.text.encode(
-        errors="replace"
-    )
+def error_option(error: ExtendedError) -> bytes:
+    """An Extended DNS Error as an EDNS option."""
+    text = error.text.encode(errors="replace")
+    return _option(EdnsOption.EXTENDED_ERROR, error.code.to_bytes(2, "big") + text)
 
 
 def _run(records: Sequence[Record], start: int, ends: list[int]) -> Run | None:

@@ -116,6 +116,17 @@ class ExtendedError(Struct, frozen=True, gc=False):
     text: str = ""
 
 
+class Absence(Struct, frozen=True):
+    """What a denial says of more names than the one queried: those below the same parent (RFC 8198)."""
+
+    holds: Callable[[str], bool]
+    """Whether the answer, but for its reason, is that to the name with this first label (lower-case).
+
+    Called for each query, so it may look at what changes; ``Answer.keys`` are dependencies besides."""
+    reason: tuple[str, str] = ("", "")
+    """The text of the Extended DNS Error, before the label and after it."""
+
+
 class Answer(Struct, frozen=True):
     """What is to be said to a Query, still without the header and the OPT of its message."""
 
@@ -149,6 +160,8 @@ class Answer(Struct, frozen=True):
     """Came from another server, so it holds for as long as its TTLs say: what ``cache`` is for."""
     denial: Denial | None = None
     """Set with NXDOMAIN where the name is absent for every type, as far as one stage can say."""
+    absence: Absence | None = None
+    """Set with NXDOMAIN where sibling names are known to be absent too."""
     failure: str = ""
     """What went wrong while the answer was looked for, for the log (``errors``)."""
     replayed: tuple[Callable[[int], None], ...] = ()

@@ -27,7 +27,7 @@ MAX_TTL: Final = 0x7FFFFFFF
 # those of RFC 1035 and the ones that RFC 3597 section 4 says were sent so. What is left is copied.
 _NAMES: Final[dict[int, tuple[int, int]]] = {
     **dict.fromkeys((Type.NS, Type.CNAME, Type.PTR, Type.DNAME, 3, 4, 7, 8, 9), (0, 1)),
-    **dict.fromkeys((Type.MX, Type.AFSDB, Type.KX, 21), (2, 1)),
+    **dict.fromkeys((Type.MX, Type.AFSDB, 21), (2, 1)),
     **dict.fromkeys((Type.SOA, Type.RP, 14), (0, 2)),
     Type.SRV: (6, 1),
     26: (2, 2),  # PX

@@ -72,10 +72,14 @@ class Relayed(Struct, frozen=True, gc=False):
         """The same with TTLs from ``least`` to ``most`` seconds."""
         if self.least >= least and self.most <= most:
             return self
+        if self.least == self.most:
+            return self.with_ttl(min(max(self.least, least), most))
         return self._with_ttls([min(max(ttl, least), most) for ttl in self._ttl_values()])
 
     def denying(self, least: int, most: int) -> Relayed:
         """The same with the SOA's TTL at most its minimum (RFC 2308 section 5), and all as ``bounded``."""
+        if len(self.ttls) == 1:
+            return self.bounded(least, max(min(self.minimum, most), least))
         values = self._ttl_values()
         if values[self.soa] <= self.minimum:
             return self.bounded(least, most)
@@ -104,8 +108,10 @@ class Relayed(Struct, frozen=True, gc=False):
         return replace(self, body=bytes(body), least=min(values), most=max(values))
 
     def least_of(self, sections: int) -> int:
-        """The least TTL in the first so many sections."""
-        return min(self._ttl_values()[: sum(self.counts[:sections])], default=0)
+        """The least TTL in the first so many sections, which must have records."""
+        if not any(self.counts[sections:]):
+            return self.least
+        return min(self._ttl_values()[: sum(self.counts[:sections])])
 
     def _ttl_values(self) -> list[int]:
         body = self.body
@@ -230,7 +236,10 @@ def echoed(query: Query, answer: Answer) -> Answer:
 
     RFC 4343 section 4.1: names compare without case, and replies are expected to keep the client's.
     """
-    qname, message = query.qname, message_of(answer)
+    qname, section = query.qname, answer.answer
+    if type(section) is Section and section.message.question.startswith(qname):
+        return answer
+    message = message_of(answer)
     if message is not None:
         own = message.asked_as(qname)
         return answer if own is message else with_message(answer, own)

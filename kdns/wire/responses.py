@@ -78,12 +78,18 @@ def decode(data: bytes) -> Response | Unreadable:
 def _response(scanned: Scanned) -> Response:
     message_id, flags, message, opt_ttl, options = scanned
     question = message.question
-    qtype, qclass = QUESTION.unpack_from(question, len(question) - QUESTION.size)
+    qtype, qclass = QUESTION.unpack(question[-4:])
     answer, authority, additional = sections(message)
-    rcode = flags & 0xF | opt_ttl >> 24 << 4
     return Response(
-        *(message_id, flags, rcode, question[: -QUESTION.size], qtype, qclass),
-        *(answer, authority, additional),
+        message_id,
+        flags,
+        flags & 0xF | opt_ttl >> 24 << 4,
+        question[:-4],
+        qtype,
+        qclass,
+        answer,
+        authority,
+        additional,
         _errors(options) if options else (),
     )
 

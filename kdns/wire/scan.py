@@ -68,7 +68,7 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - a call for each step would doubl
     data: bytes, answers: int, authorities: int, additionals: int
 ) -> tuple[Relayed, int, bytes]:
     at = start = _question_end(data)
-    names = _Names(data, start)
+    names: _Names | None = None
     qtype = data[start - 4] << 8 | data[start - 3]
     total, unpack, addresses, size = (
         answers + authorities + additionals,
@@ -83,6 +83,7 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - a call for each step would doubl
         if data[at] == _POINTER and data[at + 1] == _AT_QUESTION:
             owner, fixed = _AT_QUESTION, at + 2
         else:
+            names = names or _Names(data, start)
             owner, fixed = names.owner(at, number < answers)
         rtype, rclass, ttl, length = unpack(data, fixed)
         rdata = fixed + 10
@@ -97,6 +98,7 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - a call for each step would doubl
         if ttl > MAX_TTL:
             raise ValueError("the TTL counts as 0")
         if length != addresses.get(rtype) or rclass != _IN:
+            names = names or _Names(data, start)
             target = names.rdata(rtype, rclass, rdata, end)
             if rtype == _CNAME and owner == sought and qtype != _CNAME:
                 sought = target
@@ -124,10 +126,11 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - a call for each step would doubl
 class _Names:
     """The names of a message. Methods raise for what is not well-formed or unusual."""
 
-    __slots__ = ("_data", "_sizes", "_start")
+    __slots__ = ("_data", "_reader", "_sizes", "_start")
 
     def __init__(self, data: bytes, start: int) -> None:
         self._data, self._start = data, start
+        self._reader: Reader | None = None
         self._sizes: dict[int, int] = {}
         """Octets, uncompressed, of every name and end of a name that was read, by its offset."""
 
@@ -137,7 +140,9 @@ class _Names:
         size = self._start - QUESTION.size - _AT_QUESTION
         if in_answer and size > 1 and found[0] == at and self._sizes.get(at) == size:
             name = data[_AT_QUESTION : _AT_QUESTION + size]
-            if Reader(data, at).name().lower() == name.lower():
+            self._reader = self._reader or Reader(data, at)  # one for all: it reads each name once
+            self._reader.at = at
+            if self._reader.name().lower() == name.lower():
                 raise ValueError("the question's name is spelt out, in the case of one client")
         return found
 

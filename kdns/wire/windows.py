@@ -34,22 +34,22 @@ def windows(answer: Answer, start: int, now: float) -> list[Answer]:
     capped, others = _split(answer.answer)
     if not 0 < size < len(capped):
         return []
-    additional = _by_owner(answer.additional)
     period = len(capped) // gcd(len(capped), size)
     until = answer.keep_until if period <= MOST else min(answer.keep_until, now + KEPT)
-    found = []
-    for number in range(min(period, MOST)):
-        at = start + number * size
-        part = tuple([capped[each % len(capped)] for each in range(at, at + size)])
-        found.append(
-            replace(
-                answer,
-                answer=(*others, *part),
-                additional=_of_targets(part, additional),
-                keep_until=until,
-            )
+    starts = [start + number * size for number in range(min(period, MOST))]
+    parts = [tuple([capped[at % len(capped)] for at in range(s, s + size)]) for s in starts]
+    addresses = _of_targets(parts, answer.additional)
+    return [
+        replace(
+            answer,
+            answer=(*others, *part),
+            additional=tuple(
+                [each for to in dict.fromkeys(map(_target, part)) for each in addresses.get(to, ())]
+            ),
+            keep_until=until,
         )
-    return found
+        for part in parts
+    ]
 
 
 def _split(records: Sequence[Record]) -> tuple[Sequence[Record], tuple[Record, ...]]:
@@ -60,16 +60,20 @@ def _split(records: Sequence[Record]) -> tuple[Sequence[Record], tuple[Record, .
     return capped, tuple([record for record in records if record.rtype not in _CAPPED])
 
 
-def _by_owner(records: Iterable[Record]) -> dict[bytes, list[Record]]:
-    found: dict[bytes, list[Record]] = {}
-    for record in records:
-        found.setdefault(record.owner, []).append(record)
-    return found
+def _target(record: Record) -> bytes:
+    """Where an SRV record leads; b"" for others."""
+    return record.rdata[_TARGET:] if record.rtype == Type.SRV else b""
 
 
 def _of_targets(
-    part: tuple[Record, ...], additional: dict[bytes, list[Record]]
-) -> tuple[Record, ...]:
-    """The addresses of the targets that are left."""
-    targets = dict.fromkeys(record.rdata[_TARGET:] for record in part if record.rtype == Type.SRV)
-    return tuple([record for target in targets for record in additional.get(target, ())])
+    parts: Iterable[Iterable[Record]], additional: Sequence[Record]
+) -> dict[bytes, dict[Record, None]]:
+    """The addresses of the targets that are left, by target."""
+    targets = {_target(record) for part in parts for record in part} - {b""}
+    found: dict[bytes, dict[Record, None]] = {}
+    if targets and isinstance(additional, LazyRecords):
+        additional = additional.of(targets)
+    for record in additional if targets else ():
+        if record.owner in targets:
+            found.setdefault(record.owner, {})[record] = None
+    return found

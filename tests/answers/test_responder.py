@@ -4,6 +4,7 @@ the one that would be made now."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from functools import partial
 from typing import Never
 
@@ -23,6 +24,7 @@ from kdns.answers.later import Later
 from kdns.answers.responder import MAX_REFRESHED, Responder
 from kdns.metrics import Metrics
 from kdns.plugins.blocks import Served
+from kdns.plugins.budget import Budget
 from kdns.plugins.interface import Handler
 from kdns.records.objects import Change, Namespace, Object, Put, Service
 from kdns.wire import names, question
@@ -629,6 +631,14 @@ OPTIONS = {
     "zonal": "zonal\nfallthrough in-addr.arpa svc.cluster.local",
     "noendpoints": "noendpoints",
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def full_reasons() -> Iterator[None]:
+    """Reasons do not become shorter while much is queried."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Budget, "allows", lambda *_: True)
+        yield
 
 
 class Cluster(Chain):

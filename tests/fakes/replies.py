@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from itertools import cycle
+from math import inf
+from time import monotonic
 
 from kdns.answers.reply_cache import Repeats, ReplyCache
 from kdns.answers.responder import Responder
@@ -21,7 +23,7 @@ def cached(known: Repeats, request: bytes, *bodies: bytes) -> QueryClass:
     """Have the bodies sent in turn for a request (both without IDs); returns what counts its hits."""
     meter = Meter("dns://:53", ".")
     use = meter.classify(known.origin, ("A", "NOERROR", "", False), len(request), len(bodies[0]))
-    known.entries[request] = cycle(bodies).__next__, use
+    known.entries[request] = cycle(bodies).__next__, use, inf
     return use
 
 
@@ -42,7 +44,8 @@ class Address:
         """The cached reply."""
         listener = self.listeners[transport]
         if (repeated := listener.entries.get(data[2:])) is not None:
-            next_body, use = repeated
+            next_body, use, until = repeated
+            assert until > monotonic()
             use.hits += 1
             return data[:2] + next_body()
         body = listener.find(data[2:], lambda _: (client, 5353))

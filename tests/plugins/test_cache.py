@@ -198,6 +198,7 @@ class TestPositive:
         assert told(first) == "NOERROR; a.test. 100 CNAME b.test.; b.test. 30 A 192.0.2.1"
         assert told(second) == "NOERROR; a.test. 90 CNAME b.test.; b.test. 20 A 192.0.2.1"
         assert (first.plugin, second.plugin, len(world.asked)) == ("forward", "cache", 1)
+        assert second.keep_until == int(world.now) + 1, "on the clock that nobody sets"
 
     @pytest.mark.parametrize(("seconds", "asked"), [(29.7, 1), (29.8, 2)])
     async def test_until_the_first_record_ends(self, seconds: float, asked: int) -> None:
@@ -312,10 +313,10 @@ class TestPositive:
 
     async def test_transfers_and_other_zones_pass(self) -> None:
         world = World(a=said(a()))
-        world.cache.zones = (("other",),)
+        world.cache.zones, world.cache.serves_all = (("other",),), False
         await world.ask()
         await world.ask()
-        world.cache.zones = ((),)
+        world.cache.zones, world.cache.serves_all = ((),), True
         await world.ask("a.test. AXFR")
         await world.ask("a.test. AXFR")
         assert len(world.asked) == 4
@@ -336,7 +337,7 @@ class TestPositive:
             "disable success in.a.test\ndisable denial a.test",
             **{"in.a": said(a("in.a.test.")), "a": said(a())},
         )
-        assert world.cache.never_kept == (("in", "a", "test"),)
+        assert world.cache.uncached == (("in", "a", "test"),)
         for text in ("in.a.test. A", "a.test. A") * 2:
             await world.ask(text)
         kinds = [".".join(q.name) for q in world.asked]

@@ -10,6 +10,7 @@ from types import FrameType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kdns.records.index import MANY_SLICES, Index
 from kdns.records.locations import endpoint_label
@@ -17,8 +18,9 @@ from kdns.records.lookup import lookup
 from kdns.records.objects import Endpoint, Namespace, Object, Port, Put, Service, Slice
 from kdns.records.outcome import Outcome, View
 from kdns.wire.constants import Type
-from kdns.wire.message import Record
+from kdns.wire.message import Answer, Record
 from kdns.wire.names import from_text, from_wire, reverse, to_text, to_wire
+from kdns.wire.windows import windows
 from tests.records.probes import ZONES, synced
 
 HTTP, DNS, DNS_TCP = Port("http", "tcp", 80), Port("dns", "udp", 53), Port("dns-tcp", "tcp", 53)
@@ -172,3 +174,17 @@ def test_a_changed_slice_is_seen() -> None:
     after = set(asked(index, NAME, Type.A).answer)
     assert {record.rdata for record in after - before} == {bytes((10, 9, 9, 9))}
     assert len(before - after) == 100
+
+
+@pytest.mark.parametrize("size", [1, 8])
+@pytest.mark.parametrize("hostnames", [False, True])
+def test_parts_of_a_large_answer(hostnames: bool, size: int) -> None:
+    found = asked(large(hostnames, slices=2), NAME, Type.SRV)
+    lazy = Answer(answer=found.answer, additional=found.additional, at_most=size)
+    made = replace(lazy, answer=tuple(found.answer), additional=tuple(found.additional))
+    parts = windows(lazy, 3, 7.0)
+    assert parts == windows(made, 3, 7.0)
+    for part in parts:
+        targets = {record.rdata[6:] for record in part.answer}
+        assert {record.owner for record in part.additional} == targets
+        assert len(part.additional) == size

@@ -393,6 +393,18 @@ class TestHedge:
                 assert "a.test. A" in second.names
             assert b"kdns_forward_hedged_total 0.0" not in metrics.expose()
 
+    async def test_not_where_one_attempt_is_the_most(self) -> None:
+        with NameServer(RECORD) as first, NameServer(RECORD) as second:
+            metrics = Metrics()
+            options = replace(OPTIONS, max_connect_attempts=1, read_timeout=0.3, max_fails=0)
+            async with pool_of(first, second, options=options, metrics=metrics) as pool:
+                for _ in range(ENOUGH_SAMPLES + 8):
+                    pool.upstreams[0].health.latency.observe(0.001)
+                first.fault = "drop"
+                assert "i/o timeout" in await failure(pool.ask(query()))
+            assert not second.udp
+            assert b"kdns_forward_hedged_total 0.0" in metrics.expose()
+
     async def test_not_before_the_usual_time_is_known(self) -> None:
         with NameServer(RECORD) as first, NameServer(RECORD) as second:
             first.delay = 0.1

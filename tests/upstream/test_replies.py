@@ -14,7 +14,7 @@ from kdns.upstream.replies import NOTIFY, read, reply_to
 from kdns.wire.constants import Type
 from kdns.wire.message import Query
 from kdns.wire.names import from_text, wire_from_text
-from kdns.wire.requests import encode, encode_notify, question
+from kdns.wire.requests import encode_notify, question
 from kdns.wire.responses import Response, Unreadable
 
 QUERY = Query(wire_from_text("Www.A.test."), from_text("www.a.test."), Type.A, flags=0x0100)
@@ -80,8 +80,3 @@ def test_replies_to_a_notify() -> None:
     data = dns.message.make_response(query).to_wire()
     assert isinstance(reply_to(QUERY, 4711, data, NOTIFY), Response)
     assert reply_to(QUERY, 4711, data) is None
-
-
-def test_the_query_is_sent_in_lower_case_for_all_clients() -> None:
-    sent = dns.message.from_wire(encode(QUERY, 4711))
-    assert (sent.id, sent.question[0].name.to_text()) == (4711, "www.a.test.")

@@ -163,31 +163,42 @@ async def test_an_icmp_error_ends_all_that_wait_and_nothing_later(upstream: Upst
     pool.close()
 
 
-@pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])
-def test_replies_are_received_after_an_icmp_error(
-    loop: Callable[[], asyncio.AbstractEventLoop],
-) -> None:
-    """uvloop stops to watch a socket that had one."""
-    upstream = Upstream()
+async def test_an_icmp_error_for_a_query_that_has_ended_costs_no_other(upstream: Upstream) -> None:
+    pool, waiting = Sockets(upstream.address, count=1), Waiting()
     upstream.sock.close()
+    finish(pool.send(BODY, waiting, 0.0), waiting)
+    sent = pool.send(BODY, waiting, 0.0)  # reports the error of the first one
+    assert not waiting.errors
+    await until(lambda: waiting.errors)
+    finish(sent, waiting)
+    pool.close()
 
-    async def lose_then_receive() -> None:
+
+@pytest.mark.parametrize("make", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_socket_works_after_an_icmp_error(make: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """libuv by itself would not watch it any more."""
+
+    async def run() -> None:
+        upstream = Upstream()
         pool, waiting = Sockets(upstream.address, count=1), Waiting()
+        upstream.sock.close()
         finish(pool.send(BODY, waiting, 0.0), waiting)
-        pool.send(BODY, waiting, 0.0)
-        await until(lambda: bool(waiting.errors))
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream.sock:
-            upstream.sock.bind((upstream.address.host, upstream.address.port))
-            upstream.sock.settimeout(10)
-            sent = pool.send(BODY, waiting, 0.0)
-            ((message_id, port),) = upstream.take(1)
-            upstream.reply(message_id + BODY, port)
-            await until(lambda: bool(waiting.data))
-            finish(sent, waiting)
+        lost = Waiting()
+        sent = pool.send(BODY, lost, 0.0)
+        await until(lambda: lost.errors)
+        finish(sent, lost)
+        upstream.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        upstream.sock.bind(("127.0.0.1", upstream.address.port))
+        sent = pool.send(BODY, waiting, 0.0)
+        ((message_id, port),) = upstream.take(1)
+        upstream.reply(message_id + b"reply", port)
+        await until(lambda: waiting.data)
+        finish(sent, waiting)
         pool.close()
+        upstream.sock.close()
 
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(lose_then_receive())
+    with asyncio.Runner(loop_factory=make) as runner:
+        runner.run(run())
 
 
 async def test_sockets_are_left_for_others(

@@ -66,6 +66,15 @@ def sent(query: Query, answer: Answer) -> dns.message.Message:
     return dns.message.from_wire(b"\0\0" + encoding.reply(query, encode(query, answer)))
 
 
+def tuples(answer: Answer) -> Answer:
+    return replace(
+        answer,
+        answer=tuple(answer.answer),
+        authority=tuple(answer.authority),
+        additional=tuple(answer.additional),
+    )
+
+
 MESSAGES = {
     "address": reply(ADDRESSES[0]),
     "addresses": reply(*ADDRESSES),
@@ -96,16 +105,11 @@ class TestMessages:
     def test_records_are_the_same(self, message: dns.message.Message) -> None:
         """And so is what the general way makes of them."""
         answer = answer_of(message)
-        tuples = replace(
-            answer,
-            answer=tuple(answer.answer),
-            authority=tuple(answer.authority),
-            additional=tuple(answer.additional),
-        )
-        assert answer == tuples
-        assert message_of(tuples) is None
+        records = tuples(answer)
+        assert answer == records
+        assert message_of(records) is None
         query = asked(b"\3www\7example\3org\0")
-        assert sent(query, tuples).to_text() == sent(query, answer).to_text()
+        assert sent(query, records).to_text() == sent(query, answer).to_text()
 
     def test_ttls_are_changed_in_place(self, message: dns.message.Message) -> None:
         answer, found = answer_of(message), relayed(message)
@@ -159,13 +163,20 @@ def test_the_octets_are_for_one_question(query: Query) -> None:
     assert sent(query, answer).answer[0].name.to_text() == "www.example.org."
 
 
-def test_what_does_not_fit_is_cut() -> None:
-    message = reply(*(f"www.example.org. 5 IN TXT {'x' * 200}{at}" for at in range(5)))
-    query = asked(size=512)
-    cut = sent(query, answer_of(message))
-    assert cut.flags & dns.flags.TC
-    assert len(cut.answer[0]) == 2
-    assert not sent(replace(query, transport="tcp"), answer_of(message)).flags & dns.flags.TC
+@pytest.mark.parametrize("size", range(512, 1300, 37))
+def test_what_does_not_fit_is_cut(size: int) -> None:
+    """As in the general way."""
+    texts = [f"www.example.org. 5 IN TXT {'x' * 100}{at}" for at in range(5)]
+    glue = [f"ns.example.org. 5 IN A 192.0.2.{at}" for at in range(9)]
+    message = reply(*texts[:4], authority=(SOA, texts[4]), additional=tuple(glue))
+    answer = answer_of(message)
+    query = asked(b"\3www\7example\3org\0", size=size)
+    cut = encoding.reply(query, encode(query, answer))
+    assert len(cut) + 2 <= size
+    assert cut == encoding.reply(query, encode(query, tuples(answer)))
+    whole = sent(replace(query, transport="tcp"), answer)
+    assert not whole.flags & dns.flags.TC
+    assert whole.additional == message.additional
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ SHAPES = (
         (b"\1\0\0", b"\1\0\0\1\2s", b"\1\0\0\1\1s\3h", b"\1\0\0\1\1s\1h\0"),
     ),
     (Type.NSEC3PARAM, b"\1\0\0\1\1s", (b"\1\0\0\1", b"\1\0\0\1\1s\0")),
-    (Type.RRSIG, bytes(18) + b"\1a\0s", (bytes(17), bytes(18) + b"\1a")),
+    (Type.RRSIG, bytes(18) + b"\1a\0s", (bytes(17), bytes(18) + b"\1a", bytes(18) + b"\xc0\x0cs")),
     (Type.DS, bytes(4) + b"d", (bytes(3),)),
     (Type.DNSKEY, bytes(4) + b"k", (bytes(3),)),
     (Type.TLSA, bytes(3) + b"c", (bytes(2),)),
@@ -239,12 +239,31 @@ def test_pointers_upon_pointers_cost_little() -> None:
     assert time.thread_time() - started < 0.5
 
 
+def test_names_as_long_as_the_question_cost_little() -> None:
+    """Each owner is a label and a pointer to the owner before, 125 of them, as long as the question."""
+    qname = b"\1a" * 126 + b"\0"
+    question = qname + b"\0\1\0\1"
+    first = 12 + len(question)
+    records, fixed = [b"\1b\0"], b"\0\1\0\1\0\0\0\0\0\4abcd"
+    at = first
+    for _ in range(125):
+        records.append(b"\1b" + (0xC000 | at).to_bytes(2))
+        at += len(records[-2]) + len(fixed)
+    records += [records[-1]] * 3400
+    body = b"".join(record + fixed for record in records)
+    data = b"\0\0\x80\0\0\1" + len(records).to_bytes(2) + bytes(4) + question + body
+    started = time.thread_time()
+    assert len(read(data).answer) == len(records)
+    assert time.thread_time() - started < 0.5
+
+
 class TestRequests:
     @staticmethod
     def asked(query: Query) -> dns.message.Message:
         return dns.message.from_wire(requests.encode(query, 4711))
 
-    def test_the_question_goes_in_lower_case(self) -> None:
+    def test_the_name_is_sent_in_lower_case(self) -> None:
+        """The reply may be for several clients."""
         query = Query(
             wire_from_text("Www.Example."), from_text("www.example."), Type.TXT, flags=0x0110
         )

@@ -5,6 +5,7 @@ RFC 2308 for what is negative, RFC 2181 section 5.2 and 8 for TTLs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -14,7 +15,7 @@ from kdns.plugins.cache.settings import Settings
 from kdns.wire.address_records import LazyRecords
 from kdns.wire.constants import Rcode, Type
 from kdns.wire.encode import encode, reply
-from kdns.wire.message import Answer, Query
+from kdns.wire.message import Answer, Query, Record
 from kdns.wire.relayed import EMPTY, Relayed, echoed, message_of, sections, with_message
 from kdns.wire.responses import Response, decode
 
@@ -72,23 +73,34 @@ def _kind(query: Query, rcode: int, message: Relayed) -> Kind:
 
 def capped(answer: Answer, settings: Settings) -> Answer:
     """The answer with TTLs no longer than answers are cached, for what is not cached itself."""
-    bounds = settings.success if answer.answer else settings.denial
-    most, message = bounds.max_ttl, message_of(answer)
+    most = (settings.success if answer.answer else settings.denial).max_ttl
+    for section in (answer.answer, answer.authority, answer.additional):
+        if type(section) is not tuple:
+            return _capped(answer, most)
+        for record in section:
+            if record.ttl > most:
+                return _capped(answer, most)
+    return answer
+
+
+def _capped(answer: Answer, most: int) -> Answer:
+    message = message_of(answer)
     if message is not None:
         return answer if message.most <= most else with_message(answer, message.bounded(0, most))
     found = (answer.answer, answer.authority, answer.additional)
-    # Records that are not made yet have one TTL: for this alone none is made.
-    if all(
-        each.ttl <= most
-        for section in found
-        for each in ((section,) if isinstance(section, LazyRecords) else section)
-    ):
+    if True not in [_exceeds(section, most) for section in found]:
         return answer
     answers, authorities, additionals = (
         tuple([replace(record, ttl=min(record.ttl, most)) for record in section])
         for section in found
     )
     return replace(answer, answer=answers, authority=authorities, additional=additionals)
+
+
+def _exceeds(section: Sequence[Record], most: int) -> bool:
+    if isinstance(section, LazyRecords):  # they have one TTL: for this alone none is made
+        return section.ttl > most
+    return any(record.ttl > most for record in section)
 
 
 def _packed(query: Query, answer: Answer) -> Relayed | None:

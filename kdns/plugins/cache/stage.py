@@ -68,9 +68,10 @@ class Cache:
     ) -> None:
         self.settings, self.next, self.context = settings, next_handler, context
         self.zones = settings.zones or tuple(key.zone for key in context.block.keys)
+        self.serves_all = () in self.zones
         self.clock = clock
         self.store = Store(settings, clock)
-        self.never_kept = _never_kept(settings)
+        self.uncached = _uncached(settings)
         self.refreshes: set[asyncio.Task[Answer | None]] = set()
         self.counted: Counter[str] = Counter()
         self._entries: Counter[str] = Counter()
@@ -80,14 +81,17 @@ class Cache:
         context.run(self._run)
 
     async def answer(self, query: Query) -> Answer:
-        if query.qtype in _TRANSFERS or longest_match(self.zones, query.name) is None:
+        if query.qtype in _TRANSFERS or not (self.serves_all or self._serves(query.name)):
             return await self.next(query)
-        key = identity(query)
         self.counted["request"] += 1
-        kept = longest_match(self.never_kept, query.name) is None
-        found = self.store.find(key) if kept else None
+        skip = self.uncached and longest_match(self.uncached, query.name) is not None
+        if skip and query.trace is None:
+            self.counted["miss"] += 1
+            return self._passed(await self.next(query))
+        key = identity(query)
+        found = None if skip else self.store.find(key)
         if query.trace is not None:
-            query.trace.append(f"cache: {self._told(found)}")
+            query.trace.append(f"cache: {self._described(found)}")
         if found is None or found.of_name:
             self.counted["miss"] += 1
             return await self._fetch(self._knowing(query, found), key)
@@ -97,6 +101,9 @@ class Cache:
         if self._is_popular(found.item):
             self._refresh(query, key, found.item)
         return self._reply(query, found.item)
+
+    def _serves(self, name: Name) -> bool:
+        return longest_match(self.zones, name) is not None
 
     # ---- from the next stages
 
@@ -115,8 +122,7 @@ class Cache:
         version = self.store.changes.count
         answer = await self.next(query)
         if not answer.fetched:
-            again = self._success_again if answer.answer else self._denial_again
-            return replace(capped(answer, self.settings), replayed=(*answer.replayed, again))
+            return self._passed(answer)
         found = classify(query, answer, self.settings)
         if found is None:
             return capped(answer, self.settings)
@@ -124,6 +130,14 @@ class Cache:
         if item is not None and item.answer.rcode != answer.rcode:
             answer = replace(answer, rcode=item.answer.rcode)
         return with_message(answer, found.message) if found.changed else answer
+
+    def _passed(self, answer: Answer) -> Answer:
+        """An answer that is not for this cache, counted each time that it is sent."""
+        answer = capped(answer, self.settings)
+        if not answer.keep_until:
+            return answer
+        again = self._success_again if answer.answer else self._denial_again
+        return replace(answer, replayed=(*answer.replayed, again))
 
     def _keep(
         self, query: Query, key: Identity, answer: Answer, found: Cacheable, version: int
@@ -145,7 +159,7 @@ class Cache:
 
     # ---- from what is kept
 
-    def _told(self, found: Found | None) -> str:
+    def _described(self, found: Found | None) -> str:
         if found is None:
             return "nothing is kept; the next directive is asked"
         if found.of_name:
@@ -184,7 +198,7 @@ class Cache:
                 done, _ = await asyncio.wait({refresh}, timeout=stale.timeout or None)
                 if done and (newer := refresh.result()) is not None:
                     found = self.store.find(key)
-                    if found is None or found.stale:  # what is newer may not be kept
+                    if found is None or found.stale or found.of_name:  # the newer one is not cached
                         return echoed(query, newer)
                     return self._reply(query, found.item)
         self.counted["stale"] += 1
@@ -295,7 +309,7 @@ class Cache:
                 task.cancel()
 
 
-def _never_kept(settings: Settings) -> tuple[Name, ...]:
+def _uncached(settings: Settings) -> tuple[Name, ...]:
     """The zones for whose names neither data nor denials are kept, which need not be looked for."""
     success, denial = settings.success_off, settings.denial_off
     return tuple(

@@ -25,7 +25,7 @@ from kdns.wire.requests import passed_options
 ADDRESSES: Final = (Type.A, Type.AAAA)
 
 MEAN_OCTETS: Final = 2048
-"""Octets that the entries of a kind may take for each one of its capacity. Most take less than a half."""
+"""An entry's share: octets that entries may take for each one of the capacity. Most take less than that."""
 
 ENTRY_OCTETS: Final = 1100
 """Of an entry besides its records' octets: the Python objects and the three dictionaries it stands in."""
@@ -106,22 +106,18 @@ class _Entries(LRUCache[Identity, Item]):
     """
 
     def __init__(self, capacity: int) -> None:
-        super().__init__(capacity * MEAN_OCTETS, _octets)
-        self.capacity = capacity
+        super().__init__(capacity * MEAN_OCTETS, _size)
         self.evictions = 0
-
-    def __setitem__(self, key: Identity, item: Item) -> None:
-        if len(self) >= self.capacity and key not in self:
-            self.popitem()
-        super().__setitem__(key, item)
 
     def popitem(self) -> tuple[Identity, Item]:
         self.evictions += 1
         return super().popitem()
 
 
-def _octets(item: Item) -> int:
-    return ENTRY_OCTETS + len(item.message.body) + 2 * len(item.message.ttls)
+def _size(item: Item) -> int:
+    """Octets of an entry, but at least its share, so that there are no more entries than the capacity."""
+    message = item.message
+    return max(ENTRY_OCTETS + len(message.body) + 2 * len(message.ttls), MEAN_OCTETS)
 
 
 class Changes:
@@ -214,14 +210,18 @@ class Store:
                 self.denial.pop(key, None)
                 self.denial.pop(_whole_name(key), None)
             return
-        if item.kind == "denial" and self.success and not self._prefers_positive:
-            for rtype in (item.qtype, *(ADDRESSES if item.tree else ())):
-                self.success.pop(_of_type(key, rtype), None)
-        self.denial[_whole_name(key) if item.tree else key] = item
+        if item.kind == "denial" and not self._prefers_positive:
+            self.success.pop(key, None)
+            if item.tree is not None and self.stale_for:  # no address is served stale any more
+                for rtype in ADDRESSES:
+                    self.success.pop(_of_type(key, rtype), None)
+        self.denial[key if item.tree is None else _whole_name(key)] = item
 
     def _has_addresses(self, key: Identity) -> bool:
+        own = _type(key)
         for rtype in ADDRESSES:
-            item = self._get(self.success, _of_type(key, rtype), self.stale_for)
-            if item is not None and item.qtype != _type(key) and self.clock() < item.ends:
-                return True
+            if rtype != own:
+                item = self._get(self.success, _of_type(key, rtype), self.stale_for)
+                if item is not None and self.clock() < item.ends:
+                    return True
         return False

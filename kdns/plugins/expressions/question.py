@@ -62,5 +62,7 @@ QUESTION: Final[dict[str, Function]] = {
     "metadata": Function((STRING,), STRING, _metadata, sees_question=True),
 }
 
-BY_ASKER: Final = frozenset({"client_ip", "id", "metadata", "port", "server_ip"})
-"""What may differ although the octets after the message ID, the transport and the port are the same."""
+BY_ASKER: Final = frozenset(
+    {"bufsize", "client_ip", "id", "metadata", "port", "proto", "server_ip", "size"}
+)
+"""What may differ between queries that share an entry of the reply cache."""

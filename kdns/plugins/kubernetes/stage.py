@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.plugins.aliases import AliasChaser, depending
+from kdns.plugins.budget import Budget
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.kubernetes import freshness
 from kdns.plugins.kubernetes.settings import Settings
@@ -15,18 +17,21 @@ from kdns.plugins.kubernetes.zones import ClusterZones
 from kdns.plugins.permission import Permission
 from kdns.plugins.zones import longest_match
 from kdns.records.apex import NAME_SERVER, NameServers, soa
-from kdns.records.explain import explain, remark
+from kdns.records.explain import WILDCARDS, explain, remark
 from kdns.records.index import Index
 from kdns.records.locations import address_record
 from kdns.records.lookup import lookup, nodata, shown, zone_wire
-from kdns.records.outcome import Asked, Outcome
+from kdns.records.outcome import Asked, Outcome, Reason
 from kdns.wire import rdata
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
-from kdns.wire.message import FOREVER, Answer, ExtendedError, Key, Query, Record
+from kdns.wire.message import FOREVER, Absence, Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import Name, to_text, wire_to_text
 from kdns.wire.reasons import because
 
 NAME: Final = "kubernetes"
+
+SHORT_REASON_CACHED: Final = 1.0
+"""Seconds that a negative answer is cached whose reason is a short one, since there was much to explain."""
 
 _TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
 
@@ -54,7 +59,7 @@ class Cluster:
         self.view = settings.view(context.block)
         self.index, self.status = context.cluster(settings.access())
         self.aliases = AliasChaser(self._resolve, "externalName")
-        self.permission = Permission(context)
+        self.permission, self.budget = Permission(context), Budget()
 
     async def answer(self, query: Query) -> Answer:
         zone = longest_match(self.view.zones, query.name)
@@ -63,14 +68,15 @@ class Cluster:
         if query.qclass != Class.IN or query.qtype in _TRANSFERS:
             return Answer(Rcode.REFUSED, authoritative=False, plugin=NAME)
         step = self._step(query, zone)
-        if not step.outcome.exists:
+        missing = not step.outcome.exists
+        if missing:
             certain = self._is_certain(step)
             passes = certain or self.settings.fallthrough_unsynced
             if passes and self.settings.fallthrough.covers(query.name):
                 return await self._pass_on(query, step)
             if not certain:
                 return self._not_synced(query, step)
-        answer = self._assemble(query, step)
+        answer = self._assemble(query, step, missing=missing, alone=not missing)
         if step.outcome.target:
             return await self.aliases.follow(query, answer, tuple(step.outcome.answer))
         return answer
@@ -95,7 +101,7 @@ class Cluster:
         step = self._step(query, zone)
         if not step.outcome.exists and not self._is_certain(step):
             return self._not_synced(query, step)
-        answer = self._assemble(query, step)
+        answer = self._assemble(query, step, missing=not step.outcome.exists)
         if step.outcome.target:
             return await self.aliases.follow(query, answer, tuple(step.outcome.answer))
         return answer
@@ -138,7 +144,8 @@ class Cluster:
 
     # ---- making the answer
 
-    def _assemble(self, query: Query, step: Step) -> Answer:
+    def _assemble(self, query: Query, step: Step, *, missing: bool, alone: bool = True) -> Answer:
+        """``alone`` is whether nothing is to be said of the names beside this one."""
         outcome = step.outcome
         keys = outcome.keys
         errors: tuple[ExtendedError, ...] = ()
@@ -157,7 +164,6 @@ class Cluster:
             at_most, errors = self.settings.max_answers, self._shortened(query, outcome)
         elif query.wants_reason and (text := remark(self._index(step), self.view, outcome)):
             errors = because(query, ErrorCode.OTHER, text)
-        missing = not outcome.exists and self._is_certain(step)
         return Answer(
             rcode=Rcode.NXDOMAIN if missing else Rcode.NOERROR,
             answer=outcome.answer,
@@ -167,8 +173,27 @@ class Cluster:
             keys=frozenset(keys),
             keep_until=until,
             at_most=at_most,
+            absence=None if alone or stale else self._absence(query, step),
             plugin=NAME,
         )
+
+    def _absence(self, query: Query, step: Step) -> Absence | None:
+        """Of a name in a namespace: all are absent but those of its Services."""
+        asked, view = step.outcome.asked, self.view
+        if step.outcome.reason is not Reason.NO_SERVICE or step.zone in view.multicluster:
+            return None
+        if asked is None or len(asked.labels) != 3:
+            return None
+        namespace, services, allows = asked.namespace, self.index.services, self.budget.allows
+        if not query.wants_reason:
+            return Absence(lambda label: label not in services.get(namespace, ()))
+
+        def holds(label: str) -> bool:
+            """Without the search for what was meant, so only where there is no time for that."""
+            known = label in services.get(namespace, ()) or label in WILDCARDS
+            return not known and not allows(monotonic())
+
+        return Absence(holds, (f"no {asked.title} ", f" in namespace {namespace}"))
 
     def _reasons(
         self, query: Query, step: Step
@@ -176,9 +201,15 @@ class Cluster:
         """The reasons, their keys, and until when they hold (``Answer.keep_until``)."""
         if not query.wants_reason:
             return (), (), FOREVER
-        client = self.permission.of(query)
-        text, keys = explain(self._index(step), self.view, step.outcome, step.zone, client)
+        client, now = self.permission.of(query), monotonic()
+        searches = self.budget.allows(now)
+        text, keys = explain(
+            self._index(step), self.view, step.outcome, step.zone, client, searches=searches
+        )
         errors = because(query, ErrorCode.OTHER, text) if text else ()
+        if not searches:
+            return errors, tuple(keys), min(client.keep_until, now + SHORT_REASON_CACHED)
+        self.budget.spend(monotonic() - now)
         return errors, tuple(keys), client.keep_until
 
     def _is_too_long(self, step: Step) -> bool:
@@ -217,7 +248,7 @@ class Cluster:
             return replace(passed, keys=keys, keep_until=passed.keep_until if certain else 0.0)
         if not certain:
             return self._not_synced(query, step)
-        return depending(self._assemble(query, step), passed)
+        return depending(self._assemble(query, step, missing=True), passed)
 
 
 def _told(step: Step) -> str:
