@@ -23,6 +23,7 @@ from kdns.answers.later import Later
 from kdns.answers.responder import MAX_REFRESHED, Responder
 from kdns.metrics import Metrics
 from kdns.plugins.blocks import Served
+from kdns.plugins.budget import Budget
 from kdns.plugins.interface import Handler
 from kdns.records.objects import Change, Namespace, Object, Put, Service
 from kdns.wire import names, question
@@ -34,6 +35,12 @@ from tests.plugins.chains import Chain
 from tests.records import probes
 
 ADDRESS = b"\x0a\0\0\1"
+
+
+@pytest.fixture(autouse=True)
+def time_to_explain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts of reasons are not short, however busy the machine is."""
+    monkeypatch.setattr(Budget, "allows", lambda self, now: True)
 
 
 def record(query: Query, *, ttl: int = 5, at: int = 1) -> Record:
