@@ -266,9 +266,7 @@ class Responder(Blocks):
         denial = Denial(
             *(absence, answer.keep_until, encode_for, served.meter, labels, answer.replayed)
         )
-        # What depends on the first label is looked at for each query.
-        keys = [each for each in answer.keys if each != ("svc", query.name[1], query.name[0])]
-        cache.denials.store(key, denial, keys)
+        cache.denials.store(key, denial, answer.keys - absence.apart)
 
     def _with_options(self, query: Query, answer: Answer) -> tuple[bytes, Answer]:
         """The cookie, and the answer with other EDNS options that belong to the exchange."""

@@ -38,6 +38,12 @@ from tests.records import probes
 ADDRESS = b"\x0a\0\0\1"
 
 
+@pytest.fixture(autouse=True)
+def time_to_explain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts of reasons are not short, however busy the machine is."""
+    monkeypatch.setattr(Budget, "allows", lambda self, now: True)
+
+
 def record(query: Query, *, ttl: int = 5, at: int = 1) -> Record:
     return Record(query.qname, Type.A, ttl, at.to_bytes(4, "big"))
 
