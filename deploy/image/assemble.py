@@ -69,6 +69,9 @@ for module in SUPPORTED.values():
     import_module(module)
 from kdns.plugins import go_regex
 go_regex.compile("a")
+from kdns.wire.constants import Type
+from kdns.wire.record_types import to_text
+assert to_text(Type.TLSA, bytes(4)) == "0 0 0 00"
 from kubernetes.aio.config import kube_config, openid
 from kubernetes.aio.config.exec_provider import ExecProvider
 """

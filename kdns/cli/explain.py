@@ -24,9 +24,10 @@ from kdns.stub.flavours import FLAVOURS
 from kdns.stub.resolver_config import ResolverConfig, in_namespace
 from kdns.stub.walk import ADDRESSES
 from kdns.wire.constants import Rcode, Type, rcode_name, type_name
+from kdns.wire.fields import strings
 from kdns.wire.message import Edns, Query, Record
 from kdns.wire.names import BadNameError, from_wire, to_text, wire_from_text
-from kdns.wire.presentation import CONTROL_ESCAPES, strings
+from kdns.wire.presentation import CONTROL_ESCAPES
 
 if TYPE_CHECKING:
     from kdns.server.generation import Generation

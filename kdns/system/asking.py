@@ -14,8 +14,8 @@ from kdns.upstream.client import ask
 from kdns.upstream.errors import UpstreamError
 from kdns.wire import names
 from kdns.wire.constants import Flag, Type, rcode_name
+from kdns.wire.fields import strings
 from kdns.wire.message import Edns, Query
-from kdns.wire.presentation import strings
 
 TIMEOUT: Final = 2.0
 """Seconds for each reply."""

@@ -7,27 +7,44 @@ from typing import Final
 
 
 class Type(IntEnum):
-    """RR types that kdns treats by name; any other number is valid too."""
+    """RR types by name; any other number is valid too. ``record_types`` says what their RDATA are."""
 
     A = 1
     NS = 2
+    MD = 3
+    MF = 4
     CNAME = 5
     SOA = 6
+    MB = 7
+    MG = 8
+    MR = 9
     PTR = 12
     HINFO = 13
+    MINFO = 14
     MX = 15
     TXT = 16
     RP = 17
     AFSDB = 18
+    X25 = 19
+    ISDN = 20
+    RT = 21
+    NSAP = 22
+    SIG = 24
+    KEY = 25
+    PX = 26
+    GPOS = 27
     AAAA = 28
     LOC = 29
     SRV = 33
     NAPTR = 35
     KX = 36
+    CERT = 37
     DNAME = 39
     OPT = 41
+    APL = 42
     DS = 43
     SSHFP = 44
+    IPSECKEY = 45
     RRSIG = 46
     NSEC = 47
     DNSKEY = 48
@@ -36,6 +53,7 @@ class Type(IntEnum):
     NSEC3PARAM = 51
     TLSA = 52
     SMIMEA = 53
+    HIP = 55
     CDS = 59
     CDNSKEY = 60
     OPENPGPKEY = 61
@@ -44,12 +62,22 @@ class Type(IntEnum):
     SVCB = 64
     HTTPS = 65
     SPF = 99
+    NID = 104
+    L32 = 105
+    L64 = 106
+    LP = 107
+    EUI48 = 108
+    EUI64 = 109
     TSIG = 250
     IXFR = 251
     AXFR = 252
     ANY = 255
     URI = 256
     CAA = 257
+    AVC = 258
+    AMTRELAY = 260
+    RESINFO = 261
+    WALLET = 262
 
 
 class Class(IntEnum):

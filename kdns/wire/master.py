@@ -13,10 +13,10 @@ from typing import Final, NoReturn, TypeAlias
 
 from msgspec import Struct
 
+from kdns.wire import record_types
 from kdns.wire.constants import Class, Type
-from kdns.wire.master_lexer import Entry, MasterFileError, Token, entries
+from kdns.wire.master_lexer import Entry, MasterFileError, Token, TokenReader, entries
 from kdns.wire.message import Record
-from kdns.wire.rdata_text import Reader, encode
 from kdns.wire.scalars import class_number, domain_name, duration, is_duration, type_number
 
 __all__ = ["Include", "MasterFileError", "Placed", "parse"]
@@ -162,9 +162,9 @@ class _File:
         return rtype
 
     def _rdata(self, rtype: int, entry: Entry, at: int) -> bytes:
-        reader = Reader(entry.tokens[at + 1 :], self._origin)
+        reader = TokenReader(entry.tokens[at + 1 :], self._origin)
         try:
-            return encode(rtype, reader)
+            return record_types.from_text(rtype, reader)
         except ValueError as error:
             line = reader.line or entry.tokens[at].line
             self._fail(line, f"{entry.tokens[at].text}: {_reason(error)}")

@@ -45,6 +45,39 @@ class Token(Struct, frozen=True, gc=False):
     """Nothing stands between it and the token before, as in ``alpn="h2"``."""
 
 
+class TokenReader:
+    """The tokens of one RDATA, taken from the left."""
+
+    def __init__(self, tokens: tuple[Token, ...], origin: bytes) -> None:
+        self._tokens = tokens
+        self._at = 0
+        self.origin = origin
+
+    @property
+    def line(self) -> int:
+        """Line of the token read last, or of the first."""
+        return self._tokens[max(self._at - 1, 0)].line if self._tokens else 0
+
+    @property
+    def generic(self) -> bool:
+        """Whether the generic form of RFC 3597 section 5 stands here."""
+        return [(token.text, token.quoted) for token in self._tokens[:1]] == [("\\#", False)]
+
+    def take(self, what: str) -> Token:
+        if self._at >= len(self._tokens):
+            raise ValueError(f"{what} expected, but the record ends")
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def word(self, what: str) -> str:
+        return self.take(what).text
+
+    def rest(self) -> tuple[Token, ...]:
+        tokens = self._tokens[self._at :]
+        self._at = len(self._tokens)
+        return tokens
+
+
 class Entry(Struct, frozen=True):
     """One record or directive: at least one token."""
 

@@ -12,7 +12,7 @@ from typing import Final
 from kdns.wire.constants import Class, Type
 from kdns.wire.message import Record
 from kdns.wire.names import MAX_LABEL, MAX_NAME
-from kdns.wire.rdata_shape import INTERNET
+from kdns.wire.record_types import DECOMPRESSED, INTERNET
 
 FIXED: Final = Layout("!HHIH")
 """What stands between the owner of a record and its RDATA."""
@@ -23,15 +23,6 @@ MAX_LABELS: Final = 127
 MAX_TTL: Final = 0x7FFFFFFF
 """RFC 2181 section 8: a TTL above, with the most significant bit set, counts as 0."""
 
-# Octets before the first name and how many names follow, in the types that a sender may compress:
-# those of RFC 1035 and the ones that RFC 3597 section 4 says were sent so. What is left is copied.
-_NAMES: Final[dict[int, tuple[int, int]]] = {
-    **dict.fromkeys((Type.NS, Type.CNAME, Type.PTR, Type.DNAME, 3, 4, 7, 8, 9), (0, 1)),
-    **dict.fromkeys((Type.MX, Type.AFSDB, 21), (2, 1)),
-    **dict.fromkeys((Type.SOA, Type.RP, 14), (0, 2)),
-    Type.SRV: (6, 1),
-    26: (2, 2),  # PX
-}
 _STRINGS_IN_NAPTR: Final = 3
 
 
@@ -100,8 +91,8 @@ class Reader:
             for _ in range(_STRINGS_IN_NAPTR):
                 self.at += self.data[self.at] + 1
             count = 1
-        elif rtype in _NAMES:
-            octets, count = _NAMES[rtype]
+        elif rtype in DECOMPRESSED:
+            octets, count, _ = DECOMPRESSED[rtype]
             self.at += octets
         else:
             return self.data[start:end]

@@ -13,15 +13,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.wire import rdata_shape
 from kdns.wire.constants import EdnsOption, Flag, Type
 from kdns.wire.message import ExtendedError, Record
 from kdns.wire.question import edns_options
 from kdns.wire.reader import Reader
+from kdns.wire.record_types import check
 from kdns.wire.relayed import sections
 from kdns.wire.scan import HEADER, QUESTION, Scanned, scan
 
-_SIGNATURES: Final = frozenset({Type.TSIG, 24})  # 24: SIG(0); they concern the transport
+_SIGNATURES: Final = frozenset({Type.TSIG, Type.SIG})  # SIG(0); they concern the transport
 
 MAX_REASON: Final = 1024
 """Octets taken of an Extended DNS Error's text, which are words for people."""
@@ -126,7 +126,7 @@ def _opt(others: list[Record], additional: list[Record]) -> Record | None:
 def _checked(records: list[Record]) -> tuple[Record, ...]:
     """Those that are data. Raises ``ValueError`` if one is not of its type's shape."""
     for record in records:
-        rdata_shape.check(record.rtype, record.rdata, record.rclass)
+        check(record.rtype, record.rdata, record.rclass)
     hop_by_hop = {Type.OPT, *_SIGNATURES}
     return tuple([record for record in records if record.rtype not in hop_by_hop])
 

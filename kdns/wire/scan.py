@@ -11,10 +11,10 @@ from struct import Struct as Layout
 from struct import error as struct_error
 from typing import Final, TypeAlias
 
-from kdns.wire import rdata_shape
 from kdns.wire.constants import Class, Flag, Type
 from kdns.wire.names import MAX_LABEL, MAX_NAME
 from kdns.wire.reader import FIXED, MAX_TTL, Reader
+from kdns.wire.record_types import COMPRESSED, check
 from kdns.wire.relayed import Relayed
 
 HEADER: Final = Layout("!HHHHHH")
@@ -27,16 +27,8 @@ _IN, _CNAME, _SOA, _OPT = (int(number) for number in (Class.IN, Type.CNAME, Type
 _POINTER: Final = 0xC0
 _AT_QUESTION: Final = 12
 
-# Octets before the first name, how many names follow, and octets after them, in the types of RFC 1035
-# whose names every reader decompresses (RFC 3597 section 4).
-_COMPRESSED: Final[dict[int, tuple[int, int, int]]] = {
-    **dict.fromkeys((Type.NS, Type.CNAME, Type.PTR, 3, 4, 7, 8, 9), (0, 1, 0)),
-    Type.SOA: (0, 2, 20),
-    14: (0, 2, 0),  # MINFO
-    Type.MX: (2, 1, 0),
-}
 _ADDRESSES: Final[dict[int, int]] = {Type.A: 4, Type.AAAA: 16}
-_SIGNATURES: Final = frozenset({Type.TSIG, 24})  # 24: SIG(0)
+_SIGNATURES: Final = frozenset({Type.TSIG, Type.SIG})  # SIG(0)
 
 Scanned: TypeAlias = tuple[int, int, Relayed, int, bytes]
 """Message ID and flags of a reply, its records, and of its OPT record the TTL field and the RDATA."""
@@ -149,8 +141,8 @@ class _Names:
     def rdata(self, rtype: int, rclass: int, at: int, end: int) -> int:
         """Check it and return where the name stands that it begins with, if it does so."""
         place = at
-        if rtype in _COMPRESSED:
-            octets, count, after = _COMPRESSED[rtype]
+        if rtype in COMPRESSED:
+            octets, count, after = COMPRESSED[rtype]
             at += octets
             for number in range(count):
                 found, at = self._name(at)
@@ -160,7 +152,7 @@ class _Names:
         elif rtype in _SIGNATURES:
             raise ValueError("it is signed")
         else:
-            rdata_shape.check(rtype, self._data[at:end], rclass)
+            check(rtype, self._data[at:end], rclass)
             if rtype == Type.SRV and rclass == Class.IN:
                 self._name(at + 6)  # others may point to it
         return place

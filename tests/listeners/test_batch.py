@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import select
 import socket
 import sys
 import time
@@ -67,6 +68,15 @@ def client(server: socket.socket, queried: str, source: str = "") -> socket.sock
     return sock
 
 
+def batches(server: socket.socket, taken: Batch | OneByOne, count: int) -> Iterator[list[bytes]]:
+    """What is received until there are as many datagrams: one batch, or more on a busy machine."""
+    while count > 0:
+        assert select.select([server], [], [], 30)[0], "nothing arrived"
+        requests = taken.receive()
+        count -= len(requests)
+        yield requests
+
+
 CASES: Final = [
     ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
     ("127.0.0.2", "127.0.0.2", "127.0.0.2"),
@@ -87,14 +97,16 @@ def test_replies_leave_from_the_address_queried(
 ) -> None:
     server = opened.enter_context(dual() if host == "dual" else listening(host))
     querying = opened.enter_context(client(server, queried))
-    answers_from(way(server), querying, destination)
+    answers_from(server, way(server), querying, destination)
 
 
-def answers_from(taken: Batch | OneByOne, querying: socket.socket, destination: str) -> None:
+def answers_from(
+    server: socket.socket, taken: Batch | OneByOne, querying: socket.socket, destination: str
+) -> None:
     """Each kind of reply reaches a client that takes it from the address queried alone."""
     for turn in range(2):
         querying.send(b"\1\2question")
-        assert taken.receive() == [b"question"]
+        assert list(batches(server, taken, 1)) == [[b"question"]]
         assert taken.destination(0) == destination
         if turn:
             assert taken.put(0, b"\1\2reply")
@@ -113,12 +125,11 @@ def test_one_batch_of_many_clients(opened: ExitStack, way: Way) -> None:
         asking = clients[turn::2]  # other clients in other places each time
         for each in asking:
             each.send(b"\1\2" + each.getpeername()[0].encode())
-        requests = taken.receive()
-        assert len(requests) == len(asking)
-        for at, request in enumerate(requests):
-            assert taken.destination(at).encode() == request
-            taken.put(at, b"\1\2" + request)
-        assert taken.send(len(requests)) == 0
+        for requests in batches(server, taken, len(asking)):
+            for at, request in enumerate(requests):
+                assert taken.destination(at).encode() == request
+                taken.put(at, b"\1\2" + request)
+            assert taken.send(len(requests)) == 0
         for each in asking:
             assert each.recv(SIZE)[2:].decode() == each.getpeername()[0]
 
@@ -130,28 +141,24 @@ def test_a_later_reply_goes_back_the_way_its_query_came(opened: ExitStack, way: 
     first = opened.enter_context(client(server, "127.0.0.2"))
     second = opened.enter_context(client(server, "127.0.0.3"))
     first.send(b"first")
-    taken.receive()
+    assert list(batches(server, taken, 1)) == [[b"rst"]]
     path = taken.path(0)
     second.send(b"second")
-    taken.receive()
+    assert list(batches(server, taken, 1)) == [[b"cond"]]
     path.send(server, b"late")
     assert first.recv(SIZE) == b"late"
     assert (path.local, path.client) == ("127.0.0.2", first.getsockname())
 
 
 ADDRESSES: Final = """
-    link set lo up
-    link add veth0 type veth peer name veth1
-    addr add 192.0.2.1/24 dev veth0
-    addr add 192.0.2.2/24 dev veth0
-    addr add 198.51.100.1/32 dev lo
-    addr add 2001:db8::1/64 dev veth0 nodad
-    addr add 2001:db8::2/64 dev veth0 nodad
-    addr add fe80::53/64 dev veth0 nodad
-    addr add fe80::54/64 dev veth1 nodad
-    addr add fe80::53/64 dev veth1 nodad
-    link set veth0 up
-    link set veth1 up
+    192.0.2.1/24 veth0
+    192.0.2.2/24 veth0
+    198.51.100.1/32 lo
+    2001:db8::1/64 veth0
+    2001:db8::2/64 veth0
+    fe80::53/64 veth0
+    fe80::54/64 veth1
+    fe80::53/64 veth1
 """
 
 
@@ -183,7 +190,7 @@ def test_secondary_and_link_local_addresses(
     opened.enter_context(server)
     opened.enter_context(querying)
     mapped = "::ffff:" if host == "dual" and ":" not in queried else ""
-    answers_from(way(server), querying, mapped + queried.partition("%")[0])
+    answers_from(server, way(server), querying, mapped + queried.partition("%")[0])
 
 
 def test_link_local_and_other_addresses_in_one_batch(opened: ExitStack) -> None:
@@ -193,18 +200,17 @@ def test_link_local_and_other_addresses_in_one_batch(opened: ExitStack) -> None:
         return server, [client(server, target) for target in targets]
 
     server, clients = inside(ADDRESSES, sockets)
-    opened.enter_context(server)
+    for sock in (server, *clients):
+        opened.enter_context(sock)
     taken = Batch(server)
     for turn in range(2):
         for each in clients:
             each.send(b"\1\2%d" % turn)
-        assert taken.receive() == [b"%d" % turn] * 4
-        for at in range(4):
-            taken.put(at, b"\1\2reply")
-        assert taken.send(4) == 0
+        for requests in batches(server, taken, 4):
+            for at in range(len(requests)):
+                taken.put(at, b"\1\2reply")
+            assert taken.send(len(requests)) == 0
         assert [each.recv(SIZE) for each in clients] == [b"\1\2reply"] * 4
-    for each in clients:
-        each.close()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -217,12 +223,15 @@ def test_age(opened: ExitStack, way: Way, host: str) -> None:
         before = time.time()
         querying.send(b"first")
         querying.send(b"second")
-        after = time.time()
-        assert taken.receive() == [b"rst", b"cond"]
-        for at in (0, 1):
-            assert -0.001 <= taken.age(at, after) <= after - before + 0.001
-            assert taken.age(at, after + 5) == pytest.approx(taken.age(at, after) + 5)
-        assert taken.age(0, after) >= taken.age(1, after)
+        ages = list[float]()
+        for requests in batches(server, taken, 2):
+            now = time.time()
+            for at in range(len(requests)):
+                age = taken.age(at, now)
+                assert 0 <= age <= now - before + 0.001
+                assert taken.age(at, now + 5) == pytest.approx(age + 5)
+                ages.append(age - now)
+        assert ages[0] >= ages[1] - 1e-6, "a float has no nanoseconds of so many seconds"
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -234,7 +243,7 @@ def test_a_system_that_says_nothing(
     server = opened.enter_context(listening("0.0.0.0"))
     querying = opened.enter_context(client(server, "127.0.0.1"))
     taken = way(server)
-    answers_from(taken, querying, "0.0.0.0")
+    answers_from(server, taken, querying, "0.0.0.0")
     assert taken.age(0, time.time()) == 0
 
 

@@ -24,7 +24,7 @@ from kdns.upstream.pool import Pool
 from kdns.wire.constants import Rcode, Type
 from kdns.wire.message import Answer, Edns, Key, Query, Record
 from kdns.wire.names import Name, from_text, wire_from_text, wire_to_text
-from kdns.wire.rdata_names import target_of
+from kdns.wire.record_types import target_of
 
 T = TypeVar("T")
 

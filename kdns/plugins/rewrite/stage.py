@@ -27,8 +27,8 @@ from kdns.plugins.rewrite.settings import Settings
 from kdns.wire.constants import ErrorCode, Rcode, Type, type_name
 from kdns.wire.message import FOREVER, Answer, Query, Record
 from kdns.wire.names import BadNameError, from_wire, to_text, wire_from_text, wire_to_text
-from kdns.wire.rdata_names import target_of, with_target
 from kdns.wire.reasons import because
+from kdns.wire.record_types import target_of, with_target
 
 NAME: Final = "rewrite"
 
