@@ -13,7 +13,7 @@ from typing import Final
 
 from kdns.metrics.meters import Labels, Meter, Origin, QueryClass
 from kdns.wire.constants import ErrorCode
-from kdns.wire.encode import Encoded, error_option
+from kdns.wire.encoded import Encoded, error_option
 from kdns.wire.message import Absence, ExtendedError, Key
 from kdns.wire.names import MAX_LABEL, MAX_NAME, end_of
 from kdns.wire.reasons import cut

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from time import perf_counter, time
 from typing import Final
 
-from kdns.answers.reply_cache import Repeats
+from kdns.answers.repeats import Repeats
 from kdns.derivation.messages import Batch, Seen
 from kdns.wire.message import PendingReply, Reply, Respond, Transport
 
@@ -35,7 +35,7 @@ class Tap:
 
         def observed(data: bytes, client: str, port: int, transport: Transport) -> Reply:
             started, now = perf_counter(), time()
-            body = repeats[transport].find(data[2:], lambda _: (client, port), uncovered=True)
+            body = repeats[transport].find(data[2:], lambda _: client, uncovered=True)
             reply = respond(data, client, port, transport) if body is None else data[:2] + body
             seen = Seen(now, client, port, transport, data, b"", 0, body is not None)
             if reply is not None and not isinstance(reply, bytes):
