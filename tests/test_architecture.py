@@ -19,7 +19,7 @@ from kdns.sources.resources import watched
 ROOT: Final = Path(__file__).parents[1]
 MODULES: Final = sorted((ROOT / "kdns").rglob("*.py"))
 
-MAX_LINES: Final = 330
+MAX_LINES: Final = 350
 """Of a module. One that grows beyond has two purposes."""
 
 

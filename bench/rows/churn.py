@@ -19,7 +19,8 @@ from bench.rounds import Bar, Measured, NotRunError, compared, take_turns
 from bench.rows import Row
 from bench.rows.queries import hot_names
 from bench.servers import Server
-from kdns.answers.reply_cache import Entry, ReplyCache
+from kdns.answers.entry import Entry
+from kdns.answers.reply_cache import ReplyCache
 from kdns.metrics.meters import Meter
 from kdns.records.index import Index
 from kdns.records.objects import Endpoint, Kind, Namespace, Port, Put, Replaced, Service, Slice

@@ -13,12 +13,22 @@ from typing import Final
 
 from kdns.metrics.meters import Labels, Meter, Origin, QueryClass
 from kdns.wire.constants import ErrorCode
-from kdns.wire.encode import Encoded, error_option
+from kdns.wire.encoded import Encoded, error_option
 from kdns.wire.message import Absence, ExtendedError, Key
+from kdns.wire.names import MAX_LABEL, MAX_NAME, end_of
 from kdns.wire.reasons import cut
 
-MAX_DENIALS: Final = 4096
-"""Parents, types and kinds of queries. A cluster has some hundreds in use; beyond that all are forgotten."""
+MAX_OCTETS: Final = 8 * 1024 * 1024
+"""Octets of all denials, with what Python needs for them; the oldest make room."""
+
+DENIAL_OCTETS: Final = 3500
+"""What a denial takes by itself: its answer, its query, its places in the tables."""
+
+ENCODED_OCTETS: Final = 700
+"""What it takes for each length of the first label."""
+
+USE_OCTETS: Final = 500
+"""What it takes for each combination of message sizes that its hits are counted by."""
 
 
 class Denial:
@@ -34,6 +44,13 @@ class Denial:
         replayed: tuple[Callable[[int], None], ...],
     ) -> None:
         self.absence, self.until = absence, until
+        self.keys: frozenset[Key] = frozenset()
+        """What it depends on."""
+        self.max_label = MAX_LABEL
+        """Octets of a first label that makes a name."""
+        self.octets = DENIAL_OCTETS
+        self.grew: Callable[[int], None] = lambda _: None
+        """Called with octets that it takes besides."""
         self._encode, self._meter, self._labels, self._replayed = encode, meter, labels, replayed
         self._encoded: dict[int, Encoded] = {}
         self._uses: dict[tuple[Origin, int, int], QueryClass] = {}
@@ -43,6 +60,7 @@ class Denial:
         found = self._encoded.get(size)
         if found is None:
             found = self._encoded[size] = self._encode(size)
+            self._grow(ENCODED_OCTETS)
         return found
 
     def errors(self, label: str) -> bytes:
@@ -59,7 +77,12 @@ class Denial:
             use = self._meter.classify(origin, self._labels, request_size, response_size)
             use.replayed = self._replayed
             self._uses[origin, request_size, response_size] = use
+            self._grow(USE_OCTETS)
         use.hits += 1
+
+    def _grow(self, octets: int) -> None:
+        self.octets += octets
+        self.grew(octets)
 
     def report(self) -> int:
         """Count the replies since the last call, and return how many they are."""
@@ -69,45 +92,67 @@ class Denial:
 class Denials:
     """Denials by what of a query shapes its answer, its first label left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_octets: int = MAX_OCTETS) -> None:
         self.entries: dict[bytes, Denial] = {}
         self.hits = 0
-        self._dependents: dict[Key, list[bytes]] = {}
+        self.max_octets = max_octets
+        self.octets = 0
+        self._dependents: dict[Key, dict[bytes, None]] = {}
 
     def find(self, key: bytes) -> Denial | None:
-        """The denial for a query whose key in the reply cache this is, if it holds for its name."""
+        """The denial for a query whose key in the reply cache this is, if it holds for its name.
+
+        Octets that are no name have a key too, and may have a denied parent's in them: these are none's.
+        """
         end = 11 + key[10]
         denial = self.entries.get(key[:10] + key[end:])
         if denial is None or denial.until <= monotonic():
             return None
-        return denial if denial.absence.holds(key[11:end].decode("latin-1")) else None
+        label = key[11:end]
+        if not 0 < len(label) <= denial.max_label or b"\0" in label:
+            return None
+        return denial if denial.absence.holds(label.decode("latin-1")) else None
 
     def store(self, key: bytes, denial: Denial, keys: Iterable[Key]) -> None:
         """Use a denial from now on; ``key`` is that of the name that was denied."""
-        if len(self.entries) >= MAX_DENIALS:
-            self.clear()
         parent = key[:10] + key[11 + key[10] :]
-        if parent in self.entries:
-            self.hits += self.entries[parent].report()
+        self._remove(parent)
+        denial.keys, denial.grew = frozenset(keys), self._grow
+        denial.max_label = min(MAX_LABEL, MAX_NAME - 1 - end_of(parent, 10) + 10)
         self.entries[parent] = denial
-        for each in keys:
-            dependents = self._dependents.setdefault(each, [])
-            if parent not in dependents:
-                dependents.append(parent)
+        self._grow(denial.octets)
+        for each in denial.keys:
+            self._dependents.setdefault(each, {})[parent] = None
+        while self.octets > self.max_octets:
+            self._remove(next(iter(self.entries)))
 
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget those that depend on one of these."""
         for key in keys:
-            for parent in self._dependents.pop(key, ()):
-                denial = self.entries.pop(parent, None)
-                if denial is not None:
-                    self.hits += denial.report()
+            for parent in tuple(self._dependents.get(key, ())):
+                self._remove(parent)
+
+    def _grow(self, octets: int) -> None:
+        self.octets += octets
+
+    def _remove(self, parent: bytes) -> None:
+        denial = self.entries.pop(parent, None)
+        if denial is None:
+            return
+        self.hits += denial.report()
+        self.octets -= denial.octets
+        for key in denial.keys:
+            dependents = self._dependents[key]
+            del dependents[parent]
+            if not dependents:
+                del self._dependents[key]
 
     def clear(self) -> None:
         """Forget all."""
         self.report()
         self.entries.clear()
         self._dependents.clear()
+        self.octets = 0
 
     def report(self) -> None:
         """Count the replies since the last time."""

@@ -6,8 +6,8 @@ Two levels:
   A client's letter case, EDNS size, cookie and transport are not among them: the reply is put together
   from the client's question section, the cached sections and a fresh OPT record. One cache serves all
   transports of an address.
-- ``Repeats`` has finished replies to requests whose octets repeat, message ID apart: most of what stub
-  resolvers send. It belongs to one listener, and what it has to entries of the first level.
+- ``Repeats`` (in ``repeats``) has finished replies to requests whose octets repeat, message ID apart: most
+  of what stub resolvers send. It belongs to one listener, and what it has to entries of the first level.
 
 An entry depends on the keys of its Answer and is removed the moment one of them changes; nothing here is
 ever guessed to be fresh. Where an answer is good for a time only, that is on a monotonic clock.
@@ -20,18 +20,19 @@ out. The oldest entry without a hit since its last turn makes room (second chanc
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
-from functools import partial
-from itertools import count, cycle, repeat
-from time import monotonic, time
-from typing import Final, TypeAlias
+from collections.abc import Collection, Iterable, Iterator
+from time import monotonic
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kdns.answers.denials import Denials
-from kdns.metrics.meters import Labels, Meter, Origin, QueryClass
+from kdns.answers.entry import Entry
+from kdns.answers.seen_before import SeenBefore
 from kdns.wire import cookies
 from kdns.wire.constants import EdnsOption
-from kdns.wire.encode import MAX_MESSAGE, Encoded
-from kdns.wire.message import FOREVER, Key
+from kdns.wire.message import Key
+
+if TYPE_CHECKING:
+    from kdns.answers.repeats import Repeats
 
 MAX_OCTETS: Final = 48 * 1024 * 1024
 """Octets of all that is cached, with what Python needs for it."""
@@ -39,55 +40,18 @@ MAX_OCTETS: Final = 48 * 1024 * 1024
 FREE_OCTETS: Final = MAX_OCTETS // 16
 """While no more are in use, every answer is cached."""
 
-ENTRY_OCTETS: Final = 1300
-"""What an entry takes besides its sections: its object, its first counters, its places in the tables."""
-
-KEY_OCTETS: Final = 300
-"""What it takes for each key that it depends on."""
-
-USE_OCTETS: Final = 300
-"""What further counters of its hits take, for messages of another size."""
-
-REPEAT_OCTETS: Final = 400
-"""The same for a finished reply."""
-
-LASTING: Final = 2.0
-"""Seconds that a reply must be good for to be finished for requests that repeat."""
-
-MAX_REPEATS: Final = 32
-"""Finished replies of one entry: as many as there are kinds of stub resolvers, not as many spellings."""
-
-MAX_TURNS: Final = 8192
-"""Octets of finished replies that are made beforehand where they rotate; else each is put together."""
-
 MAX_CHANCES: Final = 16
 """Entries spared in one search for room, so that an insertion costs no more than this."""
 
 MAX_UNLINKED: Final = 256
 """Removed entries that are taken out of all tables at a time: more would hold up the queries."""
 
-MAX_USES: Final = 64
-"""Combinations of message sizes that an entry counts its hits by; further ones are taken for the last."""
-
 MAX_SHAPES: Final = 1024
-"""OPT records without options whose meaning is remembered. There are few in practice."""
-
-NOTED: Final = 1 << 18
-"""Queries told apart by ``SeenBefore``, an octet each."""
-
-REMEMBERED: Final = NOTED // 16
-"""Queries it remembers: one that never came is taken for one of them in 3 of 100 cases on average."""
-
-SAMPLED: Final = 0x7F
-"""Of the hits that are counted together, every 128th is timed: two clock readings cost a third of a hit."""
+"""OPT records whose meaning is remembered. There are few in practice."""
 
 _GONE: Final = -1.0
 """``Entry.until`` of one that was removed."""
 
-Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-Sender: TypeAlias = Callable[[int], Address]
-
-Repeated: TypeAlias = tuple[Callable[[], bytes], QueryClass, float]
 Meaning: TypeAlias = tuple[bytes, int, int, bytes]
 Shape: TypeAlias = tuple[bytes, int, int]
 
@@ -95,131 +59,6 @@ _OPT_OCTETS: Final = 11
 _SHAPE_OCTETS: Final = 15
 """Octets of an OPT record without options, and of one with the head of its first option."""
 _COOKIE: Final = int(EdnsOption.COOKIE).to_bytes(2, "big")
-
-
-class Entry:
-    """The cached answer to one question."""
-
-    __slots__ = (
-        "client",
-        "encodings",
-        "is_refreshed",
-        "key",
-        "keys",
-        "labels",
-        "meter",
-        "octets",
-        "repeats",
-        "replayed",
-        "request",
-        "seen",
-        "turns",
-        "until",
-        "uses",
-    )
-
-    def __init__(
-        self,
-        request: bytes,
-        encodings: list[Encoded],
-        keys: frozenset[Key],
-        meter: Meter,
-        labels: Labels,
-    ) -> None:
-        self.request = request
-        """One that it answers, without the message ID."""
-        self.encodings, self.meter, self.labels = encodings, meter, labels
-        self.keys = tuple(keys)  # a fourth of the octets
-        self.key = b""
-        self.until = FOREVER
-        """Monotonic time until which it is good."""
-        self.turns: Iterator[int] | None = None
-        """Numbers the replies, where they differ in turn."""
-        self.replayed: tuple[Callable[[int], None], ...] = ()
-        """The counters of directives, called with numbers of hits."""
-        self.client: str | None = None
-        """A client that sent ``request``, where the answer may be refreshed before the next one does."""
-        self.is_refreshed = False
-        self.seen = 0
-        # Made when they are needed: most entries are of names that are queried once.
-        self.repeats: dict[bytes, Repeats] | None = None
-        self.uses: dict[tuple[int, int, int], QueryClass] | None = None
-        self.octets = ENTRY_OCTETS + KEY_OCTETS * len(keys) + 2 * len(request)
-        self.octets += sum(len(each.sections) for each in encodings)
-
-    def rotates(self) -> None:
-        """Have the replies differ in turn: by the address that comes first, or by part."""
-        self.turns = count(1)
-
-    @property
-    def hits(self) -> int:
-        return sum([use.hits for use in self.uses.values()]) if self.uses is not None else 0
-
-    def use(self, request_size: int, response_size: int, listener: Repeats) -> QueryClass:
-        """The counters of hits of such messages; sizes in octets without their IDs."""
-        key = (request_size, response_size, listener.number)
-        uses = self.uses
-        if uses is not None and (found := uses.get(key)) is not None:
-            return found
-        if uses is None:
-            uses = self.uses = {}
-        elif len(uses) >= MAX_USES:
-            return next(reversed(uses.values()))
-        sizes = request_size + 2, response_size + 2
-        made = uses[key] = self.meter.classify(listener.origin, self.labels, *sizes)
-        made.replayed = self.replayed
-        if len(uses) > 1:
-            self.octets += USE_OCTETS
-            listener.cache.octets += USE_OCTETS
-        return made
-
-    def reply(self, question: bytes, payload_size: int, cookie: bytes, listener: Repeats) -> bytes:
-        """The next reply without its ID, to a client with this question section and EDNS size."""
-        encoded, turn = self.encodings[0], 0
-        if self.turns is not None:
-            turn = next(self.turns)
-            encoded = self.encodings[turn % len(self.encodings)]
-        size = encoded.limit(payload_size)
-        return encoded.reply(
-            question, MAX_MESSAGE if listener.is_stream else size, size, cookie, turn
-        )
-
-    def bodies(
-        self, question: bytes, payload_size: int, listener: Repeats
-    ) -> tuple[Callable[[], bytes], int]:
-        """Gives the replies to a request that repeats, one after the other; and octets taken by that."""
-        make = partial(self.reply, question, payload_size, b"", listener)
-        first = make()
-        if self.turns is None:
-            return repeat(first).__next__, len(first)
-        run = self.encodings[0].run
-        period = len(self.encodings) if run is None else run.count
-        if (len(self.encodings) > 1 and run is not None) or period * len(first) > MAX_TURNS:
-            return make, 0
-        found = [first, *[make() for _ in range(period - 1)]]
-        return cycle(found).__next__, period * len(first)
-
-
-class SeenBefore:
-    """Remembers roughly which queries came lately, in little and fixed memory.
-
-    They are told apart by their hash (which nobody outside can foresee): two that fall together are
-    taken for one, which admits one early.
-    """
-
-    def __init__(self) -> None:
-        self._noted, self._count = bytearray(NOTED), 0
-
-    def note(self, query: bytes) -> bool:
-        """Whether it was noted before; from now on it is, until enough others were."""
-        at = hash(query) % NOTED
-        if self._noted[at]:
-            return True
-        self._noted[at] = 1
-        self._count += 1
-        if self._count > REMEMBERED:
-            self._noted, self._count = bytearray(NOTED), 0
-        return False
 
 
 class ReplyCache:
@@ -315,7 +154,7 @@ class ReplyCache:
         """
         self.is_covered = True
         for entry in self.entries.values():
-            _forget_repeats(entry)
+            entry.forget_repeats()
         self.octets = sum(entry.octets for entry in self.entries.values())
 
     def uncover(self) -> None:
@@ -382,7 +221,7 @@ class ReplyCache:
         self.drops += len(self.entries)
         for entry in self.entries.values():
             entry.until = _GONE
-            _forget_repeats(entry)
+            entry.forget_repeats()
         for table in (self.entries, self._dependents, self._turns, self._removed):
             table.clear()
         self.octets = 0
@@ -391,7 +230,7 @@ class ReplyCache:
         """Serve it no more, at once; the tables follow (``_unlink``)."""
         entry.until = _GONE
         if entry.repeats:
-            _forget_repeats(entry)
+            entry.forget_repeats()
         self._removed.append(entry)
 
     def _unlink(self) -> None:
@@ -454,97 +293,5 @@ class ReplyCache:
                 yield entry
 
 
-class Repeats:
-    """Finished replies of one listener to requests whose octets repeat.
-
-    The listener looks requests without their IDs up in ``entries``. For a hit it calls the first of the
-    three for the reply without its ID, and counts in the second; the third is the monotonic time until
-    which it is one. What is not there it looks up by ``find``, which counts by itself.
-    """
-
-    def __init__(self, cache: ReplyCache, origin: Origin, *, is_stream: bool = False) -> None:
-        self.cache, self.origin, self.is_stream = cache, origin, is_stream
-        self.number = len(cache.listeners)
-        cache.listeners.append(self)
-        self.entries: dict[bytes, Repeated] = {}
-        self.misses = 0
-        self._seen = SeenBefore()
-
-    def find(
-        self, request: bytes, sender: Sender, at: int = 0, *, uncovered: bool = False
-    ) -> bytes | None:
-        """The reply without its ID to a request without its ID; None when it is not cached.
-
-        ``sender(at)`` gives the client's address, which only a cookie needs. ``uncovered`` looks also
-        while the cache is covered.
-        """
-        cache = self.cache
-        if cache.is_covered and not uncovered:
-            return None
-        meant = cache.meaning(request)
-        if meant is None:
-            self.misses += 1
-            cache.missed = request, None
-            return None
-        key, end, size, cookie = meant
-        entry = cache.entries.get(key)
-        if entry is None or entry.until <= monotonic():
-            if cache.denials.entries and (body := self._denied(request, meant, sender, at)):
-                return body
-            self.misses += 1
-            cache.missed = request, meant
-            return None
-        question = request[10:end]
-        if cookie:
-            cookie = cookies.respond(cookie, sender(at)[0], time(), cache.secret)
-        body = entry.reply(question, size, cookie, self)
-        use = entry.use(len(request), len(body), self)
-        use.hits += 1
-        lasts = entry.until > monotonic() + LASTING
-        if lasts and not (cookie or uncovered) and self._seen.note(request):
-            self._repeat(request, entry, question, size, use)
-        return body
-
-    def _denied(self, request: bytes, meant: Meaning, sender: Sender, at: int) -> bytes | None:
-        """The denial of a name that is queried for the first time; what comes again is worth an entry."""
-        cache, (key, end, size, cookie) = self.cache, meant
-        denial = cache.denials.find(key)
-        if denial is None or cache.seen(key):
-            return None
-        label = key[11 : 11 + key[10]]
-        encoded = denial.encoded(len(label))
-        if cookie:
-            cookie = cookies.respond(cookie, sender(at)[0], time(), cache.secret)
-        size = encoded.limit(size)
-        limit = MAX_MESSAGE if self.is_stream else size
-        errors = denial.errors(label.decode("latin-1"))
-        body = encoded.reply(request[10:end], limit, size, cookie, 0, errors)
-        denial.count(self.origin, len(request) + 2, len(body) + 2)
-        return body
-
-    def _repeat(
-        self, request: bytes, entry: Entry, question: bytes, size: int, use: QueryClass
-    ) -> None:
-        cache = self.cache
-        if entry.repeats is None:
-            entry.repeats = {}
-        if len(entry.repeats) >= MAX_REPEATS:
-            return
-        next_body, octets = entry.bodies(question, size, self)
-        octets += REPEAT_OCTETS + len(request)
-        if cache.octets + octets > cache.max_octets:
-            return
-        entry.octets += octets
-        cache.octets += octets
-        entry.repeats[request] = self
-        self.entries[request] = next_body, use, entry.until
-
-
 def _entries(dependents: Entry | dict[bytes, Entry]) -> Collection[Entry]:
     return (dependents,) if isinstance(dependents, Entry) else dependents.values()
-
-
-def _forget_repeats(entry: Entry) -> None:
-    for request, listener in (entry.repeats or {}).items():
-        del listener.entries[request]
-    entry.repeats = None

@@ -20,15 +20,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.answers.denials import Denial
+from kdns.answers.entry import Entry
 from kdns.answers.later import Later
-from kdns.answers.reply_cache import Entry, ReplyCache
+from kdns.answers.reply_cache import ReplyCache
 from kdns.metrics import Metrics, families
 from kdns.metrics.meters import DROPPED, labels_of, origin_of
 from kdns.plugins.blocks import Blocks, Served
 from kdns.plugins.interface import Observer
 from kdns.wire import cookies
 from kdns.wire.constants import Class, EdnsOption, ErrorCode, Opcode, Rcode, type_name
-from kdns.wire.encode import Encoded, encode, encode_error, question_section, reply
+from kdns.wire.encode import encode, encode_error, question_section, reply
+from kdns.wire.encoded import Encoded
 from kdns.wire.message import Answer, Query, Reply, Transfer, Transport
 from kdns.wire.names import to_text
 from kdns.wire.question import Rejected, parse
@@ -271,9 +273,7 @@ class Responder(Blocks):
         denial = Denial(
             *(absence, answer.keep_until, encode_for, served.meter, labels, answer.replayed)
         )
-        # What depends on the first label is looked at for each query.
-        keys = [each for each in answer.keys if each != ("svc", query.name[1], query.name[0])]
-        cache.denials.store(key, denial, keys)
+        cache.denials.store(key, denial, answer.keys - absence.apart)
 
     def _with_options(self, query: Query, answer: Answer) -> tuple[bytes, Answer]:
         """The cookie, and the answer with other EDNS options that belong to the exchange."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from time import perf_counter, time
 from typing import Final
 
-from kdns.answers.reply_cache import Repeats
+from kdns.answers.repeats import Repeats
 from kdns.derivation.messages import Batch, Seen
 from kdns.wire.message import PendingReply, Reply, Respond, Transport
 
@@ -37,7 +37,7 @@ class Tap:
             data: bytes, client: str, port: int, transport: Transport, local: str
         ) -> Reply:
             started, now = perf_counter(), time()
-            body = repeats[transport].find(data[2:], lambda _: (client, port), uncovered=True)
+            body = repeats[transport].find(data[2:], lambda _: client, uncovered=True)
             origin = client, port, transport
             reply = respond(data, *origin, local) if body is None else data[:2] + body
             seen = Seen(now, *origin, data, b"", 0, body is not None)

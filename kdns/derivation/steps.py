@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.answers.reply_cache import Entry
+from kdns.answers.entry import Entry
 from kdns.answers.responder import Responder
 from kdns.derivation.objects import describe, visible
 from kdns.plugins import kubernetes

@@ -128,6 +128,13 @@ class Batch:
         """A datagram of the last ``receive``, whole."""
         return bytes(self._places[at][: self._received[at]])
 
+    def host(self, at: int) -> str:
+        """The address that it came from."""
+        start = at * _NAME
+        if self._family == socket.AF_INET6:
+            return socket.inet_ntop(socket.AF_INET6, self._names[start + 8 : start + 24])
+        return socket.inet_ntop(socket.AF_INET, self._names[start + 4 : start + 8])
+
     def sender(self, at: int) -> Address:
         """Where it came from."""
         name = bytes(self._names[at * _NAME : (at + 1) * _NAME])

@@ -51,6 +51,10 @@ class OneByOne:
         """A datagram of the last ``receive``, whole."""
         return self._requests[at]
 
+    def host(self, at: int) -> str:
+        """The address that it came from."""
+        return str(self._paths[at].client[0])
+
     def sender(self, at: int) -> Address:
         """Where it came from."""
         return self._paths[at].client

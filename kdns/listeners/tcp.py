@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.answers.reply_cache import Repeats
+from kdns.answers.repeats import Repeats
 from kdns.listeners.binding import bound
 from kdns.listeners.tcp_connection import TcpConnection
 from kdns.wire.message import Respond, Transport

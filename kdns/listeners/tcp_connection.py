@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from time import monotonic, perf_counter
 from typing import Final, Protocol, cast
 
-from kdns.answers.reply_cache import SAMPLED, Address, Repeats
+from kdns.answers.repeats import SAMPLED, Repeats
 from kdns.metrics.meters import QueryClass
 from kdns.wire.message import PendingReply, Respond, Transfer, Transport
 
@@ -194,15 +194,15 @@ class TcpConnection(asyncio.Protocol):
                 self._sampled = use
             body = next_body()
         else:
-            found = self.owner.repeats.find(message[2:], self._sender)
+            found = self.owner.repeats.find(message[2:], self._host)
             if found is None:
                 self._miss(message)
                 return
             body = found
         self._out += ((len(body) + 2).to_bytes(LENGTH, "big"), message[:2], body)
 
-    def _sender(self, _: int) -> Address:
-        return self.client, self.port
+    def _host(self, _: int) -> str:
+        return self.client
 
     def _miss(self, message: bytes) -> None:
         owner = self.owner

@@ -12,7 +12,7 @@ import socket
 import ssl
 from typing import Final, Protocol
 
-from kdns.answers.reply_cache import Repeats
+from kdns.answers.repeats import Repeats
 from kdns.listeners.tcp import BACKLOG, Limits, TcpListener
 from kdns.listeners.tcp_connection import TcpConnection
 from kdns.wire.message import Respond

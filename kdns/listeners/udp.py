@@ -14,7 +14,7 @@ from contextlib import suppress
 from time import monotonic, time
 from typing import Final
 
-from kdns.answers.reply_cache import SAMPLED, Repeats
+from kdns.answers.repeats import SAMPLED, Repeats
 from kdns.listeners import batch
 from kdns.listeners.batch import ID, ROOM, Batch
 from kdns.listeners.binding import RECEIVE_BUFFER, bound
@@ -53,7 +53,7 @@ class UdpListener:
         started, sampled = monotonic(), None
         misses: list[int] = []
         # Where most queries end: written out, since each call and each attribute counts.
-        repeated, find, sender = self.entries.get, self.repeats.find, received.sender
+        repeated, find, host = self.entries.get, self.repeats.find, received.host
         data, sizes = received.data, received.sizes
         for at, start, request in zip(range(ROOM), received.bodies, requests):  # noqa: B905
             known = repeated(request)
@@ -64,7 +64,7 @@ class UdpListener:
                     sampled = use
                 body = next_body()
             else:
-                found = find(request, sender, at)
+                found = find(request, host, at)
                 if found is None:
                     misses.append(at)
                     continue

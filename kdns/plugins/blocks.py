@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kdns.config.tree import Option
 from kdns.metrics.meters import Meter
 from kdns.plugins.interface import Condition, Handler, Observer
 from kdns.wire.constants import Rcode, Type
 from kdns.wire.message import Answer, Query
-from kdns.wire.names import Name
+from kdns.wire.names import BadNameError, Name, from_text, is_below
 
 _ALIKE: Final = frozenset(
     {"bind", "bufsize", "cache", "debug", "errors", "header", "health", "loadbalance", "metadata"}
@@ -20,7 +22,20 @@ _ALIKE: Final = frozenset(
 )
 """Directives that do the same with every name that ``kubernetes`` denies, whatever its first label."""
 
+_SERVICE_LABELS: Final = 3
+"""Labels of the shortest name of a Service: ``web.shop.svc``, where the zone is the root."""
+
 _OTHER_CLASSES: Final = frozenset({"chaos", "forward", "proxy"})
+
+
+def names_in(options: Iterable[Option]) -> Iterator[Name]:
+    """What of the arguments of directives and their options may be a Service's name."""
+    for option in options:
+        for text in option.args:
+            with suppress(BadNameError):
+                if len(name := from_text(text)) >= _SERVICE_LABELS:
+                    yield name
+        yield from names_in(option.options)
 
 
 class Served(Struct, frozen=True):
@@ -40,6 +55,9 @@ class Served(Struct, frozen=True):
     recursion_available: bool = False
     """Whether any name can be asked for: a ``forward`` covers the root. Stub resolvers and dnsmasq
     want to see RA, on authoritative answers too."""
+
+    named: frozenset[Name] = frozenset()
+    """Names that arguments of its directives name, which may set them apart from their siblings."""
 
     needs_task: bool = False
     """Whether its handler may wait for what needs a task: directives of other packages are not known."""
@@ -96,8 +114,12 @@ class Blocks:
         """Whether every denied name below ``parent`` comes to ``served``, and is answered there alike."""
         if not served.denies_alike or self.zones.get(served.zone) is not served:
             return False
-        size = len(parent)
-        return not any(len(zone) > size and zone[-size:] == parent for zone in self.zones)
+        depth = len(served.zone)
+        for zone in self.zones:
+            # One that holds the parent has a view, which may be for some names only.
+            if len(zone) > depth and (is_below(zone, parent) or is_below(parent, zone)):
+                return False
+        return not any(is_below(name, parent) for name in served.named)
 
     def find(self, query: Query) -> tuple[Served | None, bool]:
         """The one with the longest zone that holds the name, and whose view is for the query.

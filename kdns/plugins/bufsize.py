@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from kdns.config.tree import Option
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.options import read_number
-from kdns.wire.encode import MAX_BUFSIZE, MAX_UDP, MIN_UDP
+from kdns.wire.encoded import MAX_BUFSIZE, MAX_UDP, MIN_UDP
 from kdns.wire.message import Answer, Query
 
 

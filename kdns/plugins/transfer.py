@@ -22,11 +22,11 @@ from kdns.plugins.name_servers import read_address, read_source
 from kdns.plugins.zones import longest_match, parse_zones, served_zones, zones_of
 from kdns.upstream.notify import notify
 from kdns.wire.constants import Class, ErrorCode, Rcode, Type
-from kdns.wire.encode import encode_following
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import Name, to_text
 from kdns.wire.reasons import because
 from kdns.wire.serials import is_newer, serial_of
+from kdns.wire.writer import encode_following
 
 logger: Final = logging.getLogger("kdns.transfer")
 

@@ -22,7 +22,7 @@ from kdns.derivation.messages import Batch
 from kdns.derivation.steps import Block
 from kdns.metrics import Metrics
 from kdns.plugins import bind, chain, forward, header, kubernetes, log, tls
-from kdns.plugins.blocks import Served
+from kdns.plugins.blocks import Served, names_in
 from kdns.plugins.chain import Plan
 from kdns.plugins.interface import Handler, Observer
 from kdns.server.block_context import BlockContext, Services
@@ -162,6 +162,7 @@ class Generation:
             view=block.view,
             observers=block.observers,
             directives=block.plan.order,
+            named=frozenset(names_in(block.plan.block.directives)),
             notified=block.context.notified,
             recursion_available=_offers_recursion(block.plan),
             needs_task=not chain.SUPPORTED.keys() >= set(block.plan.order),

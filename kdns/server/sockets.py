@@ -16,7 +16,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from kdns.answers.reply_cache import Repeats, ReplyCache
+from kdns.answers.repeats import Repeats
+from kdns.answers.reply_cache import ReplyCache
 from kdns.answers.responder import Responder
 from kdns.config.tree import ConfigError
 from kdns.derivation.observed import Tap

@@ -127,6 +127,8 @@ class Absence(Struct, frozen=True):
     Called for each query, so it may look at what changes; ``Answer.keys`` are dependencies besides."""
     reason: tuple[str, str] = ("", "")
     """The text of the Extended DNS Error, before the label and after it."""
+    apart: frozenset[Key] = frozenset()
+    """Those of ``Answer.keys`` that concern the name queried alone."""
 
 
 class Answer(Struct, frozen=True):

@@ -11,19 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdns.answers import reply_cache
-from kdns.answers.reply_cache import (
-    ENTRY_OCTETS,
-    MAX_CHANCES,
-    MAX_REPEATS,
-    MAX_UNLINKED,
-    MAX_USES,
-    NOTED,
-    Entry,
-    Repeats,
-    ReplyCache,
-    SeenBefore,
-)
+from kdns.answers import repeats, reply_cache
+from kdns.answers.entry import ENTRY_OCTETS, MAX_USES, Entry
+from kdns.answers.repeats import MAX_REPEATS, Repeats
+from kdns.answers.reply_cache import MAX_CHANCES, MAX_UNLINKED, ReplyCache
+from kdns.answers.seen_before import NOTED, SeenBefore
 from kdns.metrics.meters import Labels, Meter
 from kdns.wire.encode import encode
 from kdns.wire.message import FOREVER, Answer, Key, Query, Record
@@ -74,11 +66,11 @@ class Cache:
         if (repeated := self.listener.entries.get(data)) is not None:
             next_body, use, until = repeated
             if until <= clock.monotonic():
-                return self.listener.find(data, lambda _: ("192.0.2.1", 53)) is not None
+                return self.listener.find(data, lambda _: "192.0.2.1") is not None
             next_body()
             use.hits += 1
             return True
-        return self.listener.find(data, lambda _: ("192.0.2.1", 53)) is not None
+        return self.listener.find(data, lambda _: "192.0.2.1") is not None
 
     @property
     def names(self) -> set[str]:
@@ -260,7 +252,8 @@ def test_storing_for_ever_leaves_nothing_behind(drops: bool) -> None:
 
 def test_an_entry_that_ended_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr(reply_cache, "monotonic", lambda: clock[0])
+    for module in (reply_cache, repeats):
+        monkeypatch.setattr(module, "monotonic", lambda: clock[0])
     cached = Cache()
     cached.store("a", until=10)
     cached.store("b")
@@ -276,7 +269,8 @@ def test_one_that_ended_makes_room_first_though_it_is_in_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(reply_cache, "monotonic", lambda: clock[0])
+    for module in (reply_cache, repeats):
+        monkeypatch.setattr(module, "monotonic", lambda: clock[0])
     cached = Cache()
     cached.store("a", until=10)
     cached.hit("a")
@@ -322,7 +316,7 @@ def test_every_endpoint_comes_first_equally_often(count: int) -> None:
     for _ in range(2 * count):
         data = request("a")
         repeated = cached.listener.entries.get(data)
-        body = repeated[0]() if repeated else cached.listener.find(data, lambda _: ("::1", 53))
+        body = repeated[0]() if repeated else cached.listener.find(data, lambda _: "::1")
         assert body is not None
         firsts[body[len(data) + 12 : len(data) + 16]] += 1
     assert len(firsts) == count
@@ -382,7 +376,7 @@ def test_while_covered_listeners_find_nothing() -> None:
     assert all([cached.hit("a"), cached.hit("a"), cached.hit("a")])
     cached.cache.cover()
     assert not cached.hit("a")
-    assert cached.listener.find(request("a"), lambda _: ("::1", 53), uncovered=True)
+    assert cached.listener.find(request("a"), lambda _: "::1", uncovered=True)
     assert not cached.listener.entries
     cached.cache.uncover()
     assert cached.hit("a")

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from kdns.answers import reply_cache
+from kdns.answers import repeats, reply_cache
 from kdns.answers.later import Later
 from kdns.answers.responder import MAX_REFRESHED, Responder
 from kdns.metrics import Metrics
@@ -36,6 +36,12 @@ from tests.plugins.chains import Chain
 from tests.records import probes
 
 ADDRESS = b"\x0a\0\0\1"
+
+
+@pytest.fixture(autouse=True)
+def time_to_explain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts of reasons are not short, however busy the machine is."""
+    monkeypatch.setattr(Budget, "allows", lambda self, now: True)
 
 
 def record(query: Query, *, ttl: int = 5, at: int = 1) -> Record:
@@ -505,7 +511,8 @@ def test_not_cached(handler: Handler) -> None:
 async def test_cached_until_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a clock that never goes back, whatever the system's does."""
     clock = [100.0]
-    monkeypatch.setattr(reply_cache, "monotonic", lambda: clock[0])
+    for module in (reply_cache, repeats):
+        monkeypatch.setattr(module, "monotonic", lambda: clock[0])
     server, data = Server(told(keep_until=110.0)), ask().to_wire()
     server.respond(data)
     assert server.hit(data)

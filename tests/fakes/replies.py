@@ -8,7 +8,8 @@ from itertools import cycle
 from math import inf
 from time import monotonic
 
-from kdns.answers.reply_cache import Repeats, ReplyCache
+from kdns.answers.repeats import Repeats
+from kdns.answers.reply_cache import ReplyCache
 from kdns.answers.responder import Responder
 from kdns.metrics.meters import Meter, QueryClass
 from kdns.wire.message import PendingReply, Transport
@@ -48,7 +49,7 @@ class Address:
             assert until > monotonic()
             use.hits += 1
             return data[:2] + next_body()
-        body = listener.find(data[2:], lambda _: (client, 5353))
+        body = listener.find(data[2:], lambda _: client)
         return None if body is None else data[:2] + body
 
     def ask(self, data: bytes, transport: Transport = "udp", client: str = "192.0.2.1") -> bytes:

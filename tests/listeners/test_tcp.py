@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kdns.answers.reply_cache import Repeats
+from kdns.answers.repeats import Repeats
 from kdns.listeners.tcp import Limits, TcpListener, bind
 from kdns.listeners.tcp_connection import MAX_PER_TURN, MAX_WAITING
 from kdns.metrics.meters import QueryClass

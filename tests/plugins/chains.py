@@ -140,10 +140,7 @@ async def _wait(handler: Handler, query: Query) -> Answer:
 
 def question(text: str) -> Query:
     name, qtype = text.split()
-    spelling = wire_from_text(name)
-    qname = spelling.lower()
-    query = Query(qname, from_text(name), Type[qtype], edns=Edns(), client="10.0.0.9")
-    return replace(query, spelling=spelling) if spelling != qname else query
+    return Query(wire_from_text(name), from_text(name), Type[qtype], edns=Edns(), client="10.0.0.9")
 
 
 def block(text: str) -> ServerBlock:

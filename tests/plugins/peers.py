@@ -22,7 +22,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
-from kdns.wire.encode import MAX_UDP
+from kdns.wire.encoded import MAX_UDP
 from tests.cluster import programs
 from tests.cluster.processes import Process, free_dns_port, wait_until
 

@@ -228,10 +228,10 @@ STAGE = {
         "NOERROR; cluster.local. 5 NS ns.dns.cluster.local.; + ns.dns.cluster.local. 5 A 192.0.2.9"
     ),
     "CLUSTER.local. NS": (
-        "NOERROR; cluster.local. 5 NS ns.dns.cluster.local.; + ns.dns.cluster.local. 5 A 192.0.2.9"
+        "NOERROR; CLUSTER.local. 5 NS ns.dns.CLUSTER.local.; + ns.dns.CLUSTER.local. 5 A 192.0.2.9"
     ),
     "ns.dns.cluster.local. A": "NOERROR; ns.dns.cluster.local. 5 A 192.0.2.9",
-    "NS.dns.cluster.local. A": "NOERROR; ns.dns.cluster.local. 5 A 192.0.2.9",
+    "NS.dns.cluster.local. A": "NOERROR; NS.dns.cluster.local. 5 A 192.0.2.9",
     "ns.dns.cluster.local. AAAA": f"NOERROR; {SOA}",
     "ns.dns.cluster.local. TXT": f"NOERROR; {SOA}",
     "10.in-addr.arpa. PTR": "NOERROR; ns in-addr.arpa. 5 SOA",

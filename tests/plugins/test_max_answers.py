@@ -11,7 +11,7 @@ import dns.message
 import dns.rdatatype
 import pytest
 
-from kdns.answers import reply_cache, responder
+from kdns.answers import repeats, reply_cache, responder
 from kdns.answers.responder import Responder
 from kdns.metrics import Metrics
 from kdns.plugins.blocks import Served
@@ -66,6 +66,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What is cached for a second stays until the test sets another time."""
     now = [100.0]
     monkeypatch.setattr(reply_cache, "monotonic", lambda: now[0])
+    monkeypatch.setattr(repeats, "monotonic", lambda: now[0])
     monkeypatch.setattr(responder, "monotonic", lambda: now[0])
     return now
 

@@ -19,7 +19,8 @@ from msgspec.structs import replace
 
 from kdns.wire import names, rdata
 from kdns.wire.constants import Class, EdnsOption, Flag, Rcode, Type
-from kdns.wire.encode import MAX_BUFSIZE, MAX_UDP, encode, encode_error, reply
+from kdns.wire.encode import encode, encode_error, reply
+from kdns.wire.encoded import MAX_BUFSIZE, MAX_UDP
 from kdns.wire.message import Answer, Edns, ExtendedError, Query, Record, Transport
 from kdns.wire.question import parse
 

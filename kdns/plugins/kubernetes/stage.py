@@ -173,11 +173,11 @@ class Cluster:
             keys=frozenset(keys),
             keep_until=until,
             at_most=at_most,
-            absence=None if alone or stale else self._absence(query, step),
+            absence=None if alone or stale else self._absence(query, step, keys),
             plugin=NAME,
         )
 
-    def _absence(self, query: Query, step: Step) -> Absence | None:
+    def _absence(self, query: Query, step: Step, keys: tuple[Key, ...]) -> Absence | None:
         """Of a name in a namespace: all are absent but those of its Services."""
         asked, view = step.outcome.asked, self.view
         if step.outcome.reason is not Reason.NO_SERVICE or step.zone in view.multicluster:
@@ -185,15 +185,16 @@ class Cluster:
         if asked is None or len(asked.labels) != 3:
             return None
         namespace, services, allows = asked.namespace, self.index.services, self.budget.allows
+        apart = frozenset(keys) - {("ns", namespace)}
         if not query.wants_reason:
-            return Absence(lambda label: label not in services.get(namespace, ()))
+            return Absence(lambda label: label not in services.get(namespace, ()), apart=apart)
 
         def holds(label: str) -> bool:
             """Without the search for what was meant, so only where there is no time for that."""
             known = label in services.get(namespace, ()) or label in WILDCARDS
             return not known and not allows(monotonic())
 
-        return Absence(holds, (f"no {asked.title} ", f" in namespace {namespace}"))
+        return Absence(holds, (f"no {asked.title} ", f" in namespace {namespace}"), apart)
 
     def _reasons(
         self, query: Query, step: Step
