@@ -106,7 +106,7 @@ class Twins:
 
 
 async def _respond(responder: Responder, asked: Asked) -> bytes | None:
-    reply = responder.respond(asked.data, asked.client, 5353, asked.transport)
+    reply = responder.respond(asked.data, asked.client, 5353, asked.transport, "127.0.0.1")
     return reply if reply is None or isinstance(reply, bytes) else await reply  # type: ignore[misc]
 
 
