@@ -27,7 +27,7 @@ from kdns.metrics import Metrics, families
 from kdns.metrics.meters import DROPPED, labels_of, origin_of
 from kdns.plugins.blocks import Blocks, Served
 from kdns.plugins.interface import Observer
-from kdns.wire import cookies
+from kdns.wire import cookies, padding
 from kdns.wire.constants import Class, EdnsOption, ErrorCode, Opcode, Rcode, type_name
 from kdns.wire.encode import encode, encode_error, question_section, reply
 from kdns.wire.encoded import Encoded
@@ -188,6 +188,8 @@ class Responder(Blocks):
         answer, encoded = self._encode(query, served, answer)
         turn = next(self._turns) if encoded.run is not None and _rotates(served, answer) else 0
         body = reply(query, encoded, cookie, turn)
+        if padding.is_wanted(query):
+            answer, body = self._padded(query, served, answer, cookie, len(body) + 2)
         observed = self._record(query, request, served, answer, len(body) + 2)
         if answer.keep_until and not observed and self.cache is not None:
             self._cache(self.cache, query, request, served, [answer, *parts[1:]], encoded)
@@ -203,6 +205,15 @@ class Responder(Blocks):
         except Exception as error:  # a stage made a record that no message can hold
             answer = self._failed(query, error)
             return answer, encode(query, answer, recursion_available=recursion)
+
+    def _padded(
+        self, query: Query, served: Served | None, answer: Answer, cookie: bytes, size: int
+    ) -> tuple[Answer, bytes]:
+        """The answer and the reply with the padding that makes up for its size; not cached."""
+        if option := padding.padding(size):
+            options = (*answer.options, (int(EdnsOption.PADDING), option[4:]))
+            answer = replace(answer, options=options, keep_until=0.0)
+        return answer, reply(query, self._encode(query, served, answer)[1], cookie)
 
     def _record(
         self, query: Query, request: Request, served: Served | None, answer: Answer, size: int

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import dns.asyncquery
+import dns.edns
 import dns.message
 import pytest
 
@@ -121,6 +122,26 @@ async def test_replies_are_kept(running: Running) -> None:
         assert [item.to_text() for rrset in reply.answer for item in rrset] == ["192.0.2.1"]
     (endpoint,) = running.server.core.sockets
     assert endpoint.cache.hits == 2
+
+
+async def test_replies_are_padded_where_the_query_is(running: Running) -> None:
+    """RFC 8467 section 4.1; without the option, and over TCP alone, they are not."""
+    await running.start()
+    trust = ssl.create_default_context(cafile=running.authority.certificate)
+    option = dns.edns.GenericOption(dns.edns.OptionType.PADDING, bytes(9))
+    cookie = dns.edns.CookieOption(b"12345678", b"")
+    wanted: tuple[list[dns.edns.Option], ...] = ([option], [], [cookie, option])
+    sizes = []
+    for options in wanted:
+        query = dns.message.make_query("www.example.test.", "A", use_edns=0, options=options)
+        reply = await dns.asyncquery.tls(
+            query, "127.0.0.1", 30, running.port, ssl_context=trust, server_hostname="localhost"
+        )
+        assert reply.answer
+        assert reply.wire is not None
+        sizes.append(len(reply.wire))
+    assert sizes[0] == sizes[2] == 468
+    assert sizes[1] < 100
 
 
 async def test_a_certificate_that_changes(
