@@ -160,10 +160,6 @@ class Batch:
         received = self._control.received_at(at) if self._control else 0.0
         return now - received if received else 0.0
 
-    def send_one(self, at: int, octets: bytes) -> None:
-        """Send the reply to one datagram, of any size. Raises ``OSError`` when it cannot be sent."""
-        self.path(at).send(self._sock, octets)
-
     def put(self, at: int, octets: bytes) -> bool:
         """Write the reply; False when there is no room for it."""
         start, size = self._starts[at], len(octets)

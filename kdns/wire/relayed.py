@@ -267,21 +267,3 @@ def spliced(query: Query, answer: Answer) -> Relayed | None:
     if own[-4:] != tail or own[:-4].lower() != query.qname.lower():
         return None
     return message
-
-
-def turned(answer: Answer, turn: int) -> Answer | None:
-    """The answer with its address records rotated by so many; None where only records can be moved."""
-    message = message_of(answer)
-    if message is None:
-        return None
-    body, run = message.body, message.addresses()
-    types = [body[at - 4 : at - 2] for at in message.ttls[: message.counts[0]]]
-    addresses = sum([each in _ADDRESS_OCTETS for each in types])
-    if types.count(_MX) > 1 or (addresses > 1 and (run is None or run.count != addresses)):
-        return None
-    if run is None:
-        return answer
-    start, end = run.start, run.start + run.size * run.count
-    at = start + turn % run.count * run.size
-    body = b"".join((body[:start], body[at:end], body[start:at], body[end:]))
-    return with_message(answer, replace(message, body=body))

@@ -112,7 +112,7 @@ def answers_from(
             assert taken.put(0, b"\1\2reply")
             assert taken.send(1) == 0
             assert querying.recv(SIZE) == b"\1\2reply"
-        taken.send_one(0, b"x" * (SIZE + 1))
+        taken.path(0).send(server, b"x" * (SIZE + 1))
         assert querying.recv(2 * SIZE) == b"x" * (SIZE + 1)
 
 

@@ -14,7 +14,7 @@ from kdns.wire.constants import Type
 from kdns.wire.encode import encode
 from kdns.wire.message import Answer, Edns, Query, Record
 from kdns.wire.names import from_wire
-from kdns.wire.relayed import Relayed, Section, echoed, message_of, spliced, turned, with_message
+from kdns.wire.relayed import Relayed, Section, echoed, message_of, spliced, with_message
 from kdns.wire.responses import Response, decode
 
 SOA = "example.org. 300 IN SOA ns.example.org. root.example.org. 1 2 3 4 60"
@@ -204,24 +204,6 @@ def test_addresses_can_change_places(message: dns.message.Message, count: int) -
     assert len(bodies) == len(set(bodies)) == max(count, 1)
     for body in bodies:
         assert dns.message.from_wire(b"\0\0" + body).answer == message.answer
-
-
-def order(answer: Answer) -> list[int]:
-    return [record.rdata[-1] for record in answer.answer if record.rtype == Type.A]
-
-
-def test_turned() -> None:
-    answer = answer_of(reply(*ADDRESSES))
-    for turn, expected in ((0, [1, 2, 3, 4]), (1, [2, 3, 4, 1]), (7, [4, 1, 2, 3])):
-        found = turned(answer, turn)
-        assert found is not None
-        assert order(found) == expected
-    assert turned(answer_of(reply(*CHAIN)), 1) == answer_of(reply(*CHAIN))
-    apart = reply("www.example.org. 5 IN AAAA ::1", *ADDRESSES)
-    assert turned(answer_of(apart), 1) is None
-    mail = reply(*(f"www.example.org. 5 IN MX {at} a." for at in (1, 2)))
-    assert turned(answer_of(mail), 1) is None
-    assert turned(replace(answer, answer=tuple(answer.answer)), 1) is None
 
 
 HEAD = b"\0\0\x80\0\0\1\0\1\0\0\0\0"
