@@ -166,8 +166,10 @@ class Responder(Blocks):
         if isinstance(answer, BaseException):
             answer = self._failed(query, answer)
         try:
-            # What it depends on may have changed while it waited, unnoticed: it was not cached yet.
-            return self._finish(query, request, served, replace(answer, keep_until=0.0))
+            if answer.keep_until:
+                # What it depends on may have changed while it waited, unnoticed: it was not cached yet.
+                answer = replace(answer, keep_until=0.0)
+            return self._finish(query, request, served, answer)
         except Exception as error:
             self._panic(f"{to_text(query.name)} {type_name(query.qtype)}", error)
             return encode_error(None, request.data, Rcode.SERVFAIL)

@@ -18,7 +18,6 @@ from kdns.whole_file import check_regular
 from kdns.wire.constants import ErrorCode, Flag, Rcode, rcode_name
 from kdns.wire.message import Answer, Denial, ExtendedError, Query
 from kdns.wire.reasons import because
-from kdns.wire.relayed import echoed
 from kdns.wire.responses import Response
 
 NAME: Final = "forward"
@@ -92,24 +91,21 @@ class Forward:
 
     def _answer(self, query: Query, response: Response) -> Answer:
         flags = response.flags
-        return echoed(
-            query,
-            Answer(
-                rcode=response.rcode,
-                answer=response.answer,
-                authority=response.authority,
-                additional=response.additional,
-                authoritative=bool(flags & Flag.AA),
-                recursion_available=self.offers_recursion or bool(flags & Flag.RA),
-                authenticated=bool(flags & Flag.AD),
-                truncated=response.truncated,
-                errors=self._reasons(response) if query.wants_reason else (),
-                keep_until=0.0,
-                fetched=True,
-                denial=Denial(self.tree, query.name) if response.rcode == Rcode.NXDOMAIN else None,
-                plugin=NAME,
-                metadata=(("forward/upstream", response.upstream),),
-            ),
+        return Answer(
+            rcode=response.rcode,
+            answer=response.answer,
+            authority=response.authority,
+            additional=response.additional,
+            authoritative=bool(flags & Flag.AA),
+            recursion_available=self.offers_recursion or bool(flags & Flag.RA),
+            authenticated=bool(flags & Flag.AD),
+            truncated=response.truncated,
+            errors=self._reasons(response) if query.wants_reason else (),
+            keep_until=0.0,
+            fetched=True,
+            denial=Denial(self.tree, query.name) if response.rcode == Rcode.NXDOMAIN else None,
+            plugin=NAME,
+            metadata=(("forward/upstream", response.upstream),),
         )
 
     def _reasons(self, response: Response) -> tuple[ExtendedError, ...]:
