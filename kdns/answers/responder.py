@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Iterable
 from functools import partial
 from itertools import count, islice
 from random import randrange
-from time import monotonic, perf_counter, time
+from time import monotonic, perf_counter
 from typing import Final, cast
 
 from msgspec import Struct
@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from kdns.answers.denials import Denial
 from kdns.answers.entry import Entry
+from kdns.answers.exchange_options import with_options
 from kdns.answers.later import Later
 from kdns.answers.reply_cache import ReplyCache
 from kdns.metrics import Metrics, families
@@ -39,9 +40,6 @@ from kdns.wire.windows import windows
 
 logger: Final = logging.getLogger("kdns.responder")
 
-
-TCP_IDLE: Final = 100
-"""Tenths of a second that an idle TCP connection is kept: what RFC 7828 lets a client know."""
 
 REFRESHED: Final = "kubernetes"
 """The directive whose answers are refreshed after a change: from memory, at the cost of a look-up."""
@@ -183,7 +181,8 @@ class Responder(Blocks):
             return None
         cookie = b""
         if query.edns is not None and query.edns.options:
-            cookie, answer = self._with_options(query, answer)
+            secret = self._secret if self.cache is None else self.cache.secret
+            cookie, answer = with_options(query, answer, secret)
         parts = windows(answer, randrange(MAX_START), monotonic()) if answer.at_most else []
         if parts:
             answer = parts[0]
@@ -287,18 +286,6 @@ class Responder(Blocks):
             *(absence, answer.keep_until, encode_for, served.meter, labels, answer.replayed)
         )
         cache.denials.store(key, denial, answer.keys - absence.apart)
-
-    def _with_options(self, query: Query, answer: Answer) -> tuple[bytes, Answer]:
-        """The cookie, and the answer with other EDNS options that belong to the exchange."""
-        cookie = b""
-        for code, value in query.edns.options if query.edns else ():
-            if code == EdnsOption.COOKIE:
-                secret = self.cache.secret if self.cache is not None else self._secret
-                cookie = cookies.respond(value, query.client, time(), secret)
-            elif code == EdnsOption.TCP_KEEPALIVE and query.transport != "udp":
-                option = (EdnsOption.TCP_KEEPALIVE, TCP_IDLE.to_bytes(2, "big"))
-                answer = replace(answer, options=(*answer.options, option), keep_until=0.0)
-        return cookie, answer
 
     def _reject(self, rejected: Rejected, request: Request) -> bytes:
         query = rejected.query or Query(
