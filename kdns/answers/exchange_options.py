@@ -16,7 +16,7 @@ TCP_IDLE: Final = 100
 
 
 def with_options(query: Query, answer: Answer, secret: bytes) -> tuple[bytes, Answer]:
-    """The COOKIE option's data, b"" without; and the answer with the other options, which is not cached then."""
+    """The data of the COOKIE option, and the answer with the other options, which is not cached then."""
     cookie = b""
     for code, value in query.edns.options if query.edns else ():
         if code == EdnsOption.COOKIE:
