@@ -1,13 +1,13 @@
 #!/bin/bash
-# Provides the programs that tests and bench/ run beside kdns: dig, dnsperf, Knot, checkers of zone files and
+# Provides the programs that tests and bench/ run beside kdns: dig, dnsperf, Knot, checkers of zone files, musl and
 # openssl from the system, etcd, kube-apiserver, kube-controller-manager and CoreDNS built from Go modules (six
 # minutes once, kept in ${KDNS_CACHE:-~/.cache/kdns}). What cannot be had is named; with CI=true that is a
 # failure, without it the tests that need it say so and are skipped.
 set -u
 cd "$(dirname "$0")/.."
 
-programs=(dig dnsperf ip kzonecheck knotd named-checkzone openssl)
-packages=(bind9-dnsutils bind9-utils dnsperf iproute2 knot knot-dnssecutils openssl)
+programs=(dig dnsperf ip kzonecheck knotd musl-gcc named-checkzone openssl)
+packages=(bind9-dnsutils bind9-utils dnsperf iproute2 knot knot-dnssecutils musl-tools openssl)
 
 missing=()
 for program in "${programs[@]}"; do
