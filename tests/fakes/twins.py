@@ -15,6 +15,7 @@ from msgspec import Struct
 from kdns.answers.responder import Responder
 from kdns.config import corefile
 from kdns.metrics import Metrics
+from kdns.plugins.chain import Plan
 from kdns.records.objects import Change, Kind, Object, Replaced
 from kdns.server.clusters import Cluster, merge
 from kdns.server.generation import Generation, plan, wanted_clusters
@@ -36,6 +37,11 @@ class Asked(Struct, frozen=True):
     client: str = CLIENT
 
 
+def plans(text: str) -> tuple[Plan, ...]:
+    """The server blocks of a Corefile."""
+    return plan(corefile.parse(text, "Corefile"))
+
+
 class Twins:
     """A generation whose first address is queried with its reply cache and without.
 
@@ -43,8 +49,8 @@ class Twins:
     """
 
     def __init__(self, text: str, objects: Iterable[Object] = ()) -> None:
-        plans = plan(corefile.parse(text, "Corefile"))
-        accesses = merge(wanted_clusters(plans)).items()
+        planned = plans(text)
+        accesses = merge(wanted_clusters(planned)).items()
         self.clusters = {shared: Cluster(access) for shared, access in accesses}
         for cluster in self.clusters.values():
             cluster.changed = self.changed
@@ -53,7 +59,7 @@ class Twins:
                 mine = tuple(item for item in objects if _kind(item) is kind)
                 cluster.index.apply(Replaced(kind, mine), 7.0)
         self.metrics = Metrics()
-        self.generation = Generation(plans, self.clusters, self.metrics, self.changed)
+        self.generation = Generation(planned, self.clusters, self.metrics, self.changed)
         self.generation.load_zones()
         self.addresses = {site: Address(each) for site, each in self.generation.responders.items()}
         self.address = next(iter(self.addresses.values()))
