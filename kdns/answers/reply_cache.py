@@ -133,7 +133,8 @@ class Entry:
         """A client that sent ``request``, where the answer may be refreshed before the next one does."""
         self.is_refreshed = False
         self.seen = 0
-        self.repeats: dict[bytes, Repeats] = {}
+        self.repeats: list[tuple[Repeats, bytes]] = []
+        """Finished replies made of it: the listener that has one, and the request."""
         self.uses: dict[tuple[int, int, int], QueryClass] = {}
         self.octets = ENTRY_OCTETS + KEY_OCTETS * len(keys) + 2 * len(request)
         self.octets += sum(len(each.sections) for each in encodings)
@@ -301,7 +302,6 @@ class ReplyCache:
         self.is_covered = True
         for entry in self.entries.values():
             _forget_repeats(entry)
-        self.octets = sum(entry.octets for entry in self.entries.values())
 
     def uncover(self) -> None:
         """Have listeners find what is cached."""
@@ -320,7 +320,7 @@ class ReplyCache:
         """
         entry.key = key
         old = self.entries.get(key)
-        if old is not None:
+        if old is not None and old.until != _GONE:
             self._remove(old)
         self._unlink()
         while self.octets + entry.octets > self.max_octets:
@@ -512,11 +512,11 @@ class Repeats:
             return
         entry.octets += octets
         cache.octets += octets
-        entry.repeats[request] = self
+        entry.repeats.append((self, request))
         self.entries[request] = next_body, use
 
 
 def _forget_repeats(entry: Entry) -> None:
-    for request, listener in entry.repeats.items():
+    for listener, request in entry.repeats:
         del listener.entries[request]
     entry.repeats.clear()

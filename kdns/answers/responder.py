@@ -269,15 +269,23 @@ class Responder(Blocks):
         cache.denials.store(key, denial, answer.keys - absence.apart)
 
     def _with_options(self, query: Query, answer: Answer) -> tuple[bytes, Answer]:
-        """The cookie, and the answer with other EDNS options that belong to the exchange."""
-        cookie = b""
-        for code, value in query.edns.options if query.edns else ():
+        """The cookie, and the answer with other EDNS options that belong to the exchange.
+
+        What the reply cache cannot add by itself is not cached: a cookie beside other options, and the
+        time for which a connection is kept, which depends on the transport.
+        """
+        cookie, options = b"", query.edns.options if query.edns else ()
+        for code, value in options:
             if code == EdnsOption.COOKIE:
                 secret = self.cache.secret if self.cache is not None else self._secret
                 cookie = cookies.respond(value, query.client, time(), secret)
-            elif code == EdnsOption.TCP_KEEPALIVE and query.transport != "udp":
-                option = (EdnsOption.TCP_KEEPALIVE, TCP_IDLE.to_bytes(2, "big"))
-                answer = replace(answer, options=(*answer.options, option), keep_until=0.0)
+                if len(options) > 1:
+                    answer = replace(answer, keep_until=0.0)
+            elif code == EdnsOption.TCP_KEEPALIVE:
+                answer = replace(answer, keep_until=0.0)
+                if query.transport != "udp":
+                    option = (EdnsOption.TCP_KEEPALIVE, TCP_IDLE.to_bytes(2, "big"))
+                    answer = replace(answer, options=(*answer.options, option))
         return cookie, answer
 
     def _reject(self, rejected: Rejected, request: Request) -> bytes:

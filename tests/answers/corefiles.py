@@ -199,7 +199,6 @@ COREFILES: Final = {
         rewrite name exact old.test web.shop.svc.cluster.local
         rewrite name suffix .example.org .svc.cluster.local answer auto
         rewrite continue type HTTPS A
-        rewrite edns0 local set 0xfde9 {{client_ip}}
         rewrite stop {{
             name regex (.*)\\.lan {{1}}.shop.svc.cluster.local
             answer name (.*)\\.shop\\.svc\\.cluster\\.local {{1}}.lan
@@ -211,6 +210,13 @@ COREFILES: Final = {
         }}
         forward . UPSTREAM
         cache
+    }}""",
+    "rewrite of options": f""". {{
+        rewrite edns0 local set 0xfde9 {{client_ip}}
+        {KUBERNETES} {{
+            fallthrough
+        }}
+        forward . UPSTREAM
     }}""",
     "template": """. {
         metadata

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kdns.plugins import chain, third_party
 from kdns.plugins.budget import Budget
@@ -45,7 +46,7 @@ from tests.fakes.nameserver import NameServer
 from tests.fakes.twins import Asked, Twins
 from tests.plugins.test_third_party import blocks, install
 
-EXAMPLES: Final = int(os.environ.get("KDNS_EXAMPLES", "3"))
+EXAMPLES: Final = int(os.environ.get("KDNS_EXAMPLES", "2"))
 """Sequences of steps for each Corefile."""
 
 # ---- what the cluster holds, and what happens to it
@@ -54,7 +55,7 @@ HTTP, DNS = Port("http", "tcp", 80), Port("dns", "udp", 53)
 
 
 def _slice(name: str, *endpoints: Endpoint, service: str = "db", namespace: str = "shop") -> Slice:
-    return Slice(namespace, name, service, None, endpoints, (HTTP, DNS))
+    return Slice(namespace, name, service, endpoints, (HTTP, DNS))
 
 
 def _endpoint(address: str, **fields: object) -> Endpoint:
@@ -100,7 +101,7 @@ NEW: Final[tuple[Object, ...]] = (
     Pod("shop", "p1", ("192.0.2.3",), False),
     Node("n1", ("192.0.2.41",)),
     Import(Service("shop", "shared", cluster_ips=("10.9.0.1",), ports=(HTTP,))),
-    Slice("shop", "i1", "", Imported("shared", "east"), (_endpoint("10.9.1.1"),), (HTTP,)),
+    Slice("shop", "i1", "", (_endpoint("10.9.1.1"),), (HTTP,), 0.0, Imported("shared", "east")),
 )
 
 
@@ -185,7 +186,7 @@ CLIENTS: Final = ("192.0.2.1", "192.0.2.77", "198.51.100.9", "fd00::99", "127.0.
 
 
 class Ask(Struct, frozen=True):
-    """A query, sent three times."""
+    """A query, sent three times: from the chain, from its entry, from the finished replies."""
 
     name: str
     qtype: int = Type.A
@@ -193,6 +194,8 @@ class Ask(Struct, frozen=True):
     opt: str = "none"
     transport: Transport = "udp"
     client: str = CLIENTS[0]
+    both: bool = False
+    """Over the other transport too."""
     upper: bool = False
     flags: int = 0x0100
     message_id: int = 7
@@ -226,6 +229,7 @@ asks: Final = st.builds(
     opt=st.one_of(st.sampled_from(("none", "usual")), st.sampled_from(sorted(OPTS))),
     transport=st.sampled_from(("udp", "udp", "tcp")),
     client=st.sampled_from(CLIENTS),
+    both=st.booleans(),
     upper=st.booleans(),
     flags=st.sampled_from((0x0100, 0x0100, 0, 0x0110, 0x0120)),
 )
@@ -301,8 +305,10 @@ async def _run(place: Place, text: str, steps: list[Step]) -> None:
     for step in steps:
         match step:
             case Ask():
-                for _ in range(3):
-                    await server.check(step.asked)
+                others = (step.transport, *({"udp", "tcp"} - {step.transport}))
+                for transport in others[: 1 + step.both]:
+                    for _ in range(3):
+                        await server.check(replace(step.asked, transport=transport))
             case Write():
                 path = place.folder / step.file
                 path.write_text(step.text)

@@ -107,7 +107,7 @@ class Twins:
         found = self.address.hit(asked.data, asked.transport, asked.client)
         cached = found if found is not None else await _respond(self.address.responder, asked)
         fresh = await self.fresh(asked)
-        assert difference(cached, fresh) == "", f"{asked}\n{cached!r}\n{fresh!r}"
+        assert not (differs := difference(cached, fresh)), f"{differs}\n{asked}"
         return found is not None
 
 
