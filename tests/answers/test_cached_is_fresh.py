@@ -46,7 +46,7 @@ from tests.fakes.nameserver import NameServer
 from tests.fakes.twins import Asked, Twins
 from tests.plugins.test_third_party import blocks, install
 
-EXAMPLES: Final = int(os.environ.get("KDNS_EXAMPLES", "2"))
+EXAMPLES: Final = int(os.environ.get("KDNS_EXAMPLES", "6"))
 """Sequences of steps for each Corefile."""
 
 # ---- what the cluster holds, and what happens to it
@@ -301,20 +301,24 @@ def test_a_cached_reply_is_the_fresh_one(place: Place, text: str, searches: bool
 
 
 async def _run(place: Place, text: str, steps: list[Step]) -> None:
-    server = Twins(text, OBJECTS)
-    for step in steps:
-        match step:
-            case Ask():
-                others = (step.transport, *({"udp", "tcp"} - {step.transport}))
-                for transport in others[: 1 + step.both]:
-                    for _ in range(3):
-                        await server.check(replace(step.asked, transport=transport))
-            case Write():
-                path = place.folder / step.file
-                path.write_text(step.text)
-                await server.notice(path)
-            case _:
-                server.apply(step)
+    async with Twins(text, OBJECTS) as server:
+        for step in steps:
+            await _take(place, server, step)
+
+
+async def _take(place: Place, server: Twins, step: Step) -> None:
+    match step:
+        case Ask():
+            other: Transport = "tcp" if step.transport == "udp" else "udp"
+            for transport in (step.transport, other)[: 1 + step.both]:
+                for _ in range(3):
+                    await server.check(replace(step.asked, transport=transport))
+        case Write():
+            path = place.folder / step.file
+            path.write_text(step.text)
+            await server.notice(path)
+        case _:
+            server.apply(step)
 
 
 def test_every_directive_is_among_them(place: Place) -> None:

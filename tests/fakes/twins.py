@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 import dns.edns
 import dns.flags
@@ -25,6 +27,7 @@ from kdns.wire.message import Key, Transport
 from tests.fakes.replies import Address
 
 CLIENT = "192.0.2.1"
+_WITH_UPSTREAMS = {"cache", "forward", "proxy"}
 TTL_SLACK = 1
 """Seconds: a TTL may count down between two replies."""
 
@@ -66,6 +69,18 @@ class Twins:
         self.cache = self.address.cache
         self.uncached: Responder = copy.copy(self.address.responder)
         self.uncached.cache, self.uncached._secret = None, self.cache.secret
+
+    async def __aenter__(self) -> Self:
+        """Run what upstreams and the directive ``cache`` need; files are looked at by ``notice``."""
+        feeds = [each for each in self.generation.feeds if each.name.split()[0] in _WITH_UPSTREAMS]
+        self._running = [asyncio.ensure_future(each.run()) for each in feeds]
+        await asyncio.sleep(0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     # ---- changes
 
