@@ -104,6 +104,8 @@ class Denials:
 
         Octets that are no name have a key too, and may have a denied parent's in them: these are none's.
         """
+        if len(key) <= 10:
+            return None
         end = 11 + key[10]
         denial = self.entries.get(key[:10] + key[end:])
         if denial is None or denial.until <= monotonic():

@@ -16,12 +16,20 @@ TCP_IDLE: Final = 100
 
 
 def with_options(query: Query, answer: Answer, secret: bytes) -> tuple[bytes, Answer]:
-    """The data of the COOKIE option, and the answer with the other options, which is not cached then."""
-    cookie = b""
-    for code, value in query.edns.options if query.edns else ():
+    """The data of the COOKIE option, and the answer with the other options.
+
+    What the reply cache cannot add by itself is not cached: a cookie beside other options, and the time
+    for which a connection is kept, which depends on the transport.
+    """
+    cookie, options = b"", query.edns.options if query.edns else ()
+    for code, value in options:
         if code == EdnsOption.COOKIE:
             cookie = cookies.respond(value, query.client, time(), secret)
-        elif code == EdnsOption.TCP_KEEPALIVE and query.transport != "udp":
-            option = (int(EdnsOption.TCP_KEEPALIVE), TCP_IDLE.to_bytes(2, "big"))
-            answer = replace(answer, options=(*answer.options, option), keep_until=0.0)
+            if len(options) > 1:
+                answer = replace(answer, keep_until=0.0)
+        elif code == EdnsOption.TCP_KEEPALIVE:
+            answer = replace(answer, keep_until=0.0)
+            if query.transport != "udp":
+                option = (int(EdnsOption.TCP_KEEPALIVE), TCP_IDLE.to_bytes(2, "big"))
+                answer = replace(answer, options=(*answer.options, option))
     return cookie, answer

@@ -155,7 +155,6 @@ class ReplyCache:
         self.is_covered = True
         for entry in self.entries.values():
             entry.forget_repeats()
-        self.octets = sum(entry.octets for entry in self.entries.values())
 
     def uncover(self) -> None:
         """Have listeners find what is cached."""
@@ -174,7 +173,7 @@ class ReplyCache:
         """
         entry.key = key
         old = self.entries.get(key)
-        if old is not None:
+        if old is not None and old.until != _GONE:
             self._remove(old)
         self._unlink()
         while self.octets + entry.octets > self.max_octets:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time as clock
 from collections import Counter
 from time import perf_counter
 
@@ -65,7 +64,7 @@ class Cache:
         data = request(name, extra)
         if (repeated := self.listener.entries.get(data)) is not None:
             next_body, use, until = repeated
-            if until <= clock.monotonic():
+            if until <= repeats.__dict__["monotonic"]():
                 return self.listener.find(data, lambda _: "192.0.2.1") is not None
             next_body()
             use.hits += 1

@@ -600,6 +600,30 @@ def test_a_dropped_reply_is_made_anew_and_not_counted() -> None:
     assert server.count("coredns_dns_request_duration_seconds_count") == 2
 
 
+def test_what_two_listeners_have_of_an_entry_goes_with_it() -> None:
+    """The same octets came over UDP and TCP."""
+    server, data = Server(), ask().to_wire()
+    server.respond(data)
+    transports: tuple[Transport, ...] = ("udp", "tcp", "udp")
+    for transport in transports:
+        for _ in range(4):
+            assert server.hit(data, transport)
+    server.cache.drop([("svc", "shop", "web")])
+    assert [server.hit(data, transport) for transport in transports] == [None] * 3
+    assert not any(listener.entries for listener in server.listeners.values())
+
+
+def test_octets_of_what_is_replaced_after_a_drop_are_given_back_once() -> None:
+    server, requests = Server(), [ask(f"web{at}.").to_wire() for at in range(1000)]
+    for data in requests:
+        server.respond(data)
+    server.cache.drop([("svc", "shop", "web")])
+    for data in reversed(requests):
+        server.respond(data)
+    assert not server.cache._removed
+    assert server.cache.octets == sum(each.octets for each in server.cache.entries.values())
+
+
 def test_it_is_made_anew_once_for_each_time_that_it_was_asked_for() -> None:
     server, data = Refreshing(), ask().to_wire()
     server.respond(data)

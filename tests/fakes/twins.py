@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 import dns.edns
 import dns.flags
@@ -15,6 +17,7 @@ from msgspec import Struct
 from kdns.answers.responder import Responder
 from kdns.config import corefile
 from kdns.metrics import Metrics
+from kdns.plugins.chain import Plan
 from kdns.records.objects import Change, Kind, Object, Replaced
 from kdns.server.clusters import Cluster, merge
 from kdns.server.generation import Generation, plan, wanted_clusters
@@ -24,6 +27,7 @@ from kdns.wire.message import Key, Transport
 from tests.fakes.replies import Address
 
 CLIENT = "192.0.2.1"
+_WITH_UPSTREAMS = {"cache", "forward", "proxy"}
 TTL_SLACK = 1
 """Seconds: a TTL may count down between two replies."""
 
@@ -36,6 +40,11 @@ class Asked(Struct, frozen=True):
     client: str = CLIENT
 
 
+def plans(text: str) -> tuple[Plan, ...]:
+    """The server blocks of a Corefile."""
+    return plan(corefile.parse(text, "Corefile"))
+
+
 class Twins:
     """A generation whose first address is queried with its reply cache and without.
 
@@ -43,8 +52,8 @@ class Twins:
     """
 
     def __init__(self, text: str, objects: Iterable[Object] = ()) -> None:
-        plans = plan(corefile.parse(text, "Corefile"))
-        accesses = merge(wanted_clusters(plans)).items()
+        planned = plans(text)
+        accesses = merge(wanted_clusters(planned)).items()
         self.clusters = {shared: Cluster(access) for shared, access in accesses}
         for cluster in self.clusters.values():
             cluster.changed = self.changed
@@ -53,13 +62,25 @@ class Twins:
                 mine = tuple(item for item in objects if _kind(item) is kind)
                 cluster.index.apply(Replaced(kind, mine), 7.0)
         self.metrics = Metrics()
-        self.generation = Generation(plans, self.clusters, self.metrics, self.changed)
+        self.generation = Generation(planned, self.clusters, self.metrics, self.changed)
         self.generation.load_zones()
         self.addresses = {site: Address(each) for site, each in self.generation.responders.items()}
         self.address = next(iter(self.addresses.values()))
         self.cache = self.address.cache
         self.uncached: Responder = copy.copy(self.address.responder)
         self.uncached.cache, self.uncached._secret = None, self.cache.secret
+
+    async def __aenter__(self) -> Self:
+        """Run what upstreams and the directive ``cache`` need; files are looked at by ``notice``."""
+        feeds = [each for each in self.generation.feeds if each.name.split()[0] in _WITH_UPSTREAMS]
+        self._running = [asyncio.ensure_future(each.run()) for each in feeds]
+        await asyncio.sleep(0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     # ---- changes
 
@@ -101,7 +122,7 @@ class Twins:
         found = self.address.hit(asked.data, asked.transport, asked.client)
         cached = found if found is not None else await _respond(self.address.responder, asked)
         fresh = await self.fresh(asked)
-        assert difference(cached, fresh) == "", f"{asked}\n{cached!r}\n{fresh!r}"
+        assert not (differs := difference(cached, fresh)), f"{differs}\n{asked}"
         return found is not None
 
 
