@@ -21,7 +21,7 @@ from kdns.wire.reasons import cut
 MAX_OCTETS: Final = 8 * 1024 * 1024
 """Octets of all denials, with what Python needs for them; the oldest make room."""
 
-DENIAL_OCTETS: Final = 3500
+DENIAL_OCTETS: Final = 4800
 """What a denial takes by itself: its answer, its query, its places in the tables."""
 
 ENCODED_OCTETS: Final = 700

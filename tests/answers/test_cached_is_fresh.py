@@ -111,7 +111,7 @@ def _gone(item: Object) -> Gone:
             return Gone(Kind.IMPORT, service.namespace, service.name)
         case Namespace() | Node():
             return Gone(Kind[type(item).__name__.upper()], "", item.name)
-        case _:
+        case Service() | Slice() | Pod():
             return Gone(Kind[type(item).__name__.upper()], item.namespace, item.name)
 
 
