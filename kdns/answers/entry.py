@@ -75,7 +75,8 @@ class Entry:
         self.is_refreshed = False
         self.seen = 0
         # Made when they are needed: most entries are of names that are queried once.
-        self.repeats: dict[bytes, Repeats] | None = None
+        self.repeats: set[tuple[Repeats, bytes]] | None = None
+        """Where its finished replies are: clients send the same octets over UDP and TCP."""
         self.uses: dict[tuple[int, int, int], QueryClass] | None = None
         self.octets = ENTRY_OCTETS + KEY_OCTETS * len(keys) + 2 * len(request)
         self.octets += sum(len(each.sections) for each in encodings)
@@ -134,6 +135,6 @@ class Entry:
 
     def forget_repeats(self) -> None:
         """Have no listener send a finished reply of it any more."""
-        for request, listener in (self.repeats or {}).items():
+        for listener, request in self.repeats or ():
             del listener.entries[request]
         self.repeats = None

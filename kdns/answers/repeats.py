@@ -104,7 +104,7 @@ class Repeats:
     ) -> None:
         cache = self.cache
         if entry.repeats is None:
-            entry.repeats = {}
+            entry.repeats = set()
         if len(entry.repeats) >= MAX_REPEATS:
             return
         next_body, octets = entry.bodies(question, size, self)
@@ -113,5 +113,5 @@ class Repeats:
             return
         entry.octets += octets
         cache.octets += octets
-        entry.repeats[request] = self
+        entry.repeats.add((self, request))
         self.entries[request] = next_body, use, entry.until
