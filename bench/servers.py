@@ -134,6 +134,14 @@ def answers(port: int, rcode_of: str = "") -> bool:
     return not rcode_of or reply[3] & 0xF == 0
 
 
+def connected(port: int, seconds: float) -> socket.socket:
+    """A UDP socket to a port of loopback that waits so long for a reply."""
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    client.settimeout(seconds)
+    client.connect((SELF, port))
+    return client
+
+
 def http_ok(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=1) as reply:

@@ -290,6 +290,31 @@ def test_a_request_that_repeats_is_finished_once() -> None:
     assert not cached.listener.entries
 
 
+@pytest.mark.parametrize("way", ["drop", "store", "evict", "clear", "cover"])
+def test_the_same_octets_over_udp_and_tcp_are_forgotten_by_both(way: str) -> None:
+    cached = Cache()
+    udp, tcp = cached.listener, Repeats(cached.cache, ("tcp", "1"), is_stream=True)
+    cached.store("a", WEB)
+    for listener in (udp, tcp, udp, tcp):
+        assert listener.find(request("a"), lambda _: "192.0.2.1")
+    assert request("a") in udp.entries
+    assert request("a") in tcp.entries
+    if way == "drop":
+        cached.cache.drop([WEB])
+    elif way == "store":
+        cached.store("a", WEB)
+    elif way == "evict":
+        cached.cache.max_octets = ENTRY_OCTETS
+        cached.store("b")
+        cached.store("b")
+    elif way == "clear":
+        cached.cache.clear()
+    else:
+        cached.cache.cover()
+    assert not udp.entries
+    assert not tcp.entries
+
+
 def test_spellings_cookies_and_sizes_do_not_grow_an_entry() -> None:
     cached = Cache()
     entry = cached.store("abcdefghijkl", extra=cookie(0))
