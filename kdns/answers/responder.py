@@ -271,8 +271,7 @@ class Responder(Blocks):
     def _with_options(self, query: Query, answer: Answer) -> tuple[bytes, Answer]:
         """The cookie, and the answer with other EDNS options that belong to the exchange.
 
-        What the reply cache cannot add by itself is not cached: a cookie beside other options, and the
-        time for which a connection is kept, which depends on the transport.
+        A cookie beside other options, and the TCP keepalive, the reply cache cannot add: not cached.
         """
         cookie, options = b"", query.edns.options if query.edns else ()
         for code, value in options:
