@@ -44,9 +44,9 @@ class Address:
     ) -> bytes | None:
         """The cached reply."""
         listener = self.listeners[transport]
-        if (repeated := listener.entries.get(data[2:])) is not None:
-            next_body, use, until = repeated
-            assert until > monotonic()
+        repeated = listener.entries.get(data[2:])
+        if repeated is not None and repeated[2] > monotonic():
+            next_body, use, _ = repeated
             use.hits += 1
             return data[:2] + next_body()
         body = listener.find(data[2:], lambda _: client)
