@@ -8,4 +8,5 @@ else happens there touches both. Nothing leaves loopback.
                    ├── load (load.c) with packets, dnsperf
                    └── cost with usage (/proc, perf), rounds (medians, spread)
     report ── bench/RESULTS.md and its chart
+    soak ── changes: minutes of load and changes on one kdns, by itself (``python -m bench.soak``)
 """

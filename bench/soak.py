@@ -45,7 +45,7 @@ _MEMORY_EVERY: Final = 20.0
 _MEBIBYTE: Final = 1024 * 1024
 _SHOWN: Final = 20
 """Lines of each kind of complaint."""
-_METRICS: Final = ("kdns_reply_cache", "kdns_dropped", "kdns_watch_re", "coredns_panics")
+_METRICS: Final = ("kdns_reply_cache", "kdns_dropped", "coredns_panics")
 
 
 class Checker:
