@@ -28,10 +28,12 @@ from kdns.status import SourceStatus
 from kdns.supervisor import Service, call_all, supervise
 from kdns.wire.message import Key
 
-COLLECTIONS: Final = (7000, 10, 6)
+COLLECTIONS: Final = (7000, 10, 60)
 """Thresholds of the garbage collector: new objects before a collection of what is young, and collections
 of the young and the middle generation before one of the next. Queries that wait are new objects that stay
-a while: with the usual 700 a tenth of the time of forwarding went into looking at them."""
+a while: with the usual 700 a tenth of the time of forwarding went into looking at them. A full collection
+looks at everything that is cached, which takes 0.3 s for 16,000 replies: caches free by counting references,
+and leave it next to nothing to find."""
 
 
 class Prepared(Struct):

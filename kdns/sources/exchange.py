@@ -174,7 +174,8 @@ def failure(error: BaseException, patience: float) -> TransportError:
         return TransportError(
             f"cannot connect to {error.host}:{error.port}: {reason}", refused=refused
         )
-    return TransportError(f"connection broken: {str(error) or type(error).__name__}")
+    reason = system_words(error) if isinstance(error, OSError) else str(error)
+    return TransportError(f"connection broken: {reason or type(error).__name__}")
 
 
 def system_words(error: OSError) -> str:

@@ -159,4 +159,5 @@ class Manifests:
         for problem in refreshed.failed:
             logger.error("%s; what was there before stays", problem)
         for path in refreshed.recovered:
-            logger.info("%s: in order again", path)
+            if path.exists():
+                logger.info("%s: in order again", path)

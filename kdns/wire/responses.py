@@ -71,7 +71,9 @@ def decode(data: bytes) -> Response | Unreadable:
     try:
         scanned = scan(data)
         return _read(data) if scanned is None else _response(scanned)
-    except (ValueError, IndexError, struct.error) as error:
+    except (IndexError, struct.error):
+        return Unreadable("it ends too early")
+    except ValueError as error:
         return Unreadable(str(error))
 
 

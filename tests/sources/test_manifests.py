@@ -287,6 +287,22 @@ async def test_keeps_the_last_good_content_of_a_broken_file(
         assert f"{file}: in order again" in caplog.messages
 
 
+async def test_a_broken_file_that_is_deleted_is_not_called_in_order(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    file = tmp_path / "a.yaml"
+    (tmp_path / "b.yaml").write_text(service("b", 2))
+    file.write_text(service("a"))
+    async with running(tmp_path) as (kept, status):
+        replace(file, "kind: [\n")
+        await until(lambda: status.problem != "")
+        file.unlink()
+        await until(lambda: kept.services == ["default/b"])
+        await until(lambda: status.problem == "")
+        assert "in order again" not in caplog.text
+
+
 async def test_a_path_that_is_away_for_a_moment_loses_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "manifests"
     folder.mkdir()

@@ -195,6 +195,7 @@ async def test_a_broken_connection_is_resumed_without_a_list(
     await until(run.calm)
     assert (run.services.relists, run.services.restarts) == (0, 1)
     assert "services: lost: connection broken" in caplog.text
+    assert "Errno" not in caplog.text
 
 
 async def test_what_changed_during_an_outage_is_replaced_at_once(

@@ -227,6 +227,17 @@ def test_any_bytes_never_raise(data: bytes) -> None:
     decode(HEAD + data)
 
 
+def test_what_is_cut_off_is_unreadable_for_a_reason_in_words() -> None:
+    data = message(*RECORDS).to_wire()
+    responses = [decode(data[:end]) for end in range(len(data))]
+    assert {each.reason for each in responses if isinstance(each, Unreadable)} == {
+        "a label has an unknown type",
+        "a record runs past the end",
+        "it ends too early",
+    }
+    assert all(isinstance(each, Unreadable) for each in responses)
+
+
 def test_pointers_upon_pointers_cost_little() -> None:
     """64 KiB of records whose owners are pointers to pointers: each place is read once."""
     chain = b"".join((0xC000 | 12 + 11 + 2 * at).to_bytes(2, "big") for at in range(-1, 8000))
