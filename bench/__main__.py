@@ -31,7 +31,7 @@ def main() -> int:
     """Return 0 when all that ran holds its bar, 1 when something does not."""
     options = _parser().parse_args()
     if options.list:
-        print("\n".join(f"{row.name:<16}{row.title}" for row in ROWS))
+        print("\n".join(f"{row.name:<22}{row.title}" for row in ROWS))
         return 0
     rows = chosen(options.rows)
     if not rows:
