@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--write", action="store_true", help="write the results of some rows too")
     parser.epilog = (
-        "Without ROW all are measured, which takes half an hour, and the results are written."
+        "Without ROW all are measured, which takes about 45 minutes, and the results are written."
     )
     return parser
 

@@ -13,7 +13,7 @@ from bench.cost import Cost, Sides
 from bench.load import LoadResult
 from bench.report import Line, table
 from bench.rounds import Bar, Measured, NotRunError, absolute, compared, take_turns
-from bench.rows.flood import read_hits
+from bench.rows.flood import read_misses
 from bench.rows.table import ROWS
 from bench.servers import Server
 
@@ -89,9 +89,9 @@ def test_rows_have_names_of_their_own() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
 
 
-def test_hits_in_a_page_of_metrics() -> None:
-    page = "# TYPE kdns_reply_cache_hits_total counter\nkdns_reply_cache_hits_total 1.5e3\n"
-    assert read_hits(page) == 1500
+def test_misses_in_a_page_of_metrics() -> None:
+    page = "# TYPE kdns_reply_cache_misses_total counter\nkdns_reply_cache_misses_total 1.5e3\n"
+    assert read_misses(page) == 1500
 
 
 def test_a_fixed_bar_is_compared_with_the_figure_itself() -> None:
