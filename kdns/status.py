@@ -64,13 +64,13 @@ class SourceStatus(Struct):
         return ""
 
     def failed(self, problem: str) -> None:
-        """Record that whoever keeps it current failed and is being restarted."""
+        """Record that its feed failed and is being restarted."""
         for resource in self.resources.values():
             resource.lost_at = resource.lost_at or time()
             resource.problem = problem
 
     def settled(self) -> None:
-        """Record that it is kept current again."""
+        """Record that its feed runs again."""
         for resource in self.resources.values():
             resource.lost_at, resource.problem = 0.0, ""
             resource.restarts += 1

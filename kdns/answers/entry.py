@@ -8,7 +8,8 @@ from itertools import count, cycle, repeat
 from typing import TYPE_CHECKING, Final
 
 from kdns.metrics.meters import Labels, Meter, QueryClass
-from kdns.wire.encoded import MAX_MESSAGE, Encoded
+from kdns.wire.encoded import Encoded
+from kdns.wire.layouts import MAX_MESSAGE
 from kdns.wire.message import FOREVER, Key
 
 if TYPE_CHECKING:

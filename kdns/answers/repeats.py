@@ -11,7 +11,7 @@ from kdns.answers.reply_cache import Meaning, ReplyCache
 from kdns.answers.seen_before import SeenBefore
 from kdns.metrics.meters import Origin, QueryClass
 from kdns.wire import cookies
-from kdns.wire.encoded import MAX_MESSAGE
+from kdns.wire.layouts import MAX_MESSAGE
 
 REPEAT_OCTETS: Final = 400
 """What a finished reply takes besides its octets."""
@@ -64,8 +64,8 @@ class Repeats:
             cache.missed = request, None
             return None
         key, end, size, cookie = meant
-        entry = cache.entries.get(key)
-        if entry is None or entry.until <= monotonic():
+        entry, now = cache.entries.get(key), monotonic()
+        if entry is None or entry.until <= now:
             if cache.denials.entries and (body := self._denied(request, meant, host, at)):
                 return body
             self.misses += 1
@@ -77,7 +77,7 @@ class Repeats:
         body = entry.reply(question, size, cookie, self)
         use = entry.use(len(request), len(body), self)
         use.hits += 1
-        lasts = entry.until > monotonic() + LASTING
+        lasts = entry.until > now + LASTING
         if lasts and not (cookie or uncovered) and self._seen.note(request):
             self._repeat(request, entry, question, size, use)
         return body

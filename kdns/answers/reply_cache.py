@@ -29,6 +29,7 @@ from kdns.answers.entry import Entry
 from kdns.answers.seen_before import SeenBefore
 from kdns.wire import cookies
 from kdns.wire.constants import EdnsOption
+from kdns.wire.layouts import EMPTY_OPT, OPTION
 from kdns.wire.message import Key
 
 if TYPE_CHECKING:
@@ -55,9 +56,8 @@ _GONE: Final = -1.0
 Meaning: TypeAlias = tuple[bytes, int, int, bytes]
 Shape: TypeAlias = tuple[bytes, int, int]
 
-_OPT_OCTETS: Final = 11
-_SHAPE_OCTETS: Final = 15
-"""Octets of an OPT record without options, and of one with the head of its first option."""
+_SHAPE_OCTETS: Final = EMPTY_OPT + OPTION.size
+"""Octets of an OPT record with the head of its first option."""
 _COOKIE: Final = int(EdnsOption.COOKIE).to_bytes(2, "big")
 
 
@@ -124,16 +124,16 @@ class ReplyCache:
         meaning, size, cookie = shape
         if cookie:
             return (key + meaning, end, size, opt[15:]) if len(opt) == cookie else None
-        return key + meaning + opt[_OPT_OCTETS:], end, size, b""
+        return key + meaning + opt[EMPTY_OPT:], end, size, b""
 
     def _read_shape(self, opt: bytes) -> Shape | None:
         """What an OPT record means, its payload size, and its length where a cookie is its only option."""
-        length = int.from_bytes(opt[9:_OPT_OCTETS], "big")
-        if len(opt) != _OPT_OCTETS + length or opt[:3] != b"\0\0\x29":
+        length = int.from_bytes(opt[9:EMPTY_OPT], "big")
+        if len(opt) != EMPTY_OPT + length or opt[:3] != b"\0\0\x29":
             return None
         size, meaning = int.from_bytes(opt[3:5], "big"), opt[5:9]
         cookie = opt[_SHAPE_OCTETS:]
-        is_cookie = opt[_OPT_OCTETS:_SHAPE_OCTETS] == _COOKIE + len(cookie).to_bytes(2, "big")
+        is_cookie = opt[EMPTY_OPT:_SHAPE_OCTETS] == _COOKIE + len(cookie).to_bytes(2, "big")
         shape = meaning, size, len(opt) if is_cookie and cookies.is_well_formed(cookie) else 0
         if shape[2] or not length:
             if len(self._shapes) >= MAX_SHAPES:

@@ -33,7 +33,7 @@ FEW: Final = 4
 
 PATIENCE: Final = 2.0
 """Seconds after which a query that waited in the kernel is dropped and counted: clients of cluster DNS
-wait 1 (systemd-resolved) to 5 seconds (glibc, dig), and whoever gave up has sent it again."""
+wait 1 (systemd-resolved) to 5 seconds (glibc, dig), and a client that gave up has sent it again."""
 
 
 class UdpListener:

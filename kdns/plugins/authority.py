@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,12 +12,10 @@ from kdns.plugins.interface import Handler, ZoneStore, zone_key
 from kdns.plugins.zones import Fallthrough
 from kdns.records.zone import Zone, ZoneAnswer
 from kdns.wire import names
-from kdns.wire.constants import Class, ErrorCode, Rcode, Type
+from kdns.wire.constants import TRANSFERS, Class, ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import Name
 from kdns.wire.reasons import because
-
-_TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
 
 
 class Authority(Struct, frozen=True):
@@ -54,7 +51,7 @@ class Authority(Struct, frozen=True):
         blank = Answer(keys=frozenset({zone_key(origin)}), plugin=self.plugin)
         if query.qclass != Class.IN:
             return replace(blank, rcode=Rcode.REFUSED, authoritative=False), False
-        if query.qtype in _TRANSFERS:
+        if query.qtype in TRANSFERS:
             text = "zone transfers are not offered"
             return _failed(blank, query, Rcode.REFUSED, ErrorCode.NOT_SUPPORTED, text), False
         if zone is None:

@@ -25,12 +25,11 @@ from kdns.plugins.options import read_options
 from kdns.plugins.root import rooted
 from kdns.plugins.weights import Weights, parse_weights
 from kdns.wire.address_records import AddressRecords, LazyRecords
-from kdns.wire.constants import Rcode, Type
+from kdns.wire.constants import TRANSFERS, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import from_wire
 
 ADDRESSES: Final = frozenset({Type.A, Type.AAAA})
-TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
 WEIGHTED: Final = frozenset({Type.A, Type.AAAA, Type.SRV})
 """The types of questions whose answers have weights."""
 

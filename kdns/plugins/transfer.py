@@ -21,7 +21,7 @@ from kdns.plugins.interface import Context, Handler
 from kdns.plugins.name_servers import read_address, read_source
 from kdns.plugins.zones import longest_match, parse_zones, served_zones, zones_of
 from kdns.upstream.notify import notify
-from kdns.wire.constants import Class, ErrorCode, Rcode, Type
+from kdns.wire.constants import TRANSFERS, Class, ErrorCode, Rcode, Type
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.names import Name, to_text
 from kdns.wire.reasons import because
@@ -36,7 +36,6 @@ QUIET: Final = 5.0
 """Seconds between two notices of a zone: in a cluster that changes all the time, each costs a transfer."""
 
 _TRIES: Final = 3
-_TYPES: Final = frozenset({Type.AXFR, Type.IXFR})
 _OPTIONS: Final = ("to", "source")
 
 
@@ -111,7 +110,11 @@ class Stage:
         self._changed = asyncio.Event()
 
     async def answer(self, query: Query) -> Answer:
-        if query.qtype not in _TYPES or query.qclass != Class.IN or not self._is_mine(query.name):
+        if (
+            query.qtype not in TRANSFERS
+            or query.qclass != Class.IN
+            or not self._is_mine(query.name)
+        ):
             return await self.next(query)
         if not (self.settings.anyone or query.client in self.allowed):
             return _refused(query, f"transfer has no line 'to {query.client}'")

@@ -88,7 +88,7 @@ def _new_socket(address: aiohttp.AddrInfoType) -> socket.socket:
 def _hand_over(sockets: list[socket.socket]) -> None:
     """Leave descriptors that are open still to the event loop that connected them.
 
-    uvloop closes them itself, but when the peer resets the connection at once, it forgets to detach
+    uvloop closes them itself, but when the other side resets the connection at once, it forgets to detach
     the socket object. That would close the same number once more when it is collected, and by then
     the number may be another connection's, which from then on is silent for ever.
     """

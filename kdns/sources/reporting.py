@@ -76,7 +76,7 @@ class Reporter:
         status.problem = problem
 
     def failed(self, problem: str) -> None:
-        """Whoever follows it was interrupted by a mistake, which is logged elsewhere."""
+        """Its feed failed unexpectedly, which is logged elsewhere."""
         self._status.lost_at = self._status.lost_at or self._now()
         self._status.problem = problem
 

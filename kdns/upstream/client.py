@@ -1,4 +1,4 @@
-"""One query to a name server over UDP, for whoever has no more than one."""
+"""One query to a name server over UDP, by itself."""
 
 from __future__ import annotations
 

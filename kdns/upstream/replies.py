@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from kdns.wire.constants import Opcode
+from kdns.wire.layouts import HEADER
 from kdns.wire.message import Query
 from kdns.wire.requests import question
 from kdns.wire.responses import Response, Unreadable, decode
 
-_HEADER: Final = 12
 _KIND: Final = 0xF8
 """QR and opcode, in the third octet."""
 
@@ -28,10 +28,12 @@ def read(data: bytes, asked: bytes, kind: int = _QUERY) -> Reply:
     The caller has compared the message ID. RFC 5452 section 9.1: the question must match, letter case aside;
     the opcode too. Some servers leave the question out when they report an error.
     """
-    if len(data) < _HEADER or data[2] & _KIND != kind:
+    if len(data) < HEADER.size or data[2] & _KIND != kind:
         return None
     response = decode(data)
-    if (data.startswith(asked, _HEADER) and data[4:6] == _ONE) or isinstance(response, Unreadable):
+    if (data.startswith(asked, HEADER.size) and data[4:6] == _ONE) or isinstance(
+        response, Unreadable
+    ):
         return response
     if response.qname:
         return response if question(response) == asked else None

@@ -2,7 +2,7 @@
 
 A query leaves from one of ``SOCKETS`` sockets with a message ID, both drawn at random, and a socket is
 replaced after ``MAX_QUERIES`` queries or ``MAX_AGE``. RFC 5452 section 9.2: the source port and the ID must
-not be predictable, for who forges a reply has to guess both. The sockets are connected, so the kernel
+not be predictable, since a forged reply must guess both. The sockets are connected, so the kernel
 delivers datagrams of the upstream's address only, and ICMP errors. A replaced socket stays open until its
 last query has ended.
 

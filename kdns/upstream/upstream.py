@@ -27,8 +27,9 @@ from kdns.upstream.replies import read
 from kdns.upstream.sockets import Socket, Sockets
 from kdns.upstream.streams import Connections, Limits
 from kdns.wire.constants import rcode_name
+from kdns.wire.layouts import HEADER_AFTER_ID, QUESTION
 from kdns.wire.message import Query
-from kdns.wire.requests import HEADER, body, passed_options
+from kdns.wire.requests import body, passed_options
 from kdns.wire.responses import Response, Unreadable
 
 logger: Final = logging.getLogger("kdns.upstream")
@@ -73,7 +74,7 @@ class Request:
 
     def __init__(self, query: Query) -> None:
         self.query, self.body = query, body(query)
-        self.question = self.body[HEADER : HEADER + len(query.qname) + 4]
+        self.question = self.body[HEADER_AFTER_ID.size :][: len(query.qname) + QUESTION.size]
         self.has_options = bool(query.edns and query.edns.options and passed_options(query))
 
 

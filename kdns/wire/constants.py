@@ -164,6 +164,10 @@ class ErrorCode(IntEnum):
     INVALID_DATA = 24
 
 
+TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
+"""Types that ask for a whole zone (RFC 5936, RFC 1995)."""
+
+
 def type_name(rtype: int) -> str:
     """``A``, ``SRV`` … or ``TYPE731`` (RFC 3597 section 5)."""
     try:

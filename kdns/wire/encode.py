@@ -9,26 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from struct import Struct as Layout
 from typing import Final
 
 from kdns.wire.address_records import AddressRecords
 from kdns.wire.constants import Class, Flag, Rcode, Type
 from kdns.wire.encoded import (
-    HEADER,
     MAX_BUFSIZE,
-    MAX_MESSAGE,
     MAX_UDP,
     MIN_UDP,
     Encoded,
     error_option,
-    option,
 )
+from kdns.wire.layouts import HEADER, HEADER_AFTER_ID, MAX_MESSAGE, OWNED, QUESTION, option
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.relayed import Run, spliced
-from kdns.wire.writer import OWNED, Writer
+from kdns.wire.writer import Writer
 
-_QUESTION: Final = Layout("!HH")
 _ECHOED_FLAGS: Final = 0x7800 | Flag.RD | Flag.CD  # opcode and the client's own bits are sent back
 _NEVER_CUT: Final = 128
 """Octets of sections that fit behind any question, with an OPT record and a cookie, in ``MIN_UDP``."""
@@ -50,7 +46,7 @@ def encode(
     if query.transport == "udp" and not whole:
         size = query.edns.payload_size if query.edns else 0
         room = max(min(size, payload_limit), MIN_UDP)
-    room -= 12 + len(query.qname) + _QUESTION.size
+    room -= HEADER.size + len(query.qname) + QUESTION.size
     sections, counts, ends, run, is_cut = (
         _only_addresses(query, answer)
         or _relayed(query, answer)  # before what looks at records, which would be made for it
@@ -68,7 +64,7 @@ def encode(
         options = b"".join([option(code, value) for code, value in answer.options])
         errors = b"".join(map(error_option, answer.errors))
     answers = min(counts[0], MAX_MESSAGE)  # so many never fit, and each reply has its own head then
-    head = HEADER.pack(flags, 1, answers, counts[1], counts[2] + bool(opt_ttl))
+    head = HEADER_AFTER_ID.pack(flags, 1, answers, counts[1], counts[2] + bool(opt_ttl))
     return Encoded(
         *(flags, counts, sections, ends, run, payload_limit, opt_ttl, options, errors, head, is_cut)
     )
@@ -83,7 +79,7 @@ def reply(query: Query, encoded: Encoded, cookie: bytes = b"", turn: int = 0) ->
 
 def question_section(query: Query) -> bytes:
     """In the client's letter case."""
-    return (query.spelling or query.qname) + _QUESTION.pack(query.qtype, query.qclass)
+    return (query.spelling or query.qname) + QUESTION.pack(query.qtype, query.qclass)
 
 
 _Sections = tuple[bytes, tuple[int, int, int], tuple[int, ...], Run | None, bool]
@@ -178,7 +174,7 @@ def encode_error(query: Query | None, data: bytes, rcode: int) -> bytes:
         encoded = encode(query, Answer(rcode, authoritative=False))
         return data[:2] + reply(query, encoded)
     flags = int.from_bytes(data[2:4], "big") & _ECHOED_FLAGS | Flag.QR | rcode & 0xF
-    return data[:2] + HEADER.pack(flags, 0, 0, 0, 0)
+    return data[:2] + HEADER_AFTER_ID.pack(flags, 0, 0, 0, 0)
 
 
 def _flags(query: Query, answer: Answer) -> int:

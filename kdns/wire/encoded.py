@@ -8,12 +8,12 @@ EDNS size and cookie, and whatever of the sections fits.
 from __future__ import annotations
 
 from bisect import bisect_right
-from struct import Struct as Layout
 from typing import Final
 
 from msgspec import Struct
 
 from kdns.wire.constants import EdnsOption, Flag
+from kdns.wire.layouts import EMPTY_OPT, HEADER_AFTER_ID, OPTION, option
 from kdns.wire.message import ExtendedError
 from kdns.wire.relayed import Run
 
@@ -27,17 +27,9 @@ everywhere (DNS flag day 2020), and a forged source address gains no more than i
 MAX_BUFSIZE: Final = 4096
 """Octets that ``bufsize`` may allow at the most; CoreDNS's bound."""
 
-MAX_MESSAGE: Final = 65535
-
-HEADER: Final = Layout("!HHHHH")
-"""The header of a message without its ID: flags and the numbers of records."""
-
-_COOKIE_HEADER: Final = int(EdnsOption.COOKIE).to_bytes(2, "big")
+_COOKIE_CODE: Final = int(EdnsOption.COOKIE).to_bytes(2, "big")
 _OPT: Final = b"\0\0\x29"
 """Owner and type of the OPT record."""
-_OPT_OCTETS: Final = 11
-_OPTION_OCTETS: Final = 4
-"""Octets of the OPT record, and of an option in it, without their data."""
 
 
 class Encoded(Struct, frozen=True, gc=False):
@@ -96,8 +88,8 @@ class Encoded(Struct, frozen=True, gc=False):
             return self._reply(question, room, b"", b"", turn, b"")
         options = self.options
         if cookie:
-            options += _COOKIE_HEADER + len(cookie).to_bytes(2, "big") + cookie
-        room -= _OPT_OCTETS + len(options)
+            options += _COOKIE_CODE + len(cookie).to_bytes(2, "big") + cookie
+        room -= EMPTY_OPT + len(options)
         payload = payload_size.to_bytes(2, "big")
         if errors is None:
             errors = self.errors
@@ -121,7 +113,7 @@ class Encoded(Struct, frozen=True, gc=False):
         if room < 0:
             flags, counts, sections = self._cut(len(sections) + room, turn)
             room += len(self.sections) - len(sections)
-            head = HEADER.pack(flags, 1, *counts[:2], counts[2] + bool(self.opt_ttl))
+            head = HEADER_AFTER_ID.pack(flags, 1, *counts[:2], counts[2] + bool(self.opt_ttl))
         elif turn and self.run is not None:
             sections = self._rotated(turn)
         opt = b""
@@ -165,18 +157,14 @@ class Encoded(Struct, frozen=True, gc=False):
 def _fitting(errors: bytes, room: int) -> bytes:
     """Extended DNS Errors as EDNS options, the last that fits shortened to ``room`` octets in all."""
     fitting, at = b"", 0
-    while at < len(errors) and (left := room - len(fitting)) >= _OPTION_OCTETS + 2:
-        end = at + _OPTION_OCTETS + int.from_bytes(errors[at + 2 : at + 4], "big")
+    while at < len(errors) and (left := room - len(fitting)) >= OPTION.size + 2:
+        end = at + OPTION.size + int.from_bytes(errors[at + 2 : at + 4], "big")
         error, at = errors[at:end], end
         if len(error) > left:
             text = error[6:left].decode(errors="ignore").encode()
             error = option(EdnsOption.EXTENDED_ERROR, error[4:6] + text)
         fitting += error
     return fitting
-
-
-def option(code: int, value: bytes) -> bytes:
-    return code.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value
 
 
 def error_option(error: ExtendedError) -> bytes:

@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from kdns.wire.constants import EdnsOption
+from kdns.wire.layouts import MAX_MESSAGE, OPTION, option
 from kdns.wire.message import Query
 
-QUERY_BLOCK: Final = 128
 REPLY_BLOCK: Final = 468
-"""Octets that padded messages are a multiple of (RFC 8467 section 4.1)."""
-
-MAX_MESSAGE: Final = 65535  # octets over TCP and TLS, RFC 1035 section 4.2.2
-_HEAD: Final = 4
-"""Octets of an EDNS option before its data: code and length (RFC 6891 section 6.1.2)."""
+"""Octets that padded replies are a multiple of (RFC 8467 section 4.1)."""
 
 
 def is_wanted(query: Query) -> bool:
@@ -35,8 +31,8 @@ def padding(length: int, block: int = REPLY_BLOCK, limit: int = MAX_MESSAGE) -> 
     ``limit`` octets where that is less; empty where the option does not fit at all. Its data are zeros
     (RFC 7830 section 3).
     """
-    if length + _HEAD > limit:
+    if length + OPTION.size > limit:
         return b""
-    blocks = -(-(length + _HEAD) // block)
-    size = min(blocks * block, limit) - length - _HEAD
-    return EdnsOption.PADDING.to_bytes(2, "big") + size.to_bytes(2, "big") + bytes(size)
+    blocks = -(-(length + OPTION.size) // block)
+    size = min(blocks * block, limit) - length - OPTION.size
+    return option(EdnsOption.PADDING, bytes(size))

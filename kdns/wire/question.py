@@ -14,11 +14,10 @@ from msgspec.structs import replace
 
 from kdns.wire.codec import Undecodable, decode
 from kdns.wire.constants import EdnsOption, Flag, Opcode, Rcode
+from kdns.wire.layouts import HEADER, OPTION, QUESTION
 from kdns.wire.message import Edns, Query, Transport
 from kdns.wire.names import BadNameError, from_wire
 
-HEADER: Final = Layout("!HHHHHH")
-_PAIR: Final = Layout("!HH")
 _OPT: Final = Layout("!BHHBBHH")  # root, type, payload size, extended rcode, version, flags, length
 
 _OPT_TYPE: Final = 41
@@ -80,7 +79,7 @@ def _usual(data: bytes, flags: int, additionals: int, place: Place) -> Query | N
         return None
     if len(data) < end + 4:
         return None
-    qtype, qclass = _PAIR.unpack_from(data, end)
+    qtype, qclass = QUESTION.unpack_from(data, end)
     edns = None
     if additionals:
         edns = _opt(data, end + 4)
@@ -108,7 +107,7 @@ def edns_options(data: bytes) -> tuple[tuple[int, bytes], ...] | None:
     """The options in an OPT record's RDATA (RFC 6891 section 6.1.2); None if they are cut off."""
     options, at = [], 0
     while at + 4 <= len(data):
-        code, length = _PAIR.unpack_from(data, at)
+        code, length = OPTION.unpack_from(data, at)
         at += 4 + length
         options.append((code, data[at - length : at]))
     return tuple(options) if at == len(data) else None

@@ -10,12 +10,10 @@ from struct import Struct as Layout
 from typing import Final
 
 from kdns.wire.constants import Class, Type
+from kdns.wire.layouts import RECORD
 from kdns.wire.message import Record
 from kdns.wire.names import MAX_LABEL, MAX_NAME
 from kdns.wire.record_types import DECOMPRESSED, INTERNET
-
-FIXED: Final = Layout("!HHIH")
-"""What stands between the owner of a record and its RDATA."""
 
 MAX_LABELS: Final = 127
 """A name has no more (RFC 1035 section 2.3.4), so there is no use for more pointers."""
@@ -46,7 +44,7 @@ class Reader:
     def record(self) -> Record:
         """The record that stands here."""
         owner = self.name()
-        rtype, rclass, ttl, length = self.unpack(FIXED)
+        rtype, rclass, ttl, length = self.unpack(RECORD)
         end = self.at + length
         if end > len(self.data):
             raise ValueError("a record runs past the end")

@@ -15,20 +15,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kdns.wire.constants import Type
+from kdns.wire.layouts import HEADER, QUESTION
 from kdns.wire.message import Answer, Query, Record
 from kdns.wire.reader import Reader
 
 _TTL: Final = Layout("!I")
-_PAIR: Final = Layout("!HH")
-_HEADER_SIZE: Final = 12
 _ADDRESS_OCTETS: Final = {
     Type.A.to_bytes(2): 16,
     Type.AAAA.to_bytes(2): 28,
 }
 """Of an address record whose owner is a pointer, by its type."""
-
-
-_MX: Final = Type.MX.to_bytes(2)
 
 
 class Run(Struct, frozen=True, gc=False):
@@ -169,7 +165,7 @@ class Section(Sequence[Record]):
     def records(self) -> tuple[Record, ...]:
         if self._records is None:
             message, number = self.message, self.number
-            before = bytes(_HEADER_SIZE) + message.question
+            before = bytes(HEADER.size) + message.question
             start = message.end_of(sum(message.counts[:number]) - 1)
             reader = Reader(before + message.body, len(before) + start)
             self._records = tuple([reader.record() for _ in range(message.counts[number])])
@@ -232,7 +228,7 @@ def with_message(answer: Answer, message: Relayed) -> Answer:
 
 
 def echoed(query: Query, answer: Answer) -> Answer:
-    """The answer with the question's name in the client's letter case, whoever asked before.
+    """The answer with the question's name in the client's letter case, whatever that of the first client was.
 
     RFC 4343 section 4.1: names compare without case, and replies are expected to keep the client's.
     """
@@ -263,7 +259,7 @@ def spliced(query: Query, answer: Answer) -> Relayed | None:
     message = message_of(answer)
     if message is None:
         return None
-    own, tail = message.question, _PAIR.pack(query.qtype, query.qclass)
+    own, tail = message.question, QUESTION.pack(query.qtype, query.qclass)
     if own[-4:] != tail or own[:-4].lower() != query.qname.lower():
         return None
     return message

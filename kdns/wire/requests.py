@@ -12,19 +12,14 @@ from typing import Final
 from msgspec.structs import replace
 
 from kdns.wire.constants import EdnsOption, Flag, Opcode, Type
+from kdns.wire.layouts import HEADER_AFTER_ID, QUESTION, option
 from kdns.wire.message import Query
 from kdns.wire.responses import Response
 
 PAYLOAD_SIZE: Final = 1232
 """Octets that arrive unfragmented nearly everywhere (DNS flag day 2020); what is longer comes by TCP."""
 
-_HEADER: Final = Layout("!HHHHH")
-HEADER: Final = _HEADER.size
-"""Octets of a header without the message ID."""
-
-_QUESTION: Final = Layout("!HH")
 _OPT: Final = Layout("!BHHIH")
-_OPTION: Final = Layout("!HH")
 _OPT_PLAIN, _OPT_DO = (_OPT.pack(0, Type.OPT, PAYLOAD_SIZE, flags, 0) for flags in (0, 0x8000))
 
 _PASSED_FLAGS: Final = Flag.RD | Flag.CD
@@ -47,7 +42,7 @@ def without_options(query: Query) -> Query:
 
 def question(asked: Query | Response) -> bytes:
     """The question section, its name in lower case."""
-    return asked.qname.lower() + _QUESTION.pack(asked.qtype, asked.qclass)
+    return asked.qname.lower() + QUESTION.pack(asked.qtype, asked.qclass)
 
 
 def body(query: Query) -> bytes:
@@ -59,14 +54,12 @@ def body(query: Query) -> bytes:
     # AD asks to be told whether the answer was validated (RFC 6840 section 5.7); who is told on is
     # decided for each client.
     flags, edns = query.flags & _PASSED_FLAGS | Flag.AD, query.edns
-    head = _HEADER.pack(flags, 1, 0, 0, edns is not None) + question(query)
+    head = HEADER_AFTER_ID.pack(flags, 1, 0, 0, edns is not None) + question(query)
     if edns is None:
         return head
     if not edns.options:
         return head + (_OPT_DO if edns.dnssec_ok else _OPT_PLAIN)
-    options = b"".join(
-        [_OPTION.pack(code, len(value)) + value for code, value in passed_options(query)]
-    )
+    options = b"".join([option(code, value) for code, value in passed_options(query)])
     return head + _OPT.pack(0, Type.OPT, PAYLOAD_SIZE, edns.dnssec_ok << 15, len(options)) + options
 
 
@@ -77,5 +70,5 @@ def encode(query: Query, message_id: int) -> bytes:
 
 def encode_notify(query: Query, message_id: int) -> bytes:
     """A NOTIFY of the zone that is asked for (RFC 1996 section 3.7)."""
-    header = _HEADER.pack(Opcode.NOTIFY << 11 | Flag.AA, 1, 0, 0, 0)
+    header = HEADER_AFTER_ID.pack(Opcode.NOTIFY << 11 | Flag.AA, 1, 0, 0, 0)
     return message_id.to_bytes(2, "big") + header + question(query)

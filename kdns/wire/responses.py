@@ -14,12 +14,13 @@ from typing import Final
 from msgspec import Struct
 
 from kdns.wire.constants import EdnsOption, Flag, Type
+from kdns.wire.layouts import HEADER, QUESTION
 from kdns.wire.message import ExtendedError, Record
 from kdns.wire.question import edns_options
 from kdns.wire.reader import Reader
 from kdns.wire.record_types import check
 from kdns.wire.relayed import sections
-from kdns.wire.scan import HEADER, QUESTION, Scanned, scan
+from kdns.wire.scan import Scanned, scan
 
 _SIGNATURES: Final = frozenset({Type.TSIG, Type.SIG})  # SIG(0); they concern the transport
 

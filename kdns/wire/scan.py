@@ -7,25 +7,23 @@ has the last word on whether it is well-formed.
 from __future__ import annotations
 
 from array import array
-from struct import Struct as Layout
 from struct import error as struct_error
 from typing import Final, TypeAlias
 
 from kdns.wire.constants import Class, Flag, Type
+from kdns.wire.layouts import HEADER, QUESTION, RECORD
 from kdns.wire.names import MAX_LABEL, MAX_NAME
-from kdns.wire.reader import FIXED, MAX_TTL, Reader
+from kdns.wire.reader import MAX_TTL, Reader
 from kdns.wire.record_types import COMPRESSED, check
 from kdns.wire.relayed import Relayed
 
-HEADER: Final = Layout("!HHHHHH")
-QUESTION: Final = Layout("!HH")
-_FIXED: Final = FIXED.unpack_from
+_FIXED: Final = RECORD.unpack_from
 
 # Plain numbers: comparing with a member of an IntEnum costs as much as reading a field.
 _IN, _CNAME, _SOA, _OPT = (int(number) for number in (Class.IN, Type.CNAME, Type.SOA, Type.OPT))
 
 _POINTER: Final = 0xC0
-_AT_QUESTION: Final = 12
+_AT_QUESTION: Final = HEADER.size
 
 _ADDRESSES: Final[dict[int, int]] = {Type.A: 4, Type.AAAA: 16}
 _SIGNATURES: Final = frozenset({Type.TSIG, Type.SIG})  # SIG(0)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from struct import Struct as Layout
 from typing import Final
 
 from kdns.wire.constants import Flag, Type
-from kdns.wire.encoded import HEADER, MAX_MESSAGE
+from kdns.wire.layouts import HEADER_AFTER_ID, MAX_MESSAGE, OWNED, RECORD
 from kdns.wire.message import Record
 from kdns.wire.names import end_of
 
-OWNED: Final = Layout("!HHHIH")
-"""A pointer to the owner, type, class, TTL and the octets of RDATA."""
-
-_FIXED: Final = Layout("!HHIH")
 _MAX_POINTER: Final = 0x3FFF
 _TRANSFER_OCTETS: Final = 16 * 1024
 """Of a message of a zone transfer: as far as pointers reach, so that all names are compressed."""
@@ -35,7 +30,7 @@ class Writer:
             self.out += b"\0\0\0\0"  # type and class
 
     def name(self, wire: bytes) -> None:
-        """Append a name, its longest known suffix as a pointer. Letter case is kept, so it counts."""
+        """Append a name, its longest known suffix as a pointer. Letter case matters, since it stays."""
         at, names, out = 0, self.names, self.out
         while wire[at]:
             suffix = wire[at:]
@@ -64,7 +59,7 @@ class Writer:
         self.name(record.owner)
         out, rdata = self.out, record.rdata
         start = len(out) + 8
-        out += _FIXED.pack(record.rtype, record.rclass, record.ttl, len(rdata))
+        out += RECORD.pack(record.rtype, record.rclass, record.ttl, len(rdata))
         if record.rtype in _WHOLE_NAME:
             self.name(rdata)
         elif record.rtype == Type.SOA:
@@ -114,7 +109,7 @@ def encode_following(records: Iterable[Record]) -> Iterator[bytes]:
     """
     writer, count = Writer(), 0
     for record in records:
-        end = len(writer.out) + len(record.owner) + _FIXED.size + len(record.rdata)
+        end = len(writer.out) + len(record.owner) + RECORD.size + len(record.rdata)
         if count and (len(writer.out) >= _TRANSFER_OCTETS or end > MAX_MESSAGE):
             yield _following(writer, count)
             writer, count = Writer(), 0
@@ -125,4 +120,4 @@ def encode_following(records: Iterable[Record]) -> Iterator[bytes]:
 
 
 def _following(writer: Writer, count: int) -> bytes:
-    return HEADER.pack(Flag.QR | Flag.AA, 0, count, 0, 0) + writer.out[12:]
+    return HEADER_AFTER_ID.pack(Flag.QR | Flag.AA, 0, count, 0, 0) + writer.out[12:]

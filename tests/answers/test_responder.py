@@ -27,7 +27,7 @@ from kdns.plugins.blocks import Served
 from kdns.plugins.budget import Budget
 from kdns.plugins.interface import Handler
 from kdns.records.objects import Change, Namespace, Object, Put, Service
-from kdns.wire import names, question
+from kdns.wire import layouts, names
 from kdns.wire.constants import EdnsOption, Flag, Rcode, Type
 from kdns.wire.message import Answer, Edns, Query, Record, Transport
 from kdns.wire.names import Name
@@ -727,7 +727,7 @@ def _questions() -> list[bytes]:
         ("_http", "_tcp", "web"),
     ]
     asked += [(names.to_wire(name), kind) for name in short for kind in (Type.A, Type.SRV)]
-    header = question.HEADER.pack(7, 0x0100, 1, 0, 0, 1)
+    header = layouts.HEADER.pack(7, 0x0100, 1, 0, 0, 1)
     opt = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
     return [
         header + qname + int(qtype).to_bytes(2, "big") + b"\0\1" + opt for qname, qtype in asked

@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdns.wire.constants import EdnsOption
+from kdns.wire.layouts import MAX_MESSAGE
 from kdns.wire.message import Edns, Query, Transport
-from kdns.wire.padding import MAX_MESSAGE, QUERY_BLOCK, REPLY_BLOCK, is_wanted, padding
+from kdns.wire.padding import REPLY_BLOCK, is_wanted, padding
+
+QUERY_BLOCK = 128
+"""What RFC 8467 section 4.1 recommends to clients."""
 
 
 @pytest.mark.parametrize(

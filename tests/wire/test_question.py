@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdns.wire import names, question
+from kdns.wire import layouts, names, question
 from kdns.wire.codec import Undecodable, decode
 from kdns.wire.constants import Class, Flag, Rcode, Type
 from kdns.wire.message import Edns, Query
@@ -29,7 +29,7 @@ OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 def header(
     questions: int = 1, rest: tuple[int, int, int] = (0, 0, 0), flags: int = 0x0100
 ) -> bytes:
-    return question.HEADER.pack(0x1234, flags, questions, *rest)
+    return layouts.HEADER.pack(0x1234, flags, questions, *rest)
 
 
 def parse(data: bytes) -> Parsed:

@@ -23,7 +23,7 @@ from kdns.plugins.cache.settings import Settings
 from kdns.plugins.cache.store import Found, Identity, Item, Store, identity
 from kdns.plugins.interface import Context, Handler
 from kdns.plugins.zones import longest_match
-from kdns.wire.constants import ErrorCode, Rcode, Type
+from kdns.wire.constants import TRANSFERS, ErrorCode, Rcode
 from kdns.wire.message import Answer, Denial, ExtendedError, Query, Record
 from kdns.wire.names import Name, to_text
 from kdns.wire.relayed import Relayed, echoed, sections, with_message
@@ -48,7 +48,6 @@ _NO_RECORDS: Final[dict[str, tuple[Record, ...]]] = {
     "additional": (),
 }
 
-_TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
 _GOOD: Final = frozenset({Rcode.NOERROR, Rcode.NXDOMAIN})
 
 
@@ -81,7 +80,7 @@ class Cache:
         context.run(self._run)
 
     async def answer(self, query: Query) -> Answer:
-        if query.qtype in _TRANSFERS or not (self.serves_all or self._serves(query.name)):
+        if query.qtype in TRANSFERS or not (self.serves_all or self._serves(query.name)):
             return await self.next(query)
         self.counted["request"] += 1
         skip = self.uncached and longest_match(self.uncached, query.name) is not None

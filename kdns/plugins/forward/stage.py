@@ -1,6 +1,6 @@
 """The stage that queries the upstreams, and makes an Answer of their reply.
 
-It waits for a plain future, so whoever runs the chain needs no task for it.
+It waits for a plain future, so running the chain takes no task.
 """
 
 from __future__ import annotations

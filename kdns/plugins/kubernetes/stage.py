@@ -23,7 +23,7 @@ from kdns.records.locations import address_record
 from kdns.records.lookup import lookup, nodata, shown, zone_wire
 from kdns.records.outcome import Asked, Outcome, Reason
 from kdns.wire import rdata
-from kdns.wire.constants import Class, ErrorCode, Rcode, Type
+from kdns.wire.constants import TRANSFERS, Class, ErrorCode, Rcode, Type
 from kdns.wire.message import FOREVER, Absence, Answer, ExtendedError, Key, Query, Record
 from kdns.wire.names import Name, to_text, wire_to_text
 from kdns.wire.reasons import because
@@ -32,8 +32,6 @@ NAME: Final = "kubernetes"
 
 SHORT_REASON_CACHED: Final = 1.0
 """Seconds that a negative answer is cached whose reason is a short one, since there was much to explain."""
-
-_TRANSFERS: Final = frozenset({Type.AXFR, Type.IXFR})
 
 
 def wrap(settings: Settings, next_handler: Handler, context: Context) -> Handler:
@@ -65,7 +63,7 @@ class Cluster:
         zone = longest_match(self.view.zones, query.name)
         if zone is None:
             return await self.next(query)
-        if query.qclass != Class.IN or query.qtype in _TRANSFERS:
+        if query.qclass != Class.IN or query.qtype in TRANSFERS:
             return Answer(Rcode.REFUSED, authoritative=False, plugin=NAME)
         step = self._step(query, zone)
         missing = not step.outcome.exists
