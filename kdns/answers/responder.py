@@ -293,11 +293,8 @@ class Responder(Blocks):
         )
         answer = Answer(rejected.rcode, authoritative=False)
         message = encode_error(rejected.query, request.data, rejected.rcode)
-        origin, seconds = (
-            origin_of(request.transport, request.client),
-            perf_counter() - request.started,
-        )
-        labels = labels_of(query, answer)
+        seconds = perf_counter() - request.started
+        origin, labels = origin_of(request.transport, request.client), labels_of(query, answer)
         self.dropped.observe(origin, labels, len(request.data), len(message), seconds)
         return message
 

@@ -228,9 +228,9 @@ def with_message(answer: Answer, message: Relayed) -> Answer:
 
 
 def echoed(query: Query, answer: Answer) -> Answer:
-    """The answer with the question's name in the client's letter case, whatever that of the first client was.
+    """The answer with the question's name in the query's letter case, whatever the upstream's is.
 
-    RFC 4343 section 4.1: names compare without case, and replies are expected to keep the client's.
+    RFC 4343 section 4.1: names compare without case, and replies are expected to have the query's.
     """
     qname, section = query.qname, answer.answer
     if type(section) is Section and section.message.question.startswith(qname):

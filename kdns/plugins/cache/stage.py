@@ -135,7 +135,7 @@ class Cache:
         answer = capped(answer, self.settings)
         if not answer.keep_until:
             return answer
-        again = self._success_again if answer.answer else self._denial_again
+        again = partial(self._passed_again, "success" if answer.answer else "denial")
         return replace(answer, replayed=(*answer.replayed, again))
 
     def _keep(
@@ -182,7 +182,7 @@ class Cache:
         )
 
     def _aged(self, query: Query, item: Item) -> Relayed:
-        """The records with TTLs counted down and the question's name as this client wrote it."""
+        """The records with TTLs counted down and the question's name in the query's letter case."""
         message = item.message.asked_as(query.qname)
         if self.settings.keep_ttl:
             return message
@@ -267,14 +267,10 @@ class Cache:
         self.counted["request"] += count
         self._count_hits(item, count)
 
-    def _success_again(self, count: int) -> None:
+    def _passed_again(self, kind: str, count: int) -> None:
         """The reply cache sent again what is not cached here: to CoreDNS a hit, too."""
         self.counted["request"] += count
-        self.counted["success"] += count
-
-    def _denial_again(self, count: int) -> None:
-        self.counted["request"] += count
-        self.counted["denial"] += count
+        self.counted[kind] += count
 
     def report(self) -> None:
         """Hand over what was counted."""

@@ -76,12 +76,10 @@ class Found(Struct, frozen=True):
 
 
 def identity(query: Query) -> Identity:
-    edns, bits = query.edns, query.flags & _FLAGS
-    name = query.qname.lower()
-    if edns is None:
-        return _IDENTITY.pack(query.qtype, query.qclass, bits) + name
-    bits |= _DNSSEC_OK if edns.dnssec_ok else 0
-    key = _IDENTITY.pack(query.qtype, query.qclass, bits) + name
+    bits = query.flags & _FLAGS
+    if query.edns is not None and query.edns.dnssec_ok:
+        bits |= _DNSSEC_OK
+    key = _IDENTITY.pack(query.qtype, query.qclass, bits) + query.qname.lower()
     options = passed_options(query)
     return key + repr(options).encode() if options else key
 

@@ -74,10 +74,7 @@ class Cluster:
                 return await self._pass_on(query, step)
             if not certain:
                 return self._not_synced(query, step)
-        answer = self._assemble(query, step, missing=missing, alone=not missing)
-        if step.outcome.target:
-            return await self.aliases.follow(query, answer, tuple(step.outcome.answer))
-        return answer
+        return await self._answered(query, step, alone=not missing)
 
     # ---- looking up
 
@@ -99,7 +96,11 @@ class Cluster:
         step = self._step(query, zone)
         if not step.outcome.exists and not self._is_certain(step):
             return self._not_synced(query, step)
-        answer = self._assemble(query, step, missing=not step.outcome.exists)
+        return await self._answered(query, step)
+
+    async def _answered(self, query: Query, step: Step, *, alone: bool = True) -> Answer:
+        """What was found, with the answer for its alias's target."""
+        answer = self._assemble(query, step, missing=not step.outcome.exists, alone=alone)
         if step.outcome.target:
             return await self.aliases.follow(query, answer, tuple(step.outcome.answer))
         return answer
